@@ -44,6 +44,7 @@ LISTS = (
     "tests.rotation.mutations_time",
     "tests.cli.mutations_doctor",
     "tests.cli.mutations_keys",
+    "tests.cli.mutations_parallel",
     "tests.cli.mutations_printed",
     "tests.cli.mutations_servers",
     "tests.cli.mutations_webhook",

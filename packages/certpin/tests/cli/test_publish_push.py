@@ -21,6 +21,7 @@ from certpin.pins import Pin, utc_now
 from certpin.rotation import Event, ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
+from tests.cli._held import Held
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     APP,
@@ -92,6 +93,17 @@ def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
     next_version(bank, 4)
     again = run("publish", "push").out
     assert ("Every client has it from " in again, "counts as held" in again) == (True, False)
+
+
+@pytest.mark.slow
+def test_a_push_is_recorded_although_the_journal_has_grown_during_the_upload(
+    bank: Repository, run: Run
+) -> None:
+    first = Held("certpin.publish.push.upload", "publish", "push")
+    run("rotate", "emergency", str(kit.NOBODY), "--lost", "--offline")
+    assert first.end()[0] == 0
+    assert [event.step for event in journal()] == ["publish", "lose", "push"]
+    assert waiting() == [False]
 
 
 @pytest.mark.medium

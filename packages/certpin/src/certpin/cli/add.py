@@ -164,6 +164,7 @@ def add(
     needs a key that it can trust, and reports no problem of the server (certpin pin ends with 1).
     3: the host did not answer.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.pinfile.file import changing
     from certpin.pins import HostPattern
 
     _refuse_wildcard(host)
@@ -175,7 +176,7 @@ def add(
         raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
     endpoint = connection.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
-    editor = _editor(path, name, pattern, backup, endpoint)
+    _editor(path, name, pattern, backup, endpoint)  # for its errors, before any connection
     anchors = _trust_anchors(connection.ca_file, connection.strict)
     require_certifiable(backup.key_type, pattern, anchors, match)
     require_matchable(backup.certificates, pattern, anchors, match)
@@ -189,12 +190,14 @@ def add(
     servers = _server_entries(endpoint)
     policy = _new_policy(pattern, first, backup, anchors, match=match, servers=servers, **options)
     trust = _trust_name(connection.ca_file, path)
-    editor.add_host(policy, trust=trust)
-    version = editor.raise_version()
-    others = [each for each in editor.check().policies if each.pattern != pattern]
-    require_uncompromised(path, [policy], others)
-    with backup.written():
-        editor.save()
+    with changing(path):  # not before: the server, and the user, may take long
+        editor = _editor(path, name, pattern, backup, endpoint)
+        editor.add_host(policy, trust=trust)
+        version = editor.raise_version()
+        others = [each for each in editor.check().policies if each.pattern != pattern]
+        require_uncompromised(path, [policy], others)
+        with backup.written():
+            editor.save()
     result = _result_json(path, version, policy, trust, backup)
     result["unknown"] = _unknown(policy, backup)
     if as_json:

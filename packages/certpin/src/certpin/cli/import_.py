@@ -130,6 +130,7 @@ def _import_file(
 ) -> None:
     from certpin.cli.import_hosts import HostImport
     from certpin.formats import FORMATS, FormatWarning, ImportOptions
+    from certpin.pinfile.file import changing
 
     chosen = FORMATS[name]
     options = ImportOptions(name=called or "", host=host, mode=mode)
@@ -140,7 +141,9 @@ def _import_file(
         finally:  # a skipped element may be the reason for an error
             dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
             _warn_dropped(dropped)
-    imported = HostImport(path, pins, named=called is not None)
+    with changing(path):
+        imported = HostImport(path, pins, named=called is not None)
+        imported.save()
     unlisted = [
         f"certificateTransparency of {host}: name a list of logs (ct_logs) in the pin file, and "
         "write require_ct = true below this host"
@@ -148,7 +151,6 @@ def _import_file(
     ]
     _warn_dropped(unlisted)
     dropped += unlisted
-    imported.save()
     result: dict[str, Any] = {
         "format": name,
         "file": str(path),

@@ -189,6 +189,7 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
     from certpin.cli.import_hosts import HostImport
+    from certpin.pinfile.file import changing
 
     roots = [os.path.normpath(path) for path in request.paths if Path(path).is_absolute()]
     draft = draft_policies(result.project.findings, request.hosts, roots)
@@ -207,8 +208,9 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
         if pin.key_type and not pin.presented
     }
     named = request.name is not None
-    imported = HostImport(request.pin_file, pins, named=named, key_types=key_types)
-    imported.save()
+    with changing(request.pin_file):
+        imported = HostImport(request.pin_file, pins, named=named, key_types=key_types)
+        imported.save()
     result.imported = imported
 
 

@@ -286,6 +286,11 @@ class ProbeResults:
     error: ProbeError | None = None
     unanswered: set[str] = field(default_factory=set)
 
+    def copy(self) -> ProbeResults:
+        """Return results to which the caller can add, without a change of these ones."""
+        sightings = {pattern: [*found] for pattern, found in self.sightings.items()}
+        return ProbeResults(sightings, [*self.unknown], self.error, {*self.unanswered})
+
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
         """Return the chains that the servers of a policy present."""
         return tuple(self.sightings.get(str(policy.pattern), ()))

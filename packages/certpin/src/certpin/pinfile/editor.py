@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.file import read_text, write_atomically
+from certpin.pinfile.file import PinFileChangedError, changing, read_text, write_atomically
 from certpin.pinfile.reader import SCHEMA, PinSet
 from certpin.pins import HostPattern, Pin
 
@@ -310,12 +310,15 @@ class PinFileEditor:
             The saved pin set.
 
         Raises:
-            PinFileError: the text is not a valid pin file, can't be written, or another program
-                changed the file since it was read.
+            PinFileError: the text is not a valid pin file, or can't be written.
+            PinFileChangedError: another program changed the file since it was read. A caller that
+                opened the editor in the same ``with changing`` block gets no such error because of
+                another command.
         """
         pins = PinSet.parse(self._text, path=self.path)
-        self._refuse_overwriting()
-        write_atomically(self.path, self.text)
+        with changing(self.path):  # no other command writes it between the check and the rename
+            self.refuse_overwriting()
+            write_atomically(self.path, self.text)
         self._before = self.text
         return pins
 
@@ -325,12 +328,11 @@ class PinFileEditor:
         text = self._text if self._text.endswith("\n") else self._text + newline
         return text + f"\n{added}".replace("\n", newline)
 
-    def _refuse_overwriting(self) -> None:
+    def refuse_overwriting(self) -> None:
+        """Raise ``PinFileChangedError`` if another program changed the file since it was read."""
         now = read_text(self.path) if self.path.exists() else None
         if now != self._before:
-            raise PinFileError(
-                "another program has changed it", path=self.path, fix="look at it, and try again"
-            )
+            raise PinFileChangedError.of(self.path)
 
     def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
         if not _is_text_of(expected, text):

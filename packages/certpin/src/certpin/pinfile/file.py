@@ -1,8 +1,12 @@
-"""Read a TOML file with limits, parse it, access its values by type, and replace it atomically.
+"""Read a TOML file with limits, parse it, access its values by type, lock it, and replace it.
 
 Only regular files up to a size limit are read. A FIFO, a device and a folder are refused, because
 reading them may never end. The TOML parser is imported only when a file is parsed. Errors name the
 TOML key and the expected value.
+
+``changing`` locks the folder of a pin file with flock(2), so that parallel commands change the pin
+file and the journal one after the other. The lock leaves no file, it works for a file that doesn't
+exist yet, and the operating system releases it when the process ends.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ import re
 import stat
 import time
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from errno import EFBIG, EINVAL
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from certpin.errors import ConfigError, PinFileError
@@ -48,6 +55,12 @@ _FLAGS = (
 )
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.ASCII)  # tempfile.mkstemp's names, in put()
 _NEW_FILE_MODE = 0o644  # pins are public
+
+_fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on Windows
+LOCK_WAIT = 120.0  # seconds; each command has the lock for a second, or while a token makes a key
+_LOCK_PAUSE = 0.02  # seconds between two attempts
+# The folders that this process has locked: flock(2) would wait for a second descriptor for ever.
+_locked: ContextVar[frozenset[Path]] = ContextVar("_locked", default=frozenset())
 
 _TURN = 1e-6  # seconds; Linux makes some 60 µs of it (its timer slack)
 _HOST = "\n[[host]]"
@@ -452,6 +465,77 @@ def _value_text(value: object) -> str:
 _TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number", float: "a number"}
 
 
+class PinFileChangedError(PinFileError):
+    """Another program has changed a pin file, or its journal, since a command read it."""
+
+    @classmethod
+    def of(cls, path: Path) -> PinFileChangedError:
+        """Return the error for the changed file ``path``."""
+        fix = "look at it, and try again"
+        return cls("another program has changed it", path=path, fix=fix)
+
+
+@contextmanager
+def changing(path: Path, *, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Lock a pin file and its journal during a ``with`` block: no other command changes them then.
+
+    Read them in the block, or check in it that they are as they were read. Commands that only read
+    need no lock. Don't contact servers or ask the user in the block: other commands would wait.
+
+    The lock is on the folder of the pin file, or of its target if it is a symbolic link. A block
+    inside another one has the lock already. On a system or a file system without locks, nothing is
+    locked.
+
+    Args:
+        path: the pin file, which may not exist yet, or the journal beside it.
+        wait: seconds to wait for another command.
+
+    Raises:
+        PinFileError: another command had the lock until no time was left, or the folder can't be
+            opened.
+    """
+    from pathlib import Path
+
+    folder = Path(os.path.realpath(path)).parent
+    if _fcntl is None or folder in _locked.get():
+        yield
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise _not_written(path, exc) from exc
+    try:
+        _wait_for_lock(descriptor, path, wait)
+        token = _locked.set(_locked.get() | {folder})
+        try:
+            yield
+        finally:
+            _locked.reset(token)
+            with suppress(OSError):  # not only closed: a forked child may have the descriptor, too
+                _fcntl.flock(descriptor, _fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, path: Path, wait: float) -> None:
+    until = time.monotonic() + wait
+    while True:
+        try:
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise PinFileError(
+                    f"another command is changing it, and did not end within {wait:g} seconds",
+                    path=path,
+                    fix="wait until it has ended, or end it; then repeat this command",
+                ) from None
+            time.sleep(_LOCK_PAUSE)
+        except OSError:
+            return  # this file system has no locks, such as NFS for a folder
+        else:
+            return
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file, and rename it to ``path``.
 
@@ -469,12 +553,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except UnicodeEncodeError as exc:
         raise PinFileError("it cannot be written as UTF-8", path=path) from exc
     except OSError as exc:
-        lost = isinstance(exc, OwnerLostError)
-        raise PinFileError(
-            f"it cannot be written: {exc.strerror or exc}",
-            path=path,
-            fix="run it as the owner of the file, or as root" if lost else "check path and rights",
-        ) from exc
+        raise _not_written(path, exc) from exc
+
+
+def _not_written(path: Path, exc: OSError) -> PinFileError:
+    lost = isinstance(exc, OwnerLostError)
+    return PinFileError(
+        f"it cannot be written: {exc.strerror or exc}",
+        path=path,
+        fix="run it as the owner of the file, or as root" if lost else "check path and rights",
+    )
 
 
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:

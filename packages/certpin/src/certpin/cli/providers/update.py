@@ -16,7 +16,13 @@ from certpin.cli.add import pin_json
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, provider_name
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    probe_for_step,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.rotate.finish import FinishRun
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, force_options
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 @who_option
 @json_option
 @click.pass_context
+@repeat_if_changed
 def update(
     ctx: click.Context,
     pin_file: Path | None,

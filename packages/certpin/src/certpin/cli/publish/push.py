@@ -201,16 +201,19 @@ def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, 
     Returns:
         The numbers of the recorded versions.
     """
+    from certpin.pinfile.file import changing
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
     if pushed.lapsed is None:
         return ()
-    late = files.history.unadopted(pushed.lapsed)
-    if not late:
-        return ()
-    note = f"the signatures had expired on {pushed.lapsed:%Y-%m-%d %H:%M} UTC"
-    files.commit([Event(utc_now(), who, "push", version=each, note=note) for each in late])
+    with changing(files.path):
+        files = files.latest()
+        late = files.history.unadopted(pushed.lapsed)
+        if not late:
+            return ()
+        note = f"the signatures had expired on {pushed.lapsed:%Y-%m-%d %H:%M} UTC"
+        files.commit([Event(utc_now(), who, "push", version=each, note=note) for each in late])
     return late
 
 
@@ -233,17 +236,22 @@ def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None
     Raises:
         JournalError: the journal can't be written.
     """
-    from certpin.errors import JournalError
+    from certpin.errors import JournalError, PinFileError
+    from certpin.pinfile.file import changing
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    if outcome.pushed is None or outcome.dry or not waits_for_push(files.deployed, outcome.pushed):
+    if outcome.pushed is None or outcome.dry:
         return
     version = outcome.pushed.local.signed.verified.version
-    event = Event(utc_now(), person_name(who), "push", version=version)
     try:
-        files.commit([event])
-    except JournalError as exc:
+        with changing(files.path):
+            files = files.latest()
+            if not waits_for_push(files.deployed, outcome.pushed):
+                return
+            event = Event(utc_now(), person_name(who), "push", version=version)
+            files.commit([event])
+    except PinFileError as exc:  # also of the lock
         raise JournalError(
             f"version {version} WAS pushed, but the journal does not record it: {exc.problem}",
             path=files.journal,

@@ -11,7 +11,13 @@ import click
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import file_option, json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
-from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_reading, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    probe_for_reading,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, event_json
 from certpin.cli.servers import ProbeOptions, probe_options
 
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 @who_option
 @json_option
 @click.pass_context
+@repeat_if_changed
 def clock(
     ctx: click.Context,
     reason: str | None,

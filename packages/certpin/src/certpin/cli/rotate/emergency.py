@@ -20,10 +20,17 @@ from certpin.cli.rotate.emergency_record import (
     append_record,
     earlier_record,
     load_pins,
+    locked_for_record,
     named_key,
 )
 from certpin.cli.rotate.emergency_text import PathCommands, PathText, path_lines
-from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_reading, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    probe_for_reading,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -171,25 +178,26 @@ class EmergencyReport:
         from certpin.rotation import Event, History, load_journal
 
         journal, pins = self.journal, load_pins(self.path)
-        try:
-            history = load_journal(journal)
-        except CertpinError as exc:
-            say("certpin: warning", f"the journal can't be read, and is appended to: {exc}")
-            history = History()
-        self.hosts = affected_hosts(self.path, pins, history, self.key, hosts)
-        self.earlier = earlier_record(history, self.key, self.fact)
-        if self.earlier is not None:
-            self.is_worse = (self.fact, self.earlier.step) == ("lost", "compromise")
-            self.fact = "stolen" if self.is_worse else self.fact
-            return
-        now = utc_now()
-        # A note says that the key is a server's: `_mark_unusable_pins` reads that.
-        note = "" if self._is_authority() else self.key.note
-        events = [
-            Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
-            for host in self.hosts
-        ]
-        append_record(journal, history, events)
+        with locked_for_record(journal):
+            try:
+                history = load_journal(journal)
+            except CertpinError as exc:
+                say("certpin: warning", f"the journal can't be read, and is appended to: {exc}")
+                history = History()
+            self.hosts = affected_hosts(self.path, pins, history, self.key, hosts)
+            self.earlier = earlier_record(history, self.key, self.fact)
+            if self.earlier is not None:
+                self.is_worse = (self.fact, self.earlier.step) == ("lost", "compromise")
+                self.fact = "stolen" if self.is_worse else self.fact
+                return
+            now = utc_now()
+            # A note says that the key is a server's: `_mark_unusable_pins` reads that.
+            note = "" if self._is_authority() else self.key.note
+            events = [
+                Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
+                for host in self.hosts
+            ]
+            append_record(journal, history, events)
 
     def find_paths(self, probes: ProbeOptions) -> None:
         """Mark the key as lost or compromised in the pin file; find the next steps of each host.
@@ -208,10 +216,12 @@ class EmergencyReport:
         except click.UsageError as exc:
             self.problem = exc.message
 
+    @repeat_if_changed
     def _find_paths(self, probes: ProbeOptions) -> None:
         from certpin.rotation.emergency import emergency_path
         from certpin.rotation.gate import clock_doubt, clock_violations
 
+        self._forget_paths()
         files = RotationFiles(self.path)  # marks the key in the draft
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
         if self.fact == "stolen":
@@ -258,6 +268,15 @@ class EmergencyReport:
             hosts = tuple(path.host for path in alike)
             serving = tuple(server for path in alike for server in path.serving)
             self.texts.append(PathText(found, situation, commands, hosts, serving))
+
+    def _forget_paths(self) -> None:
+        """Forget the results of a run of ``_find_paths`` that is repeated.
+
+        ``below`` stays, because these pins are marked in the pin file already.
+        """
+        self.marked, self.unmarked = [], []
+        self.paths, self.texts = [], []
+        self.problem, self.clock = "", None
 
     def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
         """Add the pin of a stolen server key, as COMPROMISED, to policies that can pin authorities.

@@ -5,6 +5,7 @@ Nothing here needs a valid pin file or a server, because the record comes first.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -13,13 +14,15 @@ from certpin.cli.named_key import policies_of_name, resolve_key
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
     from certpin.pins import PinSet
     from certpin.rotation import Event, History
     from certpin.rotation.emergency import Fact
+
+_LOCK_WAIT = 10.0  # seconds
 
 
 def named_key(key: str, path: Path) -> KeyReference:
@@ -177,6 +180,21 @@ def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | N
     wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
     events = [event for event in history.events if event.pin == key.pin]
     return next((event for event in events if event.step in wanted), None)
+
+
+@contextmanager
+def locked_for_record(journal: Path) -> Iterator[None]:
+    """Lock the journal during a ``with`` block; if another command keeps the lock, only warn.
+
+    The record of a theft must not wait for long. The other command compares the journal with what
+    it has read before it writes, so it notices the record.
+    """
+    from certpin.cli.rotate.files import locked_if_possible
+
+    with locked_if_possible(journal, _LOCK_WAIT) as problem:
+        if problem is not None:
+            say("certpin: warning", f"the journal is not locked, and is appended to: {problem}")
+        yield
 
 
 def append_record(journal: Path, history: History, events: list[Event]) -> None:

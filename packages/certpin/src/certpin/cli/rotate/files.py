@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from certpin.cli.servers import ProbeOptions, ProbeResults
+    from certpin.errors import PinFileError
     from certpin.pinfile.editor import PinFileEditor
     from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Role, State
     from certpin.rotation import (
@@ -35,6 +38,48 @@ _MAX_METADATA = 512 * 1024  # bytes, as clients accept
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
 _MIN_PINS = 2  # of an enforced host, as the pin file requires
+_READ_WAIT = 2.0  # seconds; another command needs a fraction of one to write both files
+
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
+
+# The chains that the running command has read, if it may run twice: by the servers it contacted.
+_answers: ContextVar[dict[object, ProbeResults] | None] = ContextVar("_answers", default=None)
+
+
+def repeat_if_changed(command: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
+    """Decorate a command: if another one changes the files that it has read, run it once more.
+
+    The command reads the pin file and the journal, contacts servers, and decides. Only ``commit``
+    and ``PinFileEditor.save`` lock the files, so that a slow server delays no other command. If the
+    files have changed by then, the decision may be wrong: nothing is written, and the command
+    decides again, with the files locked. It does not contact the same servers twice.
+
+    The command must have no other effect before it writes the files, or undo it on failure.
+
+    Raises:
+        PinFileChangedError: the files have changed although they were locked, by a program that
+            does not lock them.
+    """
+
+    @wraps(command)
+    def run(*args: _Params.args, **options: _Params.kwargs) -> _Result:
+        from pathlib import Path
+
+        from certpin.pinfile.file import PinFileChangedError, changing
+
+        token = _answers.set({})
+        try:
+            try:
+                return command(*args, **options)
+            except PinFileChangedError as exc:
+                changed = Path(exc.path)
+            with changing(changed):
+                return command(*args, **options)
+        finally:
+            _answers.reset(token)
+
+    return run
 
 
 class RotationFiles:
@@ -68,9 +113,11 @@ class RotationFiles:
 
         self.path = path
         self.journal = journal_of(path)
-        self.editor = PinFileEditor.open(path)
+        with locked_if_possible(path, _READ_WAIT):  # both or none has a step of another command
+            self._journal_state = _file_state(self.journal)  # before it is read
+            self.editor = PinFileEditor.open(path)
+            self.history = load_journal(self.journal)
         self._before = self.editor.text
-        self.history = load_journal(self.journal)
         self.evidence = time_evidence(self.newest)
         self.observations: list[Event] = []
         self.measured: DeployedVersions | None = None
@@ -81,6 +128,28 @@ class RotationFiles:
         self._deployed = self._fetchable()
         self._warn_unrecorded()
         self.unmarked = self._mark_unusable()
+
+    def latest(self) -> RotationFiles:
+        """Return these files, or read them again if another program has changed them.
+
+        Call it in a ``with changing`` block. Changes of the draft are lost if the files are read
+        again.
+        """
+        from certpin.pinfile.file import PinFileChangedError
+
+        try:
+            self._refuse_changed()
+        except PinFileChangedError:
+            return RotationFiles(self.path)
+        return self
+
+    def _refuse_changed(self) -> None:
+        """Raise ``PinFileChangedError`` if another program has changed one of the files."""
+        from certpin.pinfile.file import PinFileChangedError
+
+        self.editor.refuse_overwriting()
+        if _file_state(self.journal) != self._journal_state:
+            raise PinFileChangedError.of(self.journal)
 
     @property
     def pins(self) -> PinSet:
@@ -200,7 +269,7 @@ class RotationFiles:
 
         If the journal can't be written, the pin file is restored. A crash between the two leaves a
         step without its record, which the next command reports (``missing_steps``, decision 22).
-        ``observations`` are appended before the events.
+        ``observations`` are appended before the events. The files are locked meanwhile.
 
         Args:
             events: the steps to record. A step with a ``reason`` was forced by the user.
@@ -209,7 +278,18 @@ class RotationFiles:
             PinFileError: the pin file can't be written.
             JournalError: the journal can't be written, or a step that is not forced is dated before
                 the journal's newest entry. The pin file is as before.
+            PinFileChangedError: another program has changed the pin file or the journal since they
+                were read. Nothing was written.
         """
+        from certpin.pinfile.file import changing
+
+        with changing(self.path):
+            self._refuse_changed()
+            self._commit(events)
+            self._before = self.editor.text
+            self._journal_state = _file_state(self.journal)
+
+    def _commit(self, events: Sequence[Event]) -> None:
         from certpin.errors import JournalError
         from certpin.pinfile.file import write_atomically
         from certpin.rotation import after, format_journal
@@ -314,8 +394,43 @@ class RotationFiles:
             return []
 
 
+@contextmanager
+def locked_if_possible(path: Path, wait: float) -> Iterator[PinFileError | None]:
+    """Lock a pin file and its journal as ``changing`` does, or run the ``with`` block without lock.
+
+    Args:
+        path: the pin file or the journal.
+        wait: seconds to wait for another command.
+
+    Yields:
+        The reason why they are not locked; None if they are locked, or if there are no locks.
+    """
+    from certpin.errors import PinFileError
+    from certpin.pinfile.file import changing
+
+    with ExitStack() as stack:
+        problem = None
+        try:
+            stack.enter_context(changing(path, wait=wait))
+        except PinFileError as exc:
+            problem = exc
+        yield problem
+
+
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    """Return values that differ after a program has changed a file; None if it can't be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def append_lines(path: Path, lines: str) -> None:
     """Append whole lines to a file, and wait until they are on the disk (fsync).
+
+    The caller has locked the file (``changing``): if the lines can't be written, the file is
+    truncated, and lines that another process had appended meanwhile would be lost.
 
     If the last line of the file has no line end, a line end is added first.
 
@@ -466,7 +581,7 @@ def probe_for_reading(
     from certpin.rotation.gate import clock_doubt
 
     files.warn_expired()
-    results = probes.probe(pins, policies)
+    results = _probe_once(probes, pins, policies)
     found = [sighting for policy in policies for sighting in results.of(policy)]
     others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)
     silent = "" if others or probes.offline else files.fetch_host
@@ -475,6 +590,20 @@ def probe_for_reading(
         clock = f"whether the clock of this machine is right: it seems to be {doubt}"
         results.unknown.append(clock)
     return results, step_time(files.newest, utc_now())
+
+
+def _probe_once(probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
+    """Contact the servers of policies; but return the same results again if a command is repeated.
+
+    The results are the same only as long as the policies have the same servers and trust anchors.
+    """
+    known = _answers.get()
+    if known is None:
+        return probes.probe(pins, policies)
+    key = probes, tuple((each.pattern, each.servers, each.trust) for each in policies)
+    if key not in known:
+        known[key] = probes.probe(pins, policies)
+    return known[key].copy()
 
 
 def probe_for_step(

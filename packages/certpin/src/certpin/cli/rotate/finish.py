@@ -10,7 +10,13 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    probe_for_step,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.rotate.recording import differs_from_latest, way_out_command
 from certpin.cli.rotate.start import date_text
 from certpin.cli.rotate.steps import (
@@ -46,6 +52,7 @@ _REMOVALS: tuple[Literal["retire", "remove"], ...] = ("retire", "remove")
 @who_option
 @json_option
 @click.pass_context
+@repeat_if_changed
 def finish(
     ctx: click.Context,
     key: str | None,

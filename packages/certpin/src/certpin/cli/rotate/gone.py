@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.rotate.files import RotationFiles, person_name, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.rotate.steps import ForceOptions, HostViolation, StepOutcome
 from certpin.cli.servers import ProbeOptions, no_family
 
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 @who_option
 @json_option
 @click.pass_context
+@repeat_if_changed
 def gone(
     ctx: click.Context,
     server: str,

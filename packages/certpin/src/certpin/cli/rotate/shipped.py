@@ -12,7 +12,13 @@ import click
 
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import json_option, option_group, pin_file_option
-from certpin.cli.rotate.files import RotationFiles, person_name, probe_for_step, who_option
+from certpin.cli.rotate.files import (
+    RotationFiles,
+    person_name,
+    probe_for_step,
+    repeat_if_changed,
+    who_option,
+)
 from certpin.cli.rotate.recording import (
     arrival_text,
     mark_published,
@@ -187,6 +193,7 @@ release_options = option_group(
 @who_option
 @json_option
 @click.pass_context
+@repeat_if_changed
 def shipped(
     ctx: click.Context,
     version: int,

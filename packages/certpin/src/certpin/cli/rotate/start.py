@@ -111,6 +111,8 @@ def start(
 
     Exit code 0: done. 1: refused, nothing was changed. 2: wrong usage, or an invalid file.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.pinfile.file import changing
+
     if (key is None) == (new is None):
         raise click.UsageError("give a key that you have, or --new FILE to make one")
     on_token = new is not None and makes_on_token(new)
@@ -126,7 +128,8 @@ def start(
                 new, key_type, secret, None, what=_NEW, option="--new", until="servers switch to it"
             )
             next_key.made = stack.enter_context(closing(made))
-        outcome = _Start(files, next_key, hosts, force, person_name(who), csr).run()
+        stack.enter_context(changing(path))  # not while the user types a passphrase
+        outcome = _Start(files.latest(), next_key, hosts, force, person_name(who), csr).run()
     outcome.show(ctx, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from certpin.cli.rotate.files import (
     RotationFiles,
     person_name,
     probe_for_step,
+    repeat_if_changed,
     who_option,
 )
 from certpin.cli.rotate.new_chain import NewChain
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @json_option
 @usage_options
 @click.pass_context
+@repeat_if_changed
 def switch(
     ctx: click.Context,
     key: str,

@@ -317,4 +317,25 @@ MUTATIONS: list[Mutation] = [
         'in {"removed", "compromised"}',
         "tests/cli/test_rotate_emergency_paths.py::test_no_fix_publishes_a_key_that_was_lost_before_it_went_out",
     ),
+    Mutation(
+        "a full disk of a scan is an error of its file",
+        "certpin/cli/scan.py",
+        "            if self._output is None or isinstance(exc, BrokenPipeError):\n",
+        "            if True:\n",
+        "tests/cli/test_scan.py::test_a_full_disk_during_a_scan_is_reported",
+    ),
+    Mutation(
+        "a full disk says that files are changed already",
+        "certpin/cli/main.py",
+        "{problem}\\n  fix: {_OUTPUT_FIX}",
+        "{problem}",
+        "tests/cli/test_main.py::test_a_full_disk_does_not_hide_that_the_file_was_written",
+    ),
+    Mutation(
+        "a full disk is no wrong name of a new key",
+        "certpin/cli/keys.py",
+        "        if exc.errno in _NO_SPACE\n",
+        "        if False\n",
+        "tests/cli/test_rotate_crashes.py::test_a_full_disk_is_no_wrong_name_of_a_new_key",
+    ),
 ]

@@ -24,6 +24,11 @@ CLIENTS_AND_MORE = {
     *("aiohttp", "certifi", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
     *("tomlkit", "urllib3"),
 }
+FULL = (
+    "certpin: standard output cannot be written: No space left on device\n"
+    "  fix: make space for the output; files that the command changes are changed already: "
+    "look at them before you repeat it\n"
+)
 PINS = f"""\
 schema = 1
 name = "shop"
@@ -261,10 +266,18 @@ def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = program("pin", many_certificates, stdout=full)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (
-        3,
-        "certpin: No space left on device\n",
-    )
+    assert (process.returncode, err) == (3, FULL)
+
+
+@pytest.mark.medium
+def test_a_full_disk_does_not_hide_that_the_file_was_written(run: Run) -> None:
+    pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))
+    with Path("/dev/full").open("w") as full:
+        process = program("add", "api.bank.example", *pins, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err.endswith(FULL)
+    assert run("lint").code in {0, 1}, "the pin file is written"
 
 
 @pytest.mark.medium
@@ -316,7 +329,7 @@ def test_streams_that_cannot_be_written_to_keep_the_exit_code(
 @pytest.mark.parametrize("redirected", [">/dev/full", ">/dev/full 2>/dev/full"])
 def test_a_full_disk_is_inconclusive_with_or_without_its_message(redirected: str) -> None:
     done = in_shell("-m", "certpin", "explain", "--json", redirected=redirected)
-    message = "" if "2>" in redirected else "certpin: No space left on device\n"
+    message = "" if "2>" in redirected else FULL
     assert (done.returncode, done.stderr) == (3, message)
 
 

@@ -59,13 +59,14 @@ def out(run: Run) -> Run:
 
 
 @contextmanager
-def small_files() -> Iterator[None]:
-    """Let the journal grow by only 40 bytes, as on a full disk.
+def small_files(size: int | None = None) -> Iterator[None]:
+    """Let files grow up to ``size`` bytes, as on a full disk; by default the journal by 40 bytes.
 
     It is no fixture: pytest may write its own output to a file before a fixture ends.
     """
+    limit = JOURNAL.stat().st_size + 40 if size is None else size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (JOURNAL.stat().st_size + 40, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
@@ -81,6 +82,14 @@ def test_a_full_disk_leaves_no_part_of_a_line_in_the_journal(out: Run, step: str
     assert (done.code, "cannot be written: File too large" in done.err) == (2, True)
     assert (JOURNAL.read_bytes(), Path("pins.toml").read_bytes()) == before
     assert out("rotate", "status", *OFFLINE).code == 0
+
+
+def test_a_full_disk_is_no_wrong_name_of_a_new_key(out: Run) -> None:
+    with small_files(40):
+        done = out("rotate", "start", "--new", "next.key")
+    assert (done.code, "next.key: File too large" in done.err) == (2, True)
+    assert "fix: make space on its disk" in done.err
+    assert not Path("next.key").exists()
 
 
 def test_ctrl_c_during_the_write_of_the_journal_takes_the_step_back(

@@ -401,8 +401,9 @@ def test_a_full_disk_during_a_scan_is_reported(listed: Path, connect_args: tuple
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         pytest.skip("left out: this system has no /dev/full")
     done = scan_list(listed, HOST, *connect_args, "--output", "/dev/full")
-    assert done.code == 3
-    assert "No space left on device" in done.err
+    assert done.code == 2
+    assert "/dev/full cannot be written: No space left on device" in done.err
+    assert "continue the scan with --resume" in done.err
 
 
 @pytest.mark.medium

@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from errno import EDQUOT, EFBIG, ENOSPC
 from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ _MAX_WAYS = 64  # from an authority to the roots: a real file has one or two
 
 _KEY_TYPES = {"p256": "EC P-256", "p384": "EC P-384", "ed25519": "Ed25519"}
 
+_NO_SPACE = frozenset({ENOSPC, EDQUOT, EFBIG})
 _LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
 _PUBLIC_SUFFIXES = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})
 
@@ -560,5 +562,7 @@ def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError
     return ConfigError(
         f"{what} cannot be written to {printable(str(path))}: {exc.strerror}",
         key=option,
-        fix="name a file that does not exist yet, in a folder that does",
+        fix="make space on its disk"
+        if exc.errno in _NO_SPACE
+        else "name a file that does not exist yet, in a folder that does",
     )

@@ -93,6 +93,12 @@ _SILENT = logging.NullHandler()
 
 _MAX_SHOWN = 80  # characters of an unknown word
 
+# A command prints its result when its work is done (decision 42).
+_OUTPUT_FIX = (
+    "make space for the output; files that the command changes are changed already: look at "
+    "them before you repeat it"
+)
+
 
 class _OutputError(Exception):
     """Raised if certpin can't write to standard output; ``__cause__`` is the ``OSError``."""
@@ -452,7 +458,8 @@ def _without_output(exc: _OutputError) -> int:
     discard(sys.stdout)
     if isinstance(cause, BrokenPipeError):
         return CLOSED
-    say("certpin", str(getattr(cause, "strerror", None) or cause))
+    problem = getattr(cause, "strerror", None) or cause
+    say("certpin", f"standard output cannot be written: {problem}\n  fix: {_OUTPUT_FIX}")
     return INCONCLUSIVE
 
 

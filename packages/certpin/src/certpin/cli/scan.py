@@ -10,7 +10,7 @@ import os
 import select
 import shlex
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -108,8 +108,9 @@ def scan(
     certpin scan hosts.txt --output seen.jsonl --resume
     cat hosts.txt | certpin scan -
 
-    Exit code 0: every host answered. 3: some did not; their lines have the reason. With --resume,
-    the hosts that the output already has count too.
+    Exit code 0: every host answered. 2: wrong usage, or a file can't be read or written. 3: some
+    did not answer; their lines have the reason. With --resume, the hosts that the output already
+    has count too.
     """  # noqa: D301  # click reads the \b itself
     from certpin.probe.scan import ScanLimits, ScannedEndpoints, record, scan_context
     from certpin.probe.scan import scan as scan_hosts
@@ -124,7 +125,7 @@ def scan(
         listed = _open_source(files, source)
         sink, done = _open_output(files, output, resume=resume)
         before = done.unanswered if isinstance(done, ScannedEndpoints) else 0
-        lines = ScanOutput(sink, files.enter_context(_progress()))
+        lines = ScanOutput(sink, files.enter_context(_progress()), output)
         hosts = host_list(listed, done, lines.add_invalid)
         for result in scan_hosts(hosts, context=context, limits=limits, connect=override):
             lines.add(record(result))
@@ -262,7 +263,8 @@ def _open_output(
         return sys.stdout.buffer, ()
     name = printable(str(output))
     try:
-        sink: BinaryIO = files.enter_context(output.open("ab+" if resume else "ab"))
+        sink: BinaryIO = output.open("ab+" if resume else "ab")
+        files.callback(_close, sink)
         if resume:
             sink.seek(0)
             return sink, ScannedEndpoints(sink)
@@ -275,6 +277,11 @@ def _open_output(
     return sink, ()
 
 
+def _close(sink: BinaryIO) -> None:
+    with suppress(OSError):  # each record was flushed; a failure has been raised as an error
+        sink.close()
+
+
 class ScanOutput:
     """Writes one JSON record for each scanned host, and counts the records.
 
@@ -283,24 +290,44 @@ class ScanOutput:
     Args:
         sink: the output.
         advance: called after each record.
+        output: the file that the user named for the output; None for standard output.
 
     Attributes:
         hosts: the number of records.
         unanswered: the number of records with an error.
     """
 
-    def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:
+    def __init__(
+        self, sink: BinaryIO, advance: Callable[[], None], output: Path | None = None
+    ) -> None:
         self.hosts = 0
         self.unanswered = 0
         self._sink = sink
         self._advance = advance
+        self._output = output
 
     def add(self, fields: dict[str, Any]) -> None:
-        """Write the record of one scanned host."""
-        from certpin.probe.scan import record_line
+        """Write the record of one scanned host.
 
-        self._sink.write(record_line(fields).encode() + b"\n")
-        self._sink.flush()
+        Raises:
+            ConfigError: the file that the user named can't be written.
+            OSError: standard output can't be written, or the reader of a pipe has closed it.
+        """
+        from certpin.errors import ConfigError
+        from certpin.probe.scan import record_line
+        from certpin.support.text import printable
+
+        try:
+            self._sink.write(record_line(fields).encode() + b"\n")
+            self._sink.flush()
+        except OSError as exc:
+            if self._output is None or isinstance(exc, BrokenPipeError):
+                raise
+            raise ConfigError(
+                f"{printable(str(self._output))} cannot be written: {exc.strerror or exc}",
+                key="--output",
+                fix="make space on its disk, then continue the scan with --resume",
+            ) from exc
         self.hosts += 1
         self.unanswered += fields["error"] is not None
         self._advance()

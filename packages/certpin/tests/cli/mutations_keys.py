@@ -324,7 +324,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a new host with a key that is compromised at another host is refused",
-        _NAMED,
+        "certpin/cli/keys.py",
         "if not new & {name, marked[pin]}:",
         "if True:",
         "tests/cli/test_add_file.py::"
@@ -332,9 +332,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a new host with a key that the journal records as compromised is refused",
-        _NAMED,
-        "    marked = dict.fromkeys(recorded, journal.name)\n",
-        "    marked = {}\n",
+        "certpin/cli/keys.py",
+        "        marked = dict.fromkeys(recorded, journal.name)\n",
+        "",
         "tests/cli/test_add_file.py::"
         "test_a_key_that_only_the_journal_records_as_compromised_is_refused",
     ),

@@ -24,8 +24,8 @@ from certpin.cli.keys import (
     certifiable_unknown,
     require_certifiable,
     require_matchable,
+    require_uncompromised,
 )
-from certpin.cli.named_key import require_uncompromised
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,

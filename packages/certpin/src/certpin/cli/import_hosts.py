@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.keys import certifiable_unknown, require_certifiable
-from certpin.cli.named_key import require_uncompromised
+from certpin.cli.keys import certifiable_unknown, require_certifiable, require_uncompromised
 from certpin.errors import ConfigError, InputError
 from certpin.formats.parsed import pem
 from certpin.pinfile.editor import PinFileEditor

@@ -32,12 +32,12 @@ from certpin.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from certpin.cli.named_key import KeyReference
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
-    from certpin.pins import HostPattern, Match, Pin, TrustAnchors
+    from certpin.pins import HostPattern, HostPolicy, Match, Pin, TrustAnchors
     from certpin.x509 import Certificate
     from certpin.x509.keys import KeyAlgorithm
     from certpin.x509.signing import FileKey, Signer
@@ -566,3 +566,52 @@ def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError
         if exc.errno in _NO_SPACE
         else "name a file that does not exist yet, in a folder that does",
     )
+
+
+def require_uncompromised(
+    path: Path, added: Sequence[HostPolicy], known: Iterable[HostPolicy]
+) -> None:
+    """Refuse new hosts if a key is compromised under one host, and accepted under another.
+
+    It is the rule ``dead-pin-elsewhere`` of lint, for hosts that are not written yet. A
+    contradiction between two hosts of the pin file is not refused: lint reports it. A key that the
+    journal of the pin file records as COMPROMISED is refused, too.
+
+    Args:
+        path: the pin file.
+        added: the policies of the new hosts.
+        known: the policies that the pin file has already.
+
+    Raises:
+        ConfigError: a new host accepts such a key, or marks it compromised.
+        JournalError: the journal can't be read.
+    """
+    from certpin.errors import ConfigError
+
+    if not added:
+        return
+    new = {str(policy.pattern) for policy in added}
+    policies = [*known, *added]
+    marked: dict[Pin, str] = {}
+    # Without any journal there, the rules of rotations need not be loaded.
+    if any(any(folder.glob("*.journal.jsonl")) for folder in (path.parent, path.resolve().parent)):
+        from certpin.rotation import journal_of, load_journal
+
+        journal = journal_of(path)
+        recorded = load_journal(journal).past(added[0].pattern).compromised
+        marked = dict.fromkeys(recorded, journal.name)
+    # A new host comes last: if several hosts mark the key, it is the one that counts here.
+    marked |= {pin: str(policy.pattern) for policy in policies for pin in policy.compromised}
+    for policy in policies if marked else ():
+        name = str(policy.pattern)
+        for pin in sorted(policy.live_pins.keys() & marked.keys(), key=str):
+            if not new & {name, marked[pin]}:
+                continue
+            raise ConfigError(
+                f"{pin} is compromised ({marked[pin]}), and {name} would accept it: an attacker "
+                f"who has the key can impersonate {name}",
+                key="pin",
+                fix=f"pin another key under {name}, and take this one out of service"
+                if name in new
+                else f"mark it under every host first: certpin rotate emergency {pin} --stolen",
+            )

@@ -69,6 +69,16 @@ def test_the_first_version_has_the_number_of_the_file(drafted: Run) -> None:
     assert event.pins.policies == PinSet.load("pins.toml").policies
 
 
+def test_states_that_a_step_writes_need_no_new_version(out: Run) -> None:
+    new_key(out)
+    Path("before.toml").write_bytes(Path("pins.toml").read_bytes())
+    assert out("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    text = Path("before.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("before.toml").write_text(text, encoding="utf-8")
+    done = out("diff", "before.toml", "pins.toml")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "0 breaks, 0 careful, 1 safe")
+
+
 def test_the_next_version_is_one_higher_and_keeps_comments(out: Run) -> None:
     new_key(out)
     before = Path("pins.toml").read_text(encoding="utf-8")

@@ -287,8 +287,8 @@ MUTATIONS = [
     Mutation(
         "diff: another name needs another version",
         _CHANGES,
-        "(old.name, old.debug) != (new.name, new.debug)",
-        "old.debug != new.debug",
+        "old.name != new.name or meaning",
+        "meaning",
         f"{_C}another_name_needs_a_new_version",
     ),
     Mutation(
@@ -325,6 +325,20 @@ MUTATIONS = [
         'yield ("careful", f"{text} (weaker)") if is_weaker else',
         "yield",
         f"{_C}a_wider_match_protects_less_if_more_pins_can_match[leaf-root-found0]",
+    ),
+    Mutation(
+        "diff: a change that clients notice needs a new version",
+        _CHANGES,
+        "or meaning(old) != meaning(new)",
+        "or False",
+        f"{_C}a_state_that_clients_refuse_needs_a_new_version",
+    ),
+    Mutation(
+        "diff: a change that clients don't notice needs no new version",
+        _CHANGES,
+        "new.version == old.version and _noticed(old, new)",
+        "new.version == old.version and old != new",
+        f"{_C}a_change_that_clients_do_not_notice_needs_no_new_version",
     ),
     Mutation(
         "trust anchors: OpenSSL can load each",

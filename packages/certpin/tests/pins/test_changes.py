@@ -83,6 +83,33 @@ def test_another_name_needs_a_new_version() -> None:
     assert "the version is still 1" in found[1].text
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (HostPin(TWO, "backup", "staged"), HostPin(TWO, "backup", "published")),
+        (HostPin(TWO, "backup", "published"), HostPin(TWO, "leaf", "active")),
+        (HostPin(TWO, "backup", "staged"), HostPin(TWO, "backup", "staged", note="in the safe")),
+    ],
+    ids=["published", "used", "noted"],
+)
+def test_a_change_that_clients_do_not_notice_needs_no_new_version(
+    before: HostPin, after: HostPin
+) -> None:
+    old, new = (_set(_policy(HOST, HostPin(ONE), entry)) for entry in (before, after))
+    assert all(each.weight == "safe" for each in changes(old, new, NOW))
+
+
+@pytest.mark.parametrize("state", ["removed", "compromised"])
+def test_a_state_that_clients_refuse_needs_a_new_version(state: State) -> None:
+    old, new = (
+        _set(_policy(HOST, HostPin(ONE), HostPin(THREE), HostPin(TWO, "backup", each)))
+        for each in ("staged", state)
+    )
+    first, *_ = changes(old, new, NOW)
+    assert (first.weight, first.host) == ("breaks", "")
+    assert "the version is still 1" in first.text
+
+
 WWW = _policy("www.bank.example")
 WIDE = _policy("**.bank.example")
 WIDE_OTHER = _policy("**.bank.example", HostPin(THREE), HostPin(FOUR))

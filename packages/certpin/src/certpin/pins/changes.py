@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from certpin.pins.policy import meaning
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
@@ -65,11 +67,10 @@ def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
         The changes of the pin set itself, then those of each host, with the hosts in the order of
         the new set.
     """
-    found = [*_hosts(old, new, now)]
-    return (*_set(old, new, changed=bool(found)), *found)
+    return (*_set(old, new), *_hosts(old, new, now))
 
 
-def _set(old: PinSet, new: PinSet, *, changed: bool) -> Iterator[Change]:
+def _set(old: PinSet, new: PinSet) -> Iterator[Change]:
     if old.name != new.name:
         text = f"the pin set is called {new.name!r} and was {old.name!r}: reports use the new name"
         yield Change("careful", "", text)
@@ -79,9 +80,18 @@ def _set(old: PinSet, new: PinSet, *, changed: bool) -> Iterator[Change]:
             f"the version fell from {old.version} to {new.version}: no client accepts the new set"
         )
         yield Change("breaks", "", text)
-    elif new.version == old.version and (changed or (old.name, old.debug) != (new.name, new.debug)):
+    elif new.version == old.version and _noticed(old, new):
         text = f"the version is still {new.version}: clients take it for their current set"
         yield Change("breaks", "", text)
+
+
+def _noticed(old: PinSet, new: PinSet) -> bool:
+    """Return True if clients treat some host in another way, or report by another name.
+
+    A pin that moves between the states that clients accept changes nothing for them, so the steps
+    of a rotation write such states without a new version.
+    """
+    return old.name != new.name or meaning(old) != meaning(new)
 
 
 def _debug(old: PinSet, new: PinSet) -> Iterator[Change]:

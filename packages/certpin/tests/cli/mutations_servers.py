@@ -17,6 +17,7 @@ _GET = "certpin/cli/get.py"
 _GONE = "certpin/cli/rotate/gone.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
+_STEPS = "certpin/cli/rotate/steps.py"
 _CLI_SERVERS = "certpin/cli/servers.py"
 
 _ADDRESSES = "tests/cli/test_addresses.py::"
@@ -26,6 +27,7 @@ _FILE = "tests/pinfile/test_servers.py::"
 _IN_GONE = "tests/cli/test_rotate_gone.py::"
 _MODEL = "tests/pins/test_servers.py::"
 _SIGNED = "tests/publish/test_sign.py::"
+_SILENT = "tests/cli/test_rotate_no_answer.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -292,10 +294,38 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_no_key_is_taken_out_by_a_machine_without_ipv6",
     ),
     Mutation(
+        "an error names every server that did not answer",
+        _CLI_SERVERS,
+        '"\\n  ".join([first.problem, *lines])',
+        "first.problem",
+        _SILENT + "test_every_server_that_does_not_answer_is_named",
+    ),
+    Mutation(
+        "a version is not recorded while a server does not answer",
+        _STEPS,
+        "        if not refused and not self.force:\n",
+        "        if False:\n",
+        _SILENT + "test_every_server_that_does_not_answer_is_named",
+    ),
+    Mutation(
+        "a refusal counts more than a server that does not answer",
+        _STEPS,
+        "if not refused and not self.force:",
+        "if not self.force:",
+        _SILENT + "test_a_refusal_counts_more_than_a_server_that_does_not_answer",
+    ),
+    Mutation(
+        "a known server that does not answer is no refusal",
+        _STEPS,
+        "each.host not in results.unanswered or each.violation.invariant not in _UNANSWERED",
+        "each",
+        _SILENT + "test_a_known_server_that_does_not_answer_now_is_no_refusal",
+    ),
+    Mutation(
         "a stolen key may be in use at an address that was not asked",
         _EMERGENCY,
         "not (probes.offline or results.unanswered)",
-        "not probes.offline and results.error is None",
+        "not probes.offline and not results.errors",
         _ADDRESSES + "test_a_stolen_key_may_be_in_use_at_an_address_out_of_reach",
     ),
     Mutation(

@@ -639,7 +639,7 @@ def test_a_version_that_the_gate_refuses_is_neither_signed_nor_recorded(begun: R
 def test_a_version_is_not_signed_if_a_server_does_not_answer(begun: Run) -> None:
     assert begun("publish", "sign", *KEYS).code == 0
     before = site_files(), journal()
-    write(kit.policy(HOST, kit.NOBODY, NEW))
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE, NEW))
     _edited("version = 3", "version = 4")
     words = ("--connect", "127.0.0.1:9", "--timeout", "1")
     assert begun("publish", "sign", *KEYS, *words).code == 3

@@ -345,7 +345,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version is not signed if a server does not answer",
         _RECORDING,
-        "options.force.require_answers(results)",
+        "options.force.require_answers(results, violations)",
         "pass",
         _IN_SIGN + "test_a_version_is_not_signed_if_a_server_does_not_answer",
     ),

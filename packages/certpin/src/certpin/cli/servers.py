@@ -276,14 +276,14 @@ class ProbeResults:
         sightings: the presented chains, by the host pattern of the policy.
         unknown: what could not be checked, as clauses such as "which keys are served now, because
             no server was contacted".
-        error: the first failed connection; None if none failed.
+        errors: the failed connections.
         unanswered: the host patterns of the policies with a server that did not answer, or with an
             address that this machine can't reach.
     """
 
     sightings: dict[str, list[Sighting]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
-    error: ProbeError | None = None
+    errors: list[ProbeError] = field(default_factory=list)
     unanswered: set[str] = field(default_factory=set)
 
     def copy(self) -> ProbeResults:
@@ -309,7 +309,7 @@ class ProbeResults:
         unknown = []
         for endpoint, found in answers.by_address.items():
             if isinstance(found, ProbeError):
-                self.error = self.error or found
+                self.errors.append(found)
                 unknown.append(f"which keys {endpoint} serves: {found.problem}")
             else:
                 self.add(policy, found)
@@ -320,6 +320,28 @@ class ProbeResults:
         ]
         self.unknown += unknown
         self.unanswered |= {str(policy.pattern)} if unknown else set()
+
+    def require_answers(self, also: str = "") -> None:
+        """Check that every contacted server answered.
+
+        Args:
+            also: one more way to go on while a server is down, for the fix: a clause.
+
+        Raises:
+            ProbeError: servers did not answer. The error names each of them.
+        """
+        if not self.errors:
+            return
+        first, *others = self.errors
+        lines = (f"{each.host}:{each.port}: {each.problem}" for each in others)
+        fixes = dict.fromkeys(each.fix for each in self.errors if each.fix)
+        ways = "if a server stays down: --offline, and the chains from elsewhere (--served)" + also
+        raise type(first)(
+            "\n  ".join([first.problem, *lines]),
+            host=first.host,
+            port=first.port,
+            fix="; ".join([*fixes, ways]),
+        )
 
 
 @dataclass(frozen=True)

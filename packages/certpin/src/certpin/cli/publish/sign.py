@@ -274,6 +274,8 @@ def _show_refusal(
         print_json(_json(context, SigningResult(), pending, [], None, checked, recorded=False))
         return
     click.echo("Nothing was signed.")
+    for unknown in checked.unknown if checked else ():
+        click.echo(fold(f"Not known: {unknown}.", sys.stdout))
 
 
 def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:

@@ -96,8 +96,8 @@ def finish(
     run = FinishRun(files, results, probes, force, now)
     for policy in policies:
         run.finish(str(policy.pattern), named.pin if named else None)
-    if results.error and run.skipped and not run.events:
-        force.require_answers(results)
+    if run.skipped and not run.events:
+        force.require_answers(results, [*run.violations, *run.unrecorded])
     outcome = run.outcome(policies, person_name(who))
     if named:
         outcome.pin = named.pin

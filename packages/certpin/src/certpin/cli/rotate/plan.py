@@ -94,8 +94,7 @@ def plan(
     chain = NewChain(wanted, policies)
     chain.require_certifiable()
     results, now = probe_for_reading(files, probes, files.pins, policies)
-    if results.error:
-        raise results.error
+    results.require_answers()
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
     situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]

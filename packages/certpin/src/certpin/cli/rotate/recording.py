@@ -443,7 +443,8 @@ def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersio
     to the journal with ``files.commit``.
 
     Raises:
-        ProbeError: a server did not answer, and the user does not force the step.
+        ProbeError: servers did not answer, the step violates no rule, and the user does not force
+            it.
         InputError: the pin file can't be used.
     """
     from certpin.rotation import Event
@@ -452,8 +453,8 @@ def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersio
     mark_published(files)
     pins = files.pins
     results, now = probe_for_step(files, options.probes, pins, pins.policies, options.who)
-    options.force.require_answers(results)
     violations = publish_violations(files, pins, results, timing, now)
+    options.force.require_answers(results, violations)
     event = Event(
         now,
         person_name(options.who),

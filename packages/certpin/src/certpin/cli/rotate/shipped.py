@@ -246,8 +246,8 @@ def shipped(
     results = ProbeResults()
     if not amends:
         results, now = probe_for_step(files, probes, pins, pins.policies, who)
-    force.require_answers(results)
     violations = [] if amends else publish_violations(files, pins, results, timing, now)
+    force.require_answers(results, violations)
     outcome = StepOutcome(
         "shipped",
         path,

@@ -139,8 +139,7 @@ def simulate(
     if picture and len(policies) > 1:
         raise click.UsageError("a picture shows one host: name it with --host")
     results, _ = probe_for_reading(files, probes, files.pins, policies)
-    if results.error:
-        raise results.error
+    results.require_answers()
     situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]
     scripts = _scripts(files, situations, source, moves)
     fleet = crowd.fleet(files.deployed, files.deployed.alive(now, timing), timing)

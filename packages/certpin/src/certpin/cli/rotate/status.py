@@ -114,7 +114,7 @@ def status(
         _print_status(files, results, timing, now, hosts)
     if any(found.violations for found in hosts):
         ctx.exit(PROBLEM_FOUND)
-    ctx.exit(INCONCLUSIVE if results.error else SUCCESS)
+    ctx.exit(INCONCLUSIVE if results.errors else SUCCESS)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Violations, and a user who takes the step all the same.
 
+_UNANSWERED = {"unlisted", "unseen"}  # an answer of the host's servers may end these violations
+
 
 @dataclass(frozen=True)
 class HostViolation:
@@ -78,14 +80,27 @@ class ForceOptions:
             say(f"certpin: {word}", f"{', '.join(names)}: {format_violation(violation)}")
         return bool(violations) and not self.force
 
-    def require_answers(self, results: ProbeResults) -> None:
+    def require_answers(
+        self, results: ProbeResults, violations: Sequence[HostViolation] = ()
+    ) -> None:
         """Check that every contacted server answered, unless the user forces the step.
 
+        If the step is refused in any case, return, so that the caller can print all reasons: a
+        violation counts more than a server that did not answer.
+
+        Args:
+            results: the probed servers.
+            violations: the rules that the step violates.
+
         Raises:
-            ProbeError: a server did not answer.
+            ProbeError: servers did not answer. The error names each of them.
         """
-        if results.error and not self.force:
-            raise results.error
+        refused = any(
+            each.host not in results.unanswered or each.violation.invariant not in _UNANSWERED
+            for each in violations
+        )
+        if not refused and not self.force:
+            results.require_answers(", or --force --reason TEXT")
 
     def recorded_reason(
         self, violations: Sequence[HostViolation], results: ProbeResults | None = None
@@ -97,7 +112,7 @@ class ForceOptions:
             results: the probed servers, if the step needs the chains of all of them: it then needs
                 ``--force`` if one did not answer (``require_answers``). None for other steps.
         """
-        forced = violations or (results and results.error)
+        forced = violations or (results and results.errors)
         return (self.reason or "").strip() if forced else ""
 
 

@@ -62,8 +62,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an error of lint names the file that it could not read",
         "certpin/cli/lint.py",
-        "        name_pin_file(ctx, file)\n",
-        "",
+        "        file, error = unread[0]\n        name_pin_file(ctx, file)\n",
+        "        file, error = unread[0]\n",
         _FILES + "an_error_of_lint_names_the_file",
     ),
     Mutation(

@@ -107,6 +107,31 @@ def test_each_file_is_linted_separately(run: Run) -> None:
     assert [finding["file"] for finding in done.json["findings"]] == ["other.toml"]
 
 
+def _lint_with_unreadable(run: Run, *words: str) -> Done:
+    Path("conf.toml").write_text("schema = 1\n<<<<<<< HEAD\n", encoding="utf-8")
+    return _lint(run, LONE, "no.toml", "conf.toml", "pins.toml", *words)
+
+
+def test_a_file_that_cannot_be_read_hides_no_finding_of_the_others(run: Run) -> None:
+    done = _lint_with_unreadable(run, "--json")
+    assert done.code == 2
+    _documented.check("lint", done.json)
+    found = [(each["file"], each["line"], each["rule"]) for each in done.json["findings"]]
+    assert found[:2] == [("no.toml", 1, "refused"), ("conf.toml", 2, "refused")]
+    assert found[2:] == [("pins.toml", 9, "no-backup")]
+    assert [each["errors"] for each in done.json["files"]] == [1, 1, 1]
+    assert done.error["file"] == "no.toml"
+
+
+@pytest.mark.parametrize("output", ["text", "sarif", "github"])
+def test_each_format_has_the_files_that_cannot_be_read(run: Run, output: str) -> None:
+    done = _lint_with_unreadable(run, "--format", output)
+    assert (done.code, done.err.startswith("certpin: no.toml: it cannot be read")) == (2, True)
+    assert done.out.count("certpin add --file no.toml HOST") == 1
+    assert done.out.count("it is not TOML") == 1
+    assert done.out.count("api.bank.example has only one pin") == 1
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
 def test_the_sarif_is_valid_by_the_schema_of_oasis(text: str, run: Run) -> None:

@@ -11,6 +11,7 @@ _LINT = "certpin/lint/"
 _T = "tests/lint/"
 _CASES, _ENGINE = f"{_T}test_boundaries.py::", f"{_T}test_engine.py::"
 _READING = "tests/pinfile/test_reading.py::"
+_CLI = "tests/cli/test_lint.py::test_"
 _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
@@ -27,6 +28,18 @@ MUTATIONS = [
         'checkup.verdict.reason not in {"mismatch", "compromised-key"}',
         "False",
         "tests/cli/test_lint_live.py::test_a_mismatch_of_expired_pins_keeps_its_own_advice",
+        "a file that can't be read hides no finding of the others",
+        "certpin/cli/lint.py",
+        "            done.append(_unread_file(file, exc))\n            continue\n",
+        "            raise\n",
+        f"{_CLI}a_file_that_cannot_be_read_hides_no_finding_of_the_others",
+    ),
+    Mutation(
+        "a file that can't be read is a usage error",
+        "certpin/cli/lint.py",
+        "    if unread:\n",
+        "    if False:\n",
+        f"{_CLI}a_file_that_cannot_be_read_hides_no_finding_of_the_others",
     ),
     Mutation(
         "the end of a trial locks no client out",

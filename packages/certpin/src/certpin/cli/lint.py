@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.findings import LintedFile
     from certpin.cli.servers import ServerOptions
+    from certpin.errors import PinFileError
     from certpin.formats import Export, Format, Source
     from certpin.lint import ExportedFile, LintDocument, LintReport, LiveResult, Severity
     from certpin.pins import PinSet
@@ -111,9 +112,11 @@ def lint(
     certpin lint --format sarif > lint.sarif
 
     Exit code 0: no finding of the severity of --fail-on or worse. 1: such a finding. 2: a file
-    cannot be read at all. 3: no such finding, but with --live no host answered.
+    cannot be read at all; its error and the findings of the other files are printed. 3: no such
+    finding, but with --live no host answered.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.findings import FORMATS, LintedFile
+    from certpin.errors import PinFileError
     from certpin.lint import lint as judge
     from certpin.lint import load_document
     from certpin.pins import utc_now
@@ -122,17 +125,45 @@ def lint(
         raise click.UsageError("--host, --connect and --starttls are for --live")
     require_one_file(ctx, next(iter(files), None))
     now = utc_now()
-    done = []
+    done, unread = [], []
     for file in files or (path,):
         name_pin_file(ctx, file)
-        document = load_document(file, adoption_days=adoption_days)
+        try:
+            document = load_document(file, adoption_days=adoption_days)
+        except PinFileError as exc:
+            unread.append((file, exc))
+            done.append(_unread_file(file, exc))
+            continue
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
             document = probe_hosts(document, servers, now, timeout)
         done.append(LintedFile(document, _with_file(judge(document, now))))
     name_pin_file(ctx, None)  # the commands of each finding name their file now
     FORMATS["json" if as_json else output](done)
+    if unread:
+        file, error = unread[0]
+        name_pin_file(ctx, file)
+        raise error
     ctx.exit(_exit_code(done, fail_on))
+
+
+def _unread_file(path: Path, exc: PinFileError) -> LintedFile:
+    """Return a file that can't be read at all, with this error as its only finding."""
+    from certpin.cli.findings import LintedFile
+    from certpin.lint import RULES, LintDocument, LintFinding, LintReport
+
+    rule = RULES["refused"]
+    finding = LintFinding(
+        rule=rule.id,
+        severity=rule.severity,
+        file=str(path),
+        line=exc.line or 1,
+        key=exc.key,
+        host="",
+        message=exc.problem,
+        fix=exc.fix or rule.fix,
+    )
+    return LintedFile(LintDocument(str(path), "", {}), _with_file(LintReport((finding,), ())))
 
 
 def _with_file(report: LintReport) -> LintReport:

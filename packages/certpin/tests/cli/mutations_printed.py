@@ -60,6 +60,13 @@ MUTATIONS: list[Mutation] = [
         _FILES + "the_fixes_of_lint_name_the_file_of_each_finding[json]",
     ),
     Mutation(
+        "--format json makes errors JSON, as --json does",
+        "certpin/cli/reply.py",
+        '("--format", "json") in pairwise(options)',
+        "False",
+        "tests/cli/test_json.py::test_an_error_is_json_with_the_format_json_too[lint-2]",
+    ),
+    Mutation(
         "an error of lint names the file that it could not read",
         "certpin/cli/lint.py",
         "        file, error = unread[0]\n        name_pin_file(ctx, file)\n",

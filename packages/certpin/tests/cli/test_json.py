@@ -63,6 +63,20 @@ def test_an_unknown_option_is_an_error_in_json(run: Run, path: tuple[str, ...]) 
     assert done.error["fix"].endswith(f"{' '.join(path)} --help")
 
 
+@pytest.mark.parametrize("option", [("--format", "json"), ("--format=json",)], ids=len)
+@pytest.mark.parametrize("words", [("lint",), ("import", "dart")], ids=" ".join)
+def test_an_error_is_json_with_the_format_json_too(
+    run: Run, words: tuple[str, ...], option: tuple[str, ...]
+) -> None:
+    done = run(*words, "missing", *option)
+    assert (done.code, done.err) == (2, "")
+    assert "missing" in done.error["message"] + str(done.error["file"])
+    unknown = run(*words, *option, "--no-such-option")
+    assert (unknown.code, unknown.err, unknown.error["type"]) == (2, "", "UsageError")
+    text = run(*words, "missing", "--format", "text")
+    assert (text.code, text.out.startswith("{"), "missing" in text.err) == (2, False, True)
+
+
 @pytest.mark.parametrize("path", GROUPS, ids=" ".join)
 def test_an_unknown_command_is_an_error_in_json(run: Run, path: tuple[str, ...]) -> None:
     done = run(*path, "no-such-command", "--json")

@@ -15,6 +15,7 @@ import sys
 import textwrap
 import warnings
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -193,21 +194,21 @@ class CommandReply:
     """The JSON output of one run of a command. click keeps it as ``obj`` of the root context.
 
     Args:
-        words: the arguments of the run. If ``--json`` is among them, errors are JSON even if the
-            arguments can't be parsed.
+        words: the arguments of the run. If ``--json`` or ``--format json`` is among them, errors
+            are JSON even if the arguments can't be parsed.
 
     Attributes:
         file_option: the option `` --file PATH`` to add to printed commands; empty for the default
             pin file.
-        json_requested: True if ``--json`` is among the arguments. It is for options such as
-            ``--list``, which end the command before click has parsed all arguments.
+        json_requested: True if the arguments ask for JSON. It is for options such as ``--list``,
+            which end the command before click has parsed all arguments.
         wanted: True if click has parsed ``--json``.
     """
 
     def __init__(self, words: list[str]) -> None:
         self.command = ""
         self.file_option = ""
-        self.json_requested = "--json" in words[: words.index("--") if "--" in words else None]
+        self.json_requested = _asks_for_json(words)
         self.wanted = False
         self._data: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
@@ -290,6 +291,13 @@ class CommandReply:
 
     def _head(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "command": self.command}
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    """Return True if ``--json`` or ``--format json`` is among the words before ``--``."""
+    options = words[: words.index("--") if "--" in words else None]
+    is_format = ("--format", "json") in pairwise(options)
+    return is_format or not {"--json", "--format=json"}.isdisjoint(options)
 
 
 def with_file(text: str) -> str:

@@ -67,6 +67,21 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_json.py::test_an_error_is_json_with_the_format_json_too[lint-2]",
     ),
     Mutation(
+        "an error of diff names the file that it could not read",
+        "certpin/cli/diff.py",
+        "    name_pin_file(ctx, None if is_stdin else path)\n",
+        "",
+        "tests/cli/test_diff.py::test_printed_commands_name_the_file_that_they_are_about",
+    ),
+    Mutation(
+        "the listed ports are named if there is no server at a port",
+        "certpin/cli/servers.py",
+        "if warn and listed and port not in ports:",
+        "if False:",
+        "tests/cli/test_servers.py"
+        "::test_a_port_without_a_listed_server_is_a_warning_with_the_listed_ones",
+    ),
+    Mutation(
         "an error of lint names the file that it could not read",
         "certpin/cli/lint.py",
         "        file, error = unread[0]\n        name_pin_file(ctx, file)\n",

@@ -77,6 +77,16 @@ def test_an_invalid_file_is_refused(run: Run) -> None:
     assert run("diff", "no-such-file", "old.toml").code == 2
 
 
+def test_printed_commands_name_the_file_that_they_are_about(run: Run) -> None:
+    _write(GOOD, "name = ")
+    missing = run("diff", "no.toml", "old.toml", CERTPIN_PINS="other.toml")
+    assert "certpin add --file no.toml HOST" in missing.err
+    assert "other.toml" not in missing.err
+    broken = run("diff", "old.toml", "new.toml", "--json")
+    assert "certpin add" not in broken.error["fix"]
+    assert "certpin explain refused" in broken.error["fix"]
+
+
 def test_file_content_is_escaped_for_the_terminal(run: Run) -> None:
     _write(GOOD, NEXT.replace("bank-app", "\\u001b[31m"))
     assert "\x1b" not in run("diff", "old.toml", "new.toml").out

@@ -159,6 +159,22 @@ def test_every_misspelt_name_gets_a_hint(run: Run, words: tuple[str, ...], meant
     assert f"Did you mean {meant!r}?" in done.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("plan", "'rotate plan'"),  # and not 'explain', which is spelt alike
+        ("shipped", "'rotate shipped'"),
+        ("status", "'rotate status' or 'publish status'"),
+        ("sign", "'publish sign'"),
+        ("attacks", "'lab attacks'"),
+    ],
+)
+def test_a_command_of_a_group_is_found_by_its_name(run: Run, typed: str, meant: str) -> None:
+    done = run(typed)
+    assert (done.code, done.out) == (2, "")
+    assert f"there is no command {typed!r}. Did you mean {meant}?" in done.err
+
+
 def test_an_unknown_command_without_a_similar_one_gets_the_list(run: Run) -> None:
     done = run("zzzzzz")
     assert done.code == 2

@@ -15,6 +15,8 @@ from certpin.pins import normalise
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import ship_long_ago, stepped
+from tests.cli.conftest import HOST
+from tests.rotation._situations import pin
 from tests.x509._authorities import refusal_of_openssl, san
 
 if TYPE_CHECKING:
@@ -33,6 +35,17 @@ def issued(run: Run, host: str, *names: x509.GeneralName) -> Identity:
     write(kit.policy(host, identity.pin, kit.NOBODY), trust=Path("root.pem"))
     ship_long_ago(run)
     return identity
+
+
+def test_a_certificate_of_hosts_outside_of_the_pin_file_is_named(run: Run) -> None:
+    issued(run, HOST, *dns("one.shop.example", "two.shop.example"))
+    write(kit.policy(HOST), kit.policy("www.bank.example"))
+    done = run("rotate", "switch", "new.pem", "--offline")
+    assert done.code == 2
+    assert "the certificate is for one.shop.example, two.shop.example, and the pin" in done.err
+    assert "the pin file has none of its hosts: name the hosts of this step, with" in done.err
+    other = run("rotate", "switch", str(pin("other")), "--offline")
+    assert (other.code, f"none of them has {pin('other')}" in other.err) == (2, True)
 
 
 def dns(*names: str) -> list[x509.GeneralName]:

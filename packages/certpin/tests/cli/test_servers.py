@@ -124,6 +124,21 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
     assert f"--host leaves out 127.0.0.1:{two[1].port}" in one.err
 
 
+def test_a_port_without_a_listed_server_is_a_warning_with_the_listed_ones(
+    run: Run, two: tuple[LabServer, LabServer]
+) -> None:
+    ports = sorted(server.port for server in two)
+    done = run("check", "--host", "localhost:9")
+    assert done.code == 3
+    listed = f"the pin file lists localhost at port {ports[0]}, {ports[1]}"
+    assert f"--host localhost:9: {listed}, and not at 9" in done.err
+    assert run("check", "--host", f"localhost:{ports[0]}").err == ""
+    address = f"localhost=127.0.0.1:{ports[0]}"
+    found = run("check", "--host", "localhost:9", "--connect", address, "--json")
+    assert [host["status"] for host in found.json["hosts"]] == ["holds"]
+    assert found.err == ""
+
+
 def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
     """Otherwise the host that ``--host`` leaves out would be published without a check."""
     write(kit.policy("localhost", identity.pin), kit.policy("other.example", identity.pin))

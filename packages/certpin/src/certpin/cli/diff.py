@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import json_option
+from certpin.cli.options import json_option, name_pin_file
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
     if str(old) == str(new) == _STDIN:
         raise click.UsageError("one of the two must be a file")
-    before, after = _load(old, beside=new), _load(new, beside=old)
+    before, after = _load(ctx, old, beside=new), _load(ctx, new, beside=old)
     found = changes(before, after, utc_now())
     if as_json:
         print_json(_diff_json(before, after, found))
@@ -61,10 +61,13 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     ctx.exit(PROBLEM_FOUND if any(change.weight == "breaks" for change in found) else SUCCESS)
 
 
-def _load(path: Path, *, beside: Path) -> PinSet:
+def _load(ctx: click.Context, path: Path, *, beside: Path) -> PinSet:
     """Read one of the two pin files that ``certpin diff`` compares, and return its pin set.
 
+    From then on, printed commands name this file.
+
     Args:
+        ctx: the context of the command.
         path: the file; ``-`` for standard input.
         beside: the other file. If ``path`` is ``-``, the trust files that the text on standard
             input names are read from the folder of this other file.
@@ -73,7 +76,9 @@ def _load(path: Path, *, beside: Path) -> PinSet:
     from certpin.pinfile import PinSet
     from certpin.pinfile.file import MAX_PIN_FILE_BYTES
 
-    if str(path) != _STDIN:
+    is_stdin = str(path) == _STDIN
+    name_pin_file(ctx, None if is_stdin else path)
+    if not is_stdin:
         return PinSet.load(path)
     data = sys.stdin.buffer.read(MAX_PIN_FILE_BYTES + 1)
     place = beside.parent / "<stdin>"

@@ -30,7 +30,7 @@ from certpin.cli.reply import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -121,12 +121,26 @@ class Group(click.Group):
         known = self.summaries()
         strict = not ctx.resilient_parsing  # a shell asks for completions otherwise
         if strict and args[0] not in known and not args[0].startswith("-"):
-            raise click.UsageError(unknown("command", args[0], known), ctx)
+            near = self._within_groups(ctx, args[0])
+            raise click.UsageError(unknown("command", args[0], known, near=near), ctx)
         root = ctx.find_root()
         if root.obj is not None:
             path = f"{ctx.command_path} {args[0]}"
             root.obj.command = path.removeprefix(root.command_path).strip()
         return super().resolve_command(ctx, args)
+
+    def _within_groups(self, ctx: click.Context, name: str) -> list[str]:
+        """Return the commands of this name in the groups below, such as ``rotate plan``."""
+        groups = {each: self.get_command(ctx, each) for each in self.own_commands()}
+        return [
+            f"{each} {name}"
+            for each, group in groups.items()
+            if isinstance(group, click.Group) and name in group.list_commands(ctx)
+        ]
+
+    def own_commands(self) -> list[str]:
+        """Return the names of the commands that are installed with this group."""
+        return list(self.summaries())
 
 
 class LazyGroup(Group):
@@ -158,6 +172,10 @@ class LazyGroup(Group):
     def summaries(self) -> dict[str, str]:
         """Return the first line of each command's help, by the command's name."""
         return self._lazy
+
+    def own_commands(self) -> list[str]:
+        """Return the names of the commands without those that another package adds."""
+        return [name for name in self._lazy if name not in self._extensions]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in the order in which a newcomer needs them."""
@@ -350,7 +368,9 @@ def function_name(command: str) -> str:
     return f"{name}_" if iskeyword(name) else name
 
 
-def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> str:
+def unknown(
+    kind: str, name: str, known: Collection[str], listing: str = "", near: Sequence[str] = ()
+) -> str:
     """Return the error message for an unknown name, with a similar known name as a hint.
 
     Args:
@@ -361,13 +381,14 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
             with the help "List the attacks".
         listing: a command or a file that lists the names, if there are too many for the message;
             else empty.
+        near: the names to suggest, if the caller knows better ones than the most similar one.
     """
     from difflib import get_close_matches
 
     problem = f"there is no {kind} {name[:_MAX_SHOWN]!r}."
-    near = get_close_matches(name[:_MAX_SHOWN], known, n=1) or _by_help(name, known)
+    near = near or get_close_matches(name[:_MAX_SHOWN], known, n=1) or _by_help(name, known)
     if near:
-        return f"{problem} Did you mean {near[0]!r}?"
+        return f"{problem} Did you mean {' or '.join(map(repr, near))}?"
     return f"{problem} {listing or 'There are:'} {'lists them' if listing else ', '.join(known)}."
 
 

@@ -266,7 +266,19 @@ def policies_for_step(
             return [policy for policy in pins.policies if policy in chosen]
     if len(pins.policies) == 1:
         return list(pins.policies)
-    raise click.UsageError("the file has several hosts: name those of this step, with --host")
+    raise click.UsageError(f"{_why_no_policy(key)}: name the hosts of this step, with --host")
+
+
+def _why_no_policy(key: KeyReference | None) -> str:
+    """Return why a key belongs to no policy of a pin file with several hosts, as a clause."""
+    from certpin.support.text import printable
+
+    if key is None:
+        return "the pin file has several hosts"
+    if key.names:
+        names = ", ".join(map(printable, key.names[:3])) + (", …" if len(key.names) > 3 else "")
+        return f"the certificate is for {names}, and the pin file has none of its hosts"
+    return f"the pin file has several hosts, and none of them has {key.pin}"
 
 
 def dropped_policies(

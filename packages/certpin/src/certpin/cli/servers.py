@@ -17,7 +17,7 @@ import click
 
 from certpin.cli.candidates import complete_hosts
 from certpin.cli.options import file_option, option_group, read_file, timeout_option
-from certpin.cli.reply import progress
+from certpin.cli.reply import progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -45,7 +45,8 @@ host_option: Callable[[Any], Any] = click.option(
     metavar="HOST[:PORT]",
     shell_complete=complete_hosts,
     help="Only this host: a name of the pin file, or a host that a wildcard covers. A port picks "
-    "its server at that port, if the command connects. May be repeated.",
+    "its server at that port, if the command connects; if the file lists none there, the host "
+    "itself at that port. May be repeated.",
 )
 _starttls_option = click.option(
     "--starttls",
@@ -170,9 +171,13 @@ class ServerOptions:
         endpoints = {
             self._endpoint(host, server): None
             for host, port in wanted
-            for server in _servers(host, port, known)
+            for server in _servers(host, port, known, warn=self._is_listed(policy, host))
         }
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
+
+    def _is_listed(self, policy: HostPolicy, host: str) -> bool:
+        """Return True if the servers of a host come from the pin file, and not from options."""
+        return bool(policy.servers) and not {host, _ALL} & {*self._addresses, *self._protocols}
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
         from certpin.probe import endpoint_at, split_address
@@ -543,25 +548,36 @@ def no_family(address: str) -> str:
     return f"this machine has no {'IPv6' if ':' in address else 'IPv4'}"
 
 
-def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
+def _servers(
+    host: str, port: int, known: Iterable[tuple[str, HostServer]], *, warn: bool
+) -> list[HostServer]:
     """Return the servers to contact for a host that the user named.
 
     Args:
         host: the host.
         port: the port that the user named; 0 if the user named no port.
         known: all servers that the pin file lists for the host's policy, each with its host.
+        warn: True to print a warning if the host has listed servers, and none at ``port``.
 
     Returns:
         The listed servers of the host, or only those at ``port`` if it is not 0. If there are none,
         one server: the host itself, at ``port`` or at the default port.
     """
     from certpin.pins import HostServer
-    from certpin.probe import default_port
+    from certpin.probe import default_port, join_address
 
-    servers = [server for name, server in known if name == host] or [HostServer()]
+    listed = [server for name, server in known if name == host]
     if not port:
-        return servers
-    at_port = [s for s in servers if (s.port or default_port(s.starttls)) == port]
+        return listed or [HostServer()]
+    ports = [server.port or default_port(server.starttls) for server in listed]
+    if warn and listed and port not in ports:
+        say(
+            "certpin: warning",
+            f"--host {join_address(host, port)}: the pin file lists {host} at port "
+            f"{', '.join(map(str, sorted({*ports})))}, and not at {port}: certpin connects to the "
+            "host's name",
+        )
+    at_port = [server for server, its in zip(listed, ports, strict=True) if its == port]
     return at_port or [HostServer(port=port)]
 
 

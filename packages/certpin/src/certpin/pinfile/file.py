@@ -74,7 +74,7 @@ _DEEP_KEY = re.compile(
 )
 
 
-_TOML_FIX = "see https://toml.io, or compare with a file that `certpin add` wrote"
+_TOML_FIX = "see https://toml.io; `certpin explain refused` shows the form of a pin file"
 
 
 def read_text(path: Path) -> str:

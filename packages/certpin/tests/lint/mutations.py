@@ -28,6 +28,22 @@ MUTATIONS = [
         'checkup.verdict.reason not in {"mismatch", "compromised-key"}',
         "False",
         "tests/cli/test_lint_live.py::test_a_mismatch_of_expired_pins_keeps_its_own_advice",
+    ),
+    Mutation(
+        "pins that can't be edited are named",
+        f"{_LINT}exposure.py",
+        "if count != len(host.pins):",
+        "if False:",
+        f"{_EXAMPLES}test_bad_example_has_one_finding_at_the_marked_line[inline-pins]",
+    ),
+    Mutation(
+        "hosts that can't be edited are named",
+        f"{_LINT}exposure.py",
+        "if len(counts) != len(document.hosts):",
+        "if False:",
+        f"{_CASES}test_rule_finds_a_mistake[hosts in a list of inline tables]",
+    ),
+    Mutation(
         "a file that can't be read hides no finding of the others",
         "certpin/cli/lint.py",
         "            done.append(_unread_file(file, exc))\n            continue\n",

@@ -29,6 +29,7 @@ TO = 'report_to = ["https://pins.other.example/"]\n'
 REPORT_HERE = 'report_to = ["https://pins.bank.example/"]\n'
 THIRD = '\n[[host.pin]]\npin = "sha256/THREE"\n'
 WWW = f'\n[[host]]\nname = "www.bank.example"\n{EXPIRES}'
+INLINE_PINS = 'pin = [{ pin = "sha256/ONE" }, { pin = "sha256/TWO", role = "backup" }]'
 LOGS, OLD_LOGS = 'ct_logs = "logs.json"\n', 'ct_logs = "old-logs.json"\n'
 REQUIRED = "require_ct = true\n"
 ALL = f'\n[[host]]\nname = "**.bank.example"\n{EXPIRES}match = "any"\n'
@@ -151,6 +152,10 @@ FINDS = {
         ),
     ),
     "a name with a non-ASCII letter": ("host-spelling", f"{host('bücher.example')}{PINS}"),
+    "hosts in a list of inline tables": (
+        "inline-pins",
+        f'{HEAD}host = [{{ name = "a.example", expires = 2027-09-01, {INLINE_PINS} }}]\n',
+    ),
     "a misspelt key of a pin": ("misspelt-key", f'{GOOD}rule = "leaf"\n'),
     "a misspelt table": ("misspelt-key", f"{GOOD}\n[[hots]]\n"),
     "a misspelt key of the debug section": (

@@ -20,6 +20,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
+from certpin.pinfile.editor import editable_pins
 from certpin.pins import normalise
 from certpin.pins.hosts import is_report_address
 
@@ -242,3 +243,32 @@ def _report_to_this_machine(document: LintDocument, now: datetime) -> Iterator[H
             if address.startswith("http://") and is_report_address(address):
                 message = f"reports of {host} go to the client's own machine: {address[:80]}"
                 yield Hit(f"{host.key}.report_to", message)
+
+
+@partial(
+    LintRule,
+    "inline-pins",
+    "warning",
+    summary="Hosts or pins are in a list of inline tables, which certpin can't edit.",
+    why=(
+        "certpin edits the text of the file, so that comments and order survive, and finds pins by "
+        "their headers. It refuses every change of a pin in an inline list: the steps of a "
+        "rotation, and after a theft the mark that makes clients refuse the key. Then is no time "
+        "to rewrite the file."
+    ),
+    fix="write each host under its own [[host]], and each of its pins under [[host.pin]]",
+    bad=(
+        f'{HEAD}{HOST}pin = [{HERE}\n  {{ pin = "sha256/ONE", role = "leaf" }},\n'
+        '  { pin = "sha256/TWO", role = "backup", state = "published" },\n]\n'
+    ),
+    good=f"{GOOD}",
+)
+def _inline_pins(document: LintDocument, now: datetime) -> Iterator[Hit]:
+    counts = editable_pins(document.text)
+    if len(counts) != len(document.hosts):
+        yield Hit("host", "hosts are in a list: certpin reads them, and can't edit their pins")
+        return
+    for host, count in zip(document.hosts, counts, strict=True):
+        if count != len(host.pins):
+            message = f"the pins of {host} are in a list: certpin reads them, and can't edit them"
+            yield Hit(f"{host.key}.pin", message)

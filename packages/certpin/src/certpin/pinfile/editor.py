@@ -340,6 +340,14 @@ class PinFileEditor:
         self._text = text
 
 
+def editable_pins(text: str) -> list[int]:
+    """Return how many pins of each host the editor can change: those in ``[[host.pin]]`` tables.
+
+    Hosts and pins in lists of inline tables are left out.
+    """
+    return _Lines(text).pin_counts()
+
+
 def without_servers(text: str, path: Path) -> str:
     """Return the text of a pin file without its ``[[host.server]]`` tables, for publishing.
 
@@ -520,6 +528,16 @@ class _Lines:
             if at == host and name == "host.pin":
                 found.append(span)
         return found
+
+    def pin_counts(self) -> list[int]:
+        """Return the number of ``[[host.pin]]`` tables of each ``[[host]]`` table."""
+        counts: list[int] = []
+        for name, _ in self._tables():
+            if name == "host":
+                counts.append(0)
+            elif name == "host.pin" and counts:
+                counts[-1] += 1
+        return counts
 
     def _tables(self) -> Iterator[tuple[str, _Span]]:
         """Yield the name and the line range of each table, in the order of the file."""

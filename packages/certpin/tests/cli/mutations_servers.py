@@ -15,6 +15,7 @@ _EDITOR = "certpin/pinfile/editor.py"
 _EMERGENCY = "certpin/cli/rotate/emergency.py"
 _GET = "certpin/cli/get.py"
 _GONE = "certpin/cli/rotate/gone.py"
+_NETWORK = "certpin/support/network.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/hosts.py"
 _STEPS = "certpin/cli/rotate/steps.py"
@@ -23,6 +24,7 @@ _CLI_SERVERS = "certpin/cli/servers.py"
 _ADDRESSES = "tests/cli/test_addresses.py::"
 _ANSWERS = "tests/cli/test_get_answers.py::"
 _COMMANDS = "tests/cli/test_servers.py::"
+_DIALLED = "tests/probe/test_dial.py::"
 _FILE = "tests/pinfile/test_servers.py::"
 _IN_GONE = "tests/cli/test_rotate_gone.py::"
 _MODEL = "tests/pins/test_servers.py::"
@@ -209,9 +211,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "IPv6 addresses are contacted too",
-        _DIAL,
-        "for *_, address in resolved))",
-        'for *_, address in resolved if ":" not in address[0]))',
+        _NETWORK,
+        "for *_, address in lookup.result()))",
+        'for *_, address in lookup.result() if ":" not in address[0]))',
         _ADDRESSES + "test_a_machine_without_ipv6_checks_the_other_addresses",
     ),
     Mutation(
@@ -343,9 +345,24 @@ MUTATIONS: list[Mutation] = [
         _ADDRESSES + "test_a_server_that_this_machine_could_not_ask_is_not_gone",
     ),
     Mutation(
+        "name resolution has a time limit",
+        _NETWORK,
+        "        wait([lookup], seconds)\n",
+        "        wait([lookup])\n",
+        _DIALLED + "test_a_name_that_is_not_resolved_in_time_says_nothing_about_the_server",
+    ),
+    Mutation(
+        "a server is not gone if its name was not resolved in time",
+        _NETWORK,
+        "raise socket.gaierror(socket.EAI_AGAIN, f",
+        "raise TimeoutError(f",
+        _DIALLED + "test_a_name_that_is_not_resolved_in_time_says_nothing_about_the_server",
+    ),
+    Mutation(
         "a server that is gone answers at no address",
         _GONE,
-        "ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))",
+        "ask_each_address(\n        endpoint, lambda each: observe(each, context, timeout=timeout),"
+        " timeout=timeout\n    )",
         "ServerAnswers({endpoint: observe(endpoint, context, timeout=timeout)})",
         _ADDRESSES + "test_a_server_is_gone_only_if_no_address_presents_its_keys",
     ),

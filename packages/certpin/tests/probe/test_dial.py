@@ -6,16 +6,16 @@ import pickle
 import socket
 import ssl
 from contextlib import contextmanager, suppress
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.x509.oid import ExtensionOID
 
 from certpin.errors import DialError, HandshakeError, InputError, StartTLSError
 from certpin.lab import Authority, Identity, LabServer
-from certpin.probe import Endpoint, describe_error, dial, observe, probe_context
-from certpin.probe.dial import tls_failure
+from certpin.probe import Endpoint, ask_each_address, describe_error, dial, observe, probe_context
+from certpin.probe.dial import could_not_ask, tls_failure
 from tests.probe.scan._servers import Server, flood
 
 if TYPE_CHECKING:
@@ -264,6 +264,32 @@ def test_certificates_that_openssl_finds_too_large_have_their_own_advice() -> No
     problem, fix = tls_failure(error)
     assert "100 KiB of certificates" in problem
     assert "fewer names" in fix
+
+
+@pytest.fixture
+def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let name resolution not end before the test does."""
+    ended = Event()
+
+    def wait(*_: object, **__: object) -> list[Any]:
+        ended.wait(30)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    yield
+    ended.set()
+
+
+@pytest.mark.usefixtures("silent_resolver")
+def test_a_name_that_is_not_resolved_in_time_says_nothing_about_the_server(root: Authority) -> None:
+    endpoint = Endpoint("api.bank.example")
+    with pytest.raises(DialError, match=r"was not resolved in 0\.1 s") as caught:
+        observe(endpoint, trusting(root), timeout=0.1)
+    assert could_not_ask(caught.value)
+    answers = ask_each_address(endpoint, lambda _: None, timeout=0.1)
+    (failed,) = answers.by_address.values()
+    assert isinstance(failed, DialError)
+    assert could_not_ask(failed)
 
 
 def test_a_link_local_address_needs_a_zone_that_is_not_used(

@@ -149,7 +149,7 @@ def check_targets(
     from certpin.probe import observe
 
     answers = ask_servers(
-        targets, lambda context, _, endpoint: observe(endpoint, context, timeout=timeout)
+        targets, lambda context, _, endpoint: observe(endpoint, context, timeout=timeout), timeout
     )
     return [checkup for each in answers for checkup in _checkups(*each, now, days)]
 

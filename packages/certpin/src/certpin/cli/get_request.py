@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import socket
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import click
 
 from certpin.probe import split_address
-from certpin.support.network import time_limit
+from certpin.support.network import connect_to, time_limit
 from certpin.tls.failures import calling
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class PinnedConnection(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         """Connect, and check the pins before the first byte of the request is sent."""
-        plain = socket.create_connection(self._address, self.seconds)
+        plain = connect_to(*self._address, self.seconds)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
             with calling(self.host, self.port), time_limit(plain, self.seconds):

@@ -252,7 +252,7 @@ timeout_option: Decorator = click.option(
     default=PROBE_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long each step may take: connecting, STARTTLS, the handshake.",
+    help="How long each step may take: resolving the name, connecting, STARTTLS, the handshake.",
 )
 
 ca_file_option: Decorator = click.option(

@@ -219,7 +219,9 @@ server_options = option_group(
 
 
 def ask_servers(
-    targets: Sequence[ProbeTarget], ask: Callable[[SSLContext, HostPolicy, Endpoint], Result]
+    targets: Sequence[ProbeTarget],
+    ask: Callable[[SSLContext, HostPolicy, Endpoint], Result],
+    timeout: float,
 ) -> list[tuple[HostPolicy, ServerAnswers[Result] | None]]:
     """Contact servers in parallel, each at every IP address of its name.
 
@@ -229,6 +231,7 @@ def ask_servers(
         targets: the servers, with their policies.
         ask: contacts a server at one address, with a TLS context for its policy. It may raise
             ``ProbeError``.
+        timeout: seconds for the resolution of each name.
 
     Returns:
         For each target, in the given order: the policy, and the answers at all addresses. The
@@ -240,7 +243,12 @@ def ask_servers(
     for policy, _ in targets:
         contexts.get(policy.trust)  # before any server is contacted
     jobs = [
-        partial(ask_each_address, endpoint, partial(ask, contexts.get(policy.trust), policy))
+        partial(
+            ask_each_address,
+            endpoint,
+            partial(ask, contexts.get(policy.trust), policy),
+            timeout=timeout,
+        )
         for policy, endpoint in targets
         if endpoint
     ]
@@ -417,7 +425,7 @@ class ProbeOptions:
     def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
         targets = [target for target in self._targets(pins) if target[0] in policies]
         self._refuse_left_out_servers(targets, policies)
-        for policy, answers in ask_servers(targets, partial(_probe, self.timeout)):
+        for policy, answers in ask_servers(targets, partial(_probe, self.timeout), self.timeout):
             if answers is None:
                 results.unknown.append(
                     f"which keys {policy.pattern} serves: a wildcard names no host; "

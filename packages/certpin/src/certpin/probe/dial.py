@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from certpin.errors import CertificateParseError, DialError, HandshakeError, ProbeError
 from certpin.pins.hosts import HostServer, is_address, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate, not_tls_error
-from certpin.support.network import DaemonPool, Deadline, exchange
+from certpin.support.network import DaemonPool, Deadline, connect_to, exchange, resolve
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 HTTPS = 443
-DIAL_TIMEOUT = 10.0  # seconds for each of: connecting, STARTTLS, the handshake
+DIAL_TIMEOUT = 10.0  # seconds for each of: resolving the name, connecting, STARTTLS, the handshake
 
 HANDSHAKE_CHUNK = 64 * 1024  # bytes that are read at once in a handshake
 _SHORTEST = 0.001  # seconds: a timeout of 0 would not wait at all
@@ -172,23 +172,22 @@ def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
     return tuple((name, server) for name, server in named if name is not None)
 
 
-def _each_address(endpoint: Endpoint) -> tuple[Endpoint, ...]:
+def _each_address(endpoint: Endpoint, timeout: float) -> tuple[Endpoint, ...]:
     """Return an endpoint for each IP address of a server, because each may present another key.
 
-    If there is only one address, return the given endpoint. Name resolution has no time limit.
+    If there is only one address, return the given endpoint.
 
     Raises:
-        DialError: the name can't be resolved.
+        DialError: the name can't be resolved, or not in time.
         ProbeError: the name has more than ``_MAX_ADDRESSES`` addresses.
     """
     name, port = endpoint.server
     if endpoint.resolved or is_address(name):
         return (endpoint,)
     try:
-        resolved = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        found = resolve(name, port, timeout)
     except (OSError, UnicodeError) as exc:
         raise _dial_error(endpoint, exc) from exc
-    found = tuple(dict.fromkeys(str(address[0]) for *_, address in resolved))
     if len(found) > _MAX_ADDRESSES:
         raise ProbeError(
             f"{name} has {len(found)} addresses, and at most {_MAX_ADDRESSES} are contacted",
@@ -217,7 +216,7 @@ class ServerAnswers(Generic[Result]):
 
 
 def ask_each_address(
-    endpoint: Endpoint, ask: Callable[[Endpoint], Result]
+    endpoint: Endpoint, ask: Callable[[Endpoint], Result], *, timeout: float = DIAL_TIMEOUT
 ) -> ServerAnswers[Result]:
     """Contact a server at every IP address of its name, in parallel.
 
@@ -225,13 +224,14 @@ def ask_each_address(
         endpoint: the server.
         ask: contacts the server at one address, and returns the answer. If it raises
             ``ProbeError``, the error is the answer.
+        timeout: seconds for the resolution of the name.
 
     Returns:
         The answer at each address. If the addresses can't be determined, the only answer is the
         error.
     """
     try:
-        endpoints = _each_address(endpoint)
+        endpoints = _each_address(endpoint, timeout)
     except ProbeError as exc:
         return ServerAnswers({endpoint: exc})
     with DaemonPool(len(endpoints), "certpin-addresses") as pool:
@@ -395,7 +395,7 @@ def _observe_once(
 
 def _connect(endpoint: Endpoint, timeout: float) -> socket.socket:
     try:
-        return socket.create_connection(endpoint.address, timeout)
+        return connect_to(*endpoint.address, timeout)
     except (OSError, UnicodeError) as exc:
         raise _dial_error(endpoint, exc) from exc
 

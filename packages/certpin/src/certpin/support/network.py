@@ -12,9 +12,11 @@ import http.client
 import socket
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -280,6 +282,54 @@ def time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
             if deadline.passed and not isinstance(exc, ValueError):
                 raise TimeoutError(f"it took longer than {seconds:g} s") from exc
             raise
+
+
+def connect_to(host: str, port: int, seconds: float) -> socket.socket:
+    """Connect by TCP to the first address of a host that answers, and return the socket.
+
+    Args:
+        host: a name or an address.
+        port: the port.
+        seconds: the time limit of the name's resolution, and of the attempt at each address.
+
+    Raises:
+        OSError: the name was not resolved in time, or no address answered.
+        UnicodeError: the name can't be encoded.
+    """
+    problem = OSError("the name has no address")
+    for address in resolve(host, port, seconds):
+        try:
+            return socket.create_connection((address, port), seconds)
+        except OSError as exc:
+            problem = exc
+    raise problem
+
+
+def resolve(host: str, port: int, seconds: float) -> tuple[str, ...]:
+    """Return the IP addresses of a host, each once.
+
+    Nothing can interrupt ``getaddrinfo``, so a daemon thread calls it. The thread ends when the
+    system gives up.
+
+    Args:
+        host: a name, or an address, which is returned unchanged.
+        port: the port to connect to.
+        seconds: the time limit.
+
+    Raises:
+        OSError: the name can't be resolved. It is a ``socket.gaierror`` with ``EAI_AGAIN``, as for
+            a resolver that does not answer, if the time is up.
+        UnicodeError: the name can't be encoded.
+    """
+    with suppress(ValueError):
+        ip_address(host)
+        return (host,)
+    with DaemonPool(1, "certpin-resolver") as pool:
+        lookup = pool.submit(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+        wait([lookup], seconds)
+    if not lookup.done():
+        raise socket.gaierror(socket.EAI_AGAIN, f"the name was not resolved in {seconds:g} s")
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in lookup.result()))
 
 
 class DaemonPool:

@@ -164,7 +164,9 @@ def _still_there(
     policy = files.pins.policy_for(endpoint.name)
     context = ContextCache().get(policy.trust if policy else None)
     clients = deployed_sizes(files.deployed).total
-    answers = ask_each_address(endpoint, lambda each: observe(each, context, timeout=timeout))
+    answers = ask_each_address(
+        endpoint, lambda each: observe(each, context, timeout=timeout), timeout=timeout
+    )
     for address in answers.unreachable:
         problem = f"{seen.server} was not asked at {address}: {no_family(address)}"
         violation = Violation("unseen", problem, clients, fix="repeat it on a machine that has it")

@@ -302,7 +302,7 @@ class ProbeResults:
     def copy(self) -> ProbeResults:
         """Return results to which the caller can add, without a change of these ones."""
         sightings = {pattern: [*found] for pattern, found in self.sightings.items()}
-        return ProbeResults(sightings, [*self.unknown], self.error, {*self.unanswered})
+        return ProbeResults(sightings, [*self.unknown], [*self.errors], {*self.unanswered})
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
         """Return the chains that the servers of a policy present."""

@@ -69,6 +69,20 @@ def test_the_first_version_has_the_number_of_the_file(drafted: Run) -> None:
     assert event.pins.policies == PinSet.load("pins.toml").policies
 
 
+def test_lower_versions_are_recorded_before_the_first_one(drafted: Run) -> None:
+    """A lower version is refused afterwards, so the first record says what to do before others."""
+    now = Path("pins.toml").read_text("utf-8")
+    done = drafted("rotate", "shipped", "3", *OFFLINE)
+    assert "remove pins.journal.jsonl, and record those first" in done.out
+    Path("pins.toml").write_text(now.replace("version = 3", "version = 2"), "utf-8")
+    assert drafted("rotate", "shipped", "2", *OFFLINE).code == 1
+    Path("pins.journal.jsonl").unlink()
+    assert drafted("rotate", "shipped", "2", *OFFLINE).code == 0
+    Path("pins.toml").write_text(now, "utf-8")
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    assert "warning" not in drafted("rotate", "status", *OFFLINE).err
+
+
 def test_states_that_a_step_writes_need_no_new_version(out: Run) -> None:
     new_key(out)
     Path("before.toml").write_bytes(Path("pins.toml").read_bytes())

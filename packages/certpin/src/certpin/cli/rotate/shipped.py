@@ -272,8 +272,9 @@ def shipped(
         outcome.messages = _messages(files, pins, event, timing)
         if is_first:
             outcome.messages.append(
-                "It is the first version in the journal: if clients hold older ones, record those "
-                "too."
+                "It is the first version in the journal, and no lower one can follow. If clients "
+                f"hold lower ones: remove {files.journal.name}, and record those first, each from "
+                "its own pin file."
             )
     outcome.show(ctx, as_json=as_json)
 

@@ -135,8 +135,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a theft is marked in a file that has changed",
         "certpin/cli/rotate/emergency.py",
-        "    @repeat_if_changed\n",
-        "",
+        "    @repeat_if_changed\n    def _mark(",
+        "    def _mark(",
         f"{_TEST}a_theft_is_marked_in_the_file_that_another_command_has_changed",
     ),
     Mutation(
@@ -146,5 +146,12 @@ MUTATIONS: list[Mutation] = [
         "            if not waits_for_push",
         "tests/cli/test_publish_push.py::"
         "test_a_push_is_recorded_although_the_journal_has_grown_during_the_upload",
+    ),
+    Mutation(
+        "no other command waits while a key is read",
+        "certpin/cli/rotate/start.py",
+        "            _ = next_key.named  # may ask",
+        "            pass  # may ask",
+        "tests/cli/test_parallel_changes.py::test_no_other_command_waits_while_a_key_is_read",
     ),
 ]

@@ -17,8 +17,20 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pinfile import file as pinfile_file
 from certpin.pinfile.file import changing
+from certpin.pins import Pin
 from tests import kit
-from tests.cli._held import APPENDS, DECIDES, LOCKS, MARKS, PROBES, STARTS, WAITS, WRITES, Held
+from tests.cli._held import (
+    APPENDS,
+    DECIDES,
+    LOCKS,
+    MARKS,
+    PROBES,
+    READS,
+    STARTS,
+    WAITS,
+    WRITES,
+    Held,
+)
 from tests.cli._pinfiles import write
 from tests.cli._rotating import journal, ship_long_ago
 from tests.cli.conftest import HOST, program
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
 
 OTHER, THIRD = "www.bank.example", "db.bank.example"
 LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
+SPARE = Pin("sha256", bytes(range(2, 34)))
 OFFLINE = ("--offline",)
 
 
@@ -241,9 +254,19 @@ def test_a_theft_is_recorded_although_another_command_keeps_the_lock(
 
 
 @pytest.mark.slow
+def test_no_other_command_waits_while_a_key_is_read(out: Run) -> None:
+    """Reading it may ask the user for a passphrase or a PIN, or a key service."""
+    first = Held(READS, "rotate", "start", str(SPARE), "--host", HOST)
+    assert out(*addition(THIRD)).code == 0
+    code, printed = first.end()
+    assert code == 0, printed
+    assert hosts() == sorted([HOST, OTHER, THIRD])
+
+
+@pytest.mark.slow
 def test_a_theft_is_marked_in_the_file_that_another_command_has_changed(out: Run) -> None:
     first = Held(MARKS, "rotate", "emergency", str(LEAF), "--stolen", "--host", HOST, *OFFLINE)
-    assert out(*addition(THIRD)).code == 0
+    assert out("add", THIRD, "--pin", str(BACKUP), "--backup-pin", str(SPARE)).code == 0
     code, printed = first.end()
     assert "can't be computed" not in printed
     assert code in {0, 1}

@@ -2,7 +2,7 @@
 
 An existing key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11
 token or in a cloud key service. The backup of a host is a pin, or a new key in a file or on a
-token.
+token. New hosts with a key that is compromised at another host, or in the journal, are refused.
 """
 
 from __future__ import annotations

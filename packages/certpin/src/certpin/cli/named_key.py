@@ -1,7 +1,5 @@
 """Find the key that a user names in a command, and the policies of the hosts that use the key.
 
-Also refuse new hosts with a key that is compromised at another host.
-
 A key is named by a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in
 AWS KMS. The file of a certificate also shows for which hosts the key is, and which chain the server
 will present.

@@ -211,11 +211,7 @@ def _apply(
         _drop(run, each)
     if files.editor.text != text:
         _raise_version(files, pins)
-        events = run.journal_events(person_name(who))
-        if events:
-            files.commit(events)
-        else:
-            files.editor.save()
+        files.commit(run.journal_events(person_name(who)))
     force.refuses(run.violations)
     return run.violations
 

@@ -210,23 +210,29 @@ class EmergencyReport:
         from certpin.errors import CertpinError
 
         try:
-            self._find_paths(probes)
+            self._find_paths(probes, self._mark())
         except CertpinError as exc:
             self.problem = str(exc)
         except click.UsageError as exc:
             self.problem = exc.message
 
     @repeat_if_changed
-    def _find_paths(self, probes: ProbeOptions) -> None:
+    def _mark(self) -> RotationFiles:
+        """Mark the key in the pin file before servers are contacted. Return the changed files."""
+        files = RotationFiles(self.path)  # marks the key in the draft
+        if self.fact == "stolen":
+            policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+            self._refuse_under_authorities(files, policies)
+        files.commit([])
+        return files
+
+    @repeat_if_changed
+    def _find_paths(self, probes: ProbeOptions, marked: RotationFiles) -> None:
         from certpin.rotation.emergency import emergency_path
         from certpin.rotation.gate import clock_doubt, clock_violations
 
         self._forget_paths()
-        files = RotationFiles(self.path)  # marks the key in the draft
-        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
-        if self.fact == "stolen":
-            self._refuse_under_authorities(files, policies)
-        files.commit([])
+        files = marked.latest()
         self.has_version = files.deployed.latest is not None
         self.version = files.pins.version
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]

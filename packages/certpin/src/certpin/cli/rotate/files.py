@@ -43,8 +43,8 @@ _READ_WAIT = 2.0  # seconds; another command needs a fraction of one to write bo
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 
-# The chains that the running command has read, if it may run twice: by the servers it contacted.
-_answers: ContextVar[dict[object, ProbeResults] | None] = ContextVar("_answers", default=None)
+# What servers, key services and the user have answered to the running command, if it may run twice.
+_answers: ContextVar[dict[object, Any] | None] = ContextVar("_answers", default=None)
 
 
 def repeat_if_changed(command: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
@@ -53,7 +53,8 @@ def repeat_if_changed(command: Callable[_Params, _Result]) -> Callable[_Params, 
     The command reads the pin file and the journal, contacts servers, and decides. Only ``commit``
     and ``PinFileEditor.save`` lock the files, so that a slow server delays no other command. If the
     files have changed by then, the decision may be wrong: nothing is written, and the command
-    decides again, with the files locked. It does not contact the same servers twice.
+    decides again, with the files locked. It does not ask the same servers, or the user, twice
+    (``once``).
 
     The command must have no other effect before it writes the files, or undo it on failure.
 
@@ -80,6 +81,22 @@ def repeat_if_changed(command: Callable[_Params, _Result]) -> Callable[_Params, 
             _answers.reset(token)
 
     return run
+
+
+def once(question: tuple[object, ...], ask: Callable[[], _Result]) -> _Result:
+    """Return the answer to a question; the earlier one, if the running command is repeated.
+
+    Args:
+        question: identifies the question, and all that its answer depends on.
+        ask: asks a server or the user.
+    """
+    known = _answers.get()
+    if known is None:
+        return ask()
+    if question not in known:
+        known[question] = ask()
+    answer: _Result = known[question]
+    return answer
 
 
 class RotationFiles:
@@ -438,6 +455,8 @@ def append_lines(path: Path, lines: str) -> None:
         OSError: the lines can't be written. The file has none of them: half a line of a journal
             would stop all commands that read it.
     """
+    if not lines:
+        return  # an empty file would be a journal
     with path.open("ab+", buffering=0) as file:  # a buffer would be written again by close()
         size = file.tell()
         data = lines.encode()
@@ -597,13 +616,8 @@ def _probe_once(probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolic
 
     The results are the same only as long as the policies have the same servers and trust anchors.
     """
-    known = _answers.get()
-    if known is None:
-        return probes.probe(pins, policies)
-    key = probes, tuple((each.pattern, each.servers, each.trust) for each in policies)
-    if key not in known:
-        known[key] = probes.probe(pins, policies)
-    return known[key].copy()
+    servers = tuple((each.pattern, each.servers, each.trust) for each in policies)
+    return once((probes, servers), lambda: probes.probe(pins, policies)).copy()
 
 
 def probe_for_step(
@@ -665,7 +679,8 @@ def repository_dates(
         return ()
     policy = files.pins.policy_for(host)
     context = ContextCache().get(policy.trust if policy else None)
-    date = url_time(files.fetch_url, context, timeout=timeout)
+    url = files.fetch_url
+    date = once((url, policy), lambda: url_time(url, context, timeout=timeout))
     return (ServerDate(host, date, utc_now()),) if date else ()
 
 

@@ -12,6 +12,7 @@ from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.rotate.files import (
     RotationFiles,
+    once,
     person_name,
     probe_for_step,
     repeat_if_changed,
@@ -84,7 +85,7 @@ def finish(
     """  # noqa: D301  # click reads the \b itself
     files = RotationFiles(path)
     files.require_version()
-    named = resolve_key(key) if key else None
+    named = once(("key", key), lambda: resolve_key(key)) if key else None
     policies = (
         policies_for_step(files.pins, probes, named)
         if named

@@ -128,7 +128,9 @@ def start(
                 new, key_type, secret, None, what=_NEW, option="--new", until="servers switch to it"
             )
             next_key.made = stack.enter_context(closing(made))
-        stack.enter_context(changing(path))  # not while the user types a passphrase
+        else:
+            _ = next_key.named  # may ask the user, or a key service: not while the files are locked
+        stack.enter_context(changing(path))
         outcome = _Start(files.latest(), next_key, hosts, force, person_name(who), csr).run()
     outcome.show(ctx, as_json=as_json)
 

@@ -427,11 +427,15 @@ class UsageOptions:
             files.measured = with_exports(files.deployed, self.exports)
         if self.watch is None:
             return
+        from certpin.cli.rotate.files import once
         from certpin.cli.rotate.usage import reported_usage
 
         deployed = files.deployed
         versions = {version.number for version in deployed.versions}
-        reports = reported_usage(self.watch, files.pins.name, now, versions)
+        watch, name = self.watch, files.pins.name
+        reports = once(
+            (watch, name, frozenset(versions)), lambda: reported_usage(watch, name, now, versions)
+        )
         files.measured = measured(deployed, reports, timing, now, self._threshold())
 
     def _threshold(self) -> Threshold | None:

@@ -12,6 +12,7 @@ from certpin.cli.named_key import policies_for_step, resolve_key
 from certpin.cli.options import json_option, pin_file_option, unused_name
 from certpin.cli.rotate.files import (
     RotationFiles,
+    once,
     person_name,
     probe_for_step,
     repeat_if_changed,
@@ -141,7 +142,7 @@ class KeySwitch:
     def __post_init__(self) -> None:
         self.files = RotationFiles(self.path)
         self.files.require_version()
-        named, pins = resolve_key(self.key), self.files.pins
+        named, pins = once(("key", self.key), lambda: resolve_key(self.key)), self.files.pins
         self.pin = named.pin
         self.policies = policies_for_step(pins, self.probes, named)
         self.chain = NewChain(named, self.policies)

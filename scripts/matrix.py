@@ -1,9 +1,9 @@
 """Run all tests, each on the Python versions where it can find a fault.
 
-The Python of ``.venv`` runs the slow tests and those that use other programs. The newest Python,
-and the oldest one with the lowest dependencies, run all other tests on the built wheels, as users
-install them. The Pythons between run the quick tests of code that depends on Python itself
-(decision 84).
+The Python of ``.venv`` runs the slow tests and those that use other programs. The newest Python
+runs all other tests, and the oldest one the quick ones with the lowest dependencies, on the built
+wheels, as users install them. The Pythons between run the quick tests of code that depends on
+Python itself (decision 84).
 
 If this machine lacks a Python, it is fetched from Debian's unstable suite. The tests on the newest
 Python also measure branch coverage, which ``sys.monitoring`` makes cheap (Python 3.14, PEP 669;
@@ -135,7 +135,7 @@ def _planned() -> Iterator[Tests]:
     )
     lowest = f"Python {oldest}, lowest dependencies"
     divided = pieces(everything, _PIECES)
-    yield Tests(lowest, _VENVS / "lowest", found, _LOWEST, divided, _WITHOUT_PEERS)
+    yield Tests(lowest, _VENVS / "lowest", found, _LOWEST, divided, _QUICK)
     newest = True
     for version in reversed(pythons.supported()):
         python = _python(version) if version not in {pythons.running(), oldest} else None

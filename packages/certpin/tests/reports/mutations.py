@@ -161,7 +161,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a pinned collector is pinned for reports",
         _REPORTER + "trust.py",
-        "for known in reversed(self._known):",
+        "for known in (*reversed(self._known), *self._enforced()):",
         "for known in ():",
         _IN_REPORTER + "a_pinned_collector_is_pinned_for_reports",
     ),
@@ -226,8 +226,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a report waits for the pins that covered its collector",
         _REPORTER + "trust.py",
-        "if pinned or self._dropped:",
-        "if self._dropped:",
+        "if pinned or self._holds(host):",
+        "if self._holds(host):",
         _IN_TRUST + "a_report_of_a_pinned_collector_waits_for_its_pins_in_the_next_process",
     ),
     _rule(
@@ -269,9 +269,9 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "pins are known before unpinned collectors are allowed",
         _REPORTER + "trust.py",
-        "        changed = self._learn(pins, clock, follow=follow)\n"
+        "        changed = self._learn(pins, clock, follow=follow, before=before)\n"
         "        return self.begin() or changed\n",
-        "        return self.begin() or self._learn(pins, clock, follow=follow)\n",
+        "        return self.begin() or self._learn(pins, clock, follow=follow, before=before)\n",
         _IN_TRUST + "no_report_is_sent_without_pins_that_come_while_its_context_is_chosen",
     ),
     _rule(
@@ -303,6 +303,34 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST + "pin_sets_of_one_name_and_version_for_different_hosts_are_all_used",
     ),
     _rule(
+        "the pins of a context are used while it exists",
+        _REPORTER + "trust.py",
+        "(*reversed(self._known), *self._enforced())",
+        "reversed(self._known)",
+        _IN_TRUST + "an_update_of_one_part_of_an_app_keeps_the_pins_of_another_part",
+    ),
+    _rule(
+        "a replaced pin set makes no collector unpinned",
+        _REPORTER + "trust.py",
+        "        self._hold(each for each in replaced if",
+        "        list(each for each in replaced if",
+        _IN_TRUST + "an_update_of_one_part_of_an_app_keeps_the_pins_of_another_part",
+    ),
+    _rule(
+        "nor does a pin set that is too old",
+        _REPORTER + "trust.py",
+        "            self._hold([pins])\n",
+        "",
+        _IN_TRUST + "a_collector_of_an_older_pin_set_is_not_unpinned",
+    ),
+    _rule(
+        "a context may end the pins of a collector",
+        _REPORTER + "trust.py",
+        "if before is None or meaning(each) != meaning(before))",
+        "if True)",
+        _IN_TRUST + "a_collector_is_unpinned_once_its_own_context_has_no_pins_for_it",
+    ),
+    _rule(
         "the pin sets of a reporter are bounded",
         _REPORTER + "trust.py",
         "(*kept, _Known(pins, clock))[-_MAX_PIN_SETS:]",
@@ -319,7 +347,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the next process knows that a pin set was dropped",
         _REPORTER + "trust.py",
-        "return self._dropped or any(",
+        "return self._holds(host) or any(",
         "return any(",
         _IN_TRUST + "pin_sets_that_are_too_many_do_not_make_a_collector_unpinned",
     ),

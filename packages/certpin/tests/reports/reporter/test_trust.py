@@ -249,6 +249,55 @@ def test_pin_sets_of_one_name_and_version_for_different_hosts_are_all_used(
     assert rogue.arrived() == []
 
 
+def test_an_update_of_one_part_of_an_app_keeps_the_pins_of_another_part(
+    tmp_path: Path,
+    good: Identity,
+    ours: Collector,
+    rogue: Collector,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with reporting(tmp_path / "reports", settings=QUICK) as reporter:
+        updated = PinnedSSLContext(kit.pin_set(kit.policy(HOST)), on_failure=[reporter])
+        other = PinnedSSLContext(
+            kit.pin_set(kit.policy("localhost", good.pin)), on_failure=[reporter]
+        )
+        updated.swap(kit.pin_set(kit.policy(HOST), version=2))
+        reporter(failure(ours.url))
+        assert reporter.flush(PATIENCE), "the other part still enforces its pins"
+        assert len(ours.arrived()) == 1
+        assert other.pins.version == 1
+        del other
+        gc.collect()
+        reporter(failure(rogue.url, reason="expired"))
+        assert not reporter.flush(PATIENCE)
+    assert rogue.arrived() == []
+    assert "give pin sets for different hosts different names" in caplog.text
+
+
+def test_a_collector_of_an_older_pin_set_is_not_unpinned(
+    tmp_path: Path, good: Identity, rogue: Collector
+) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        reporter.presence(kit.pin_set(kit.policy(HOST), version=2))
+        _lost_context(reporter, kit.pin_set(kit.policy("localhost", good.pin)))
+        assert reporter._trust.covers(rogue.url)
+        reporter(failure(rogue.url))
+        assert not reporter.flush(PATIENCE)
+    assert rogue.arrived() == []
+
+
+def test_a_collector_is_unpinned_once_its_own_context_has_no_pins_for_it(
+    tmp_path: Path, ours: Collector
+) -> None:
+    with reporting(tmp_path / "reports") as reporter:
+        context = PinnedSSLContext(pinning(), on_failure=[reporter])
+        assert reporter._trust.covers(ours.url)
+        context.swap(kit.pin_set(kit.policy(HOST), version=2))
+        reporter(failure(ours.url))
+        assert reporter.flush(PATIENCE)
+    assert len(ours.arrived()) == 1
+
+
 def test_pins_expire_by_the_clock_of_their_context(
     tmp_path: Path, good: Identity, rogue: Collector
 ) -> None:

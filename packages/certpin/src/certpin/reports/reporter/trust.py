@@ -16,13 +16,14 @@ from weakref import WeakKeyDictionary
 
 from certpin.errors import CertificateParseError
 from certpin.pins import PinSet, TrustAnchors
+from certpin.pins.hosts import covering_patterns
 from certpin.pins.policy import meaning
 from certpin.reports.reporter.failures import address_host
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from certpin.reports.reporter.failures import PinSetVersion
@@ -58,8 +59,10 @@ class ReportTrust:
     If a known pin set covers the collector's host, the chosen context enforces its pins. For all
     other collectors, the context ``given`` is used; if it is ``None``, a new context with the
     platform's roots. Pin sets are known once they were given to ``attach`` or ``add``. The newest
-    version of a pin set replaces the others of its name. Several threads can use the object at the
-    same time.
+    version of a pin set replaces the others of its name. A host that only a replaced or older one
+    covers stays pinned: with its pins while a context enforces them, and afterwards reports for it
+    wait; unless the context that had the replaced one got the newer. Several threads can use the
+    object at the same time.
 
     Args:
         given: the context for collectors that no pin set covers. If it is pinned, its pin set is
@@ -75,6 +78,7 @@ class ReportTrust:
         self._platform: ssl.SSLContext | None = None
         self._known: tuple[_Known, ...] = ()
         self._attached: WeakKeyDictionary[PinnedContext, PinSet] = WeakKeyDictionary()
+        self._held: frozenset[str] = frozenset()  # patterns of pin sets that are not used any more
         self._begun = self._dropped = False
         self._warned_of_pins = self._warned_of_roots = False
         self.reset_lock()
@@ -94,7 +98,7 @@ class ReportTrust:
             before = self._attached.get(context)
             pins = self._attached[context] = context.pins
             follow = before is not None and before.version >= self._newest(before.name)
-            return self._add(pins, context.clock, follow=follow)
+            return self._add(pins, context.clock, follow=follow, before=before)
 
     def add(self, pins: PinSetVersion) -> bool:
         """Use these pins for collectors.
@@ -131,7 +135,8 @@ class ReportTrust:
         host = address_host(address)
         if not host or urlsplit(address).scheme != "https":
             return False
-        return self._dropped or any(pins.policy_for(host) for pins in self.pin_sets())
+        pin_sets = [*self.pin_sets(), *(each.pins for each in self._enforced())]
+        return self._holds(host) or any(pins.policy_for(host) for pins in pin_sets)
 
     def context_for(self, host: str, *, pinned: bool) -> ssl.SSLContext | None:
         """Return the SSL context for sending a report to a collector at this normalised host.
@@ -146,12 +151,12 @@ class ReportTrust:
         make = getattr(self._given, "report_context", None)
         if make is not None and (found := make(host)) is not None:
             return cast("ssl.SSLContext", found)
-        for known in reversed(self._known):
+        for known in (*reversed(self._known), *self._enforced()):
             if known.pins.policy_for(host) is not None:
                 return self._pinned_context(known, host)
         if not begun:
             return None
-        if pinned or self._dropped:
+        if pinned or self._holds(host):
             self._warn_of_pins(host)
             return None
         if self._given is not None:
@@ -163,17 +168,46 @@ class ReportTrust:
     def _newest(self, name: str) -> int:
         return max((each.pins.version for each in self._known if each.pins.name == name), default=0)
 
-    def _add(self, pins: PinSet, clock: Callable[[], datetime] | None, *, follow: bool) -> bool:
-        changed = self._learn(pins, clock, follow=follow)
+    def _enforced(self) -> list[_Known]:
+        """Return the pin sets that the attached contexts enforce, the newest first."""
+        with self._guard:
+            found = [_Known(pins, context.clock) for context, pins in self._attached.items()]
+        return sorted(found, key=lambda each: each.pins.version, reverse=True)
+
+    def _holds(self, host: str) -> bool:
+        """Return True if a pin set that is not used any more covered the host, or may have."""
+        return self._dropped or not self._held.isdisjoint(covering_patterns(host))
+
+    def _add(
+        self,
+        pins: PinSet,
+        clock: Callable[[], datetime] | None,
+        *,
+        follow: bool,
+        before: PinSet | None = None,
+    ) -> bool:
+        changed = self._learn(pins, clock, follow=follow, before=before)
         return self.begin() or changed
 
-    def _learn(self, pins: PinSet, clock: Callable[[], datetime] | None, *, follow: bool) -> bool:
+    def _learn(
+        self,
+        pins: PinSet,
+        clock: Callable[[], datetime] | None,
+        *,
+        follow: bool,
+        before: PinSet | None,
+    ) -> bool:
+        """Keep a pin set, and hold the hosts that only another one of its name covers.
+
+        The hosts of ``before`` are not held: its context has replaced it with ``pins``.
+        """
         if clock is None:  # no context came with it: an earlier one may have, with its clock
             named = (each.clock for each in self._known if each.pins.name == pins.name)
             clock = next(named, self._clock)
         if _Known(pins, clock) in self._known:
             return False  # the app makes a client for each request
         if pins.version < self._newest(pins.name) and not follow:
+            self._hold([pins])
             return False
         kept = [
             each
@@ -182,9 +216,16 @@ class ReportTrust:
             # Two parts of an app may have sets of one name and version, for different hosts.
             or (each.pins.version == pins.version and meaning(each.pins) != meaning(pins))
         ]
+        replaced = [each.pins for each in self._known if each not in kept]
         self._dropped = self._dropped or len(kept) >= _MAX_PIN_SETS
         self._known = (*kept, _Known(pins, clock))[-_MAX_PIN_SETS:]
+        self._hold(each for each in replaced if before is None or meaning(each) != meaning(before))
         return True
+
+    def _hold(self, pin_sets: Iterable[PinSet]) -> None:
+        """Make reports wait for the hosts that these pin sets cover, and no known one."""
+        known = {pattern for each in self._known for pattern in _patterns(each.pins)}
+        self._held |= {pattern for pins in pin_sets for pattern in _patterns(pins)} - known
 
     def _pinned_context(self, known: _Known, host: str) -> ssl.SSLContext:
         """Return a context that enforces the pins of a known pin set, without hooks.
@@ -208,13 +249,21 @@ class ReportTrust:
     def _warn_of_pins(self, host: str) -> None:
         if not self._warned_of_pins:
             self._warned_of_pins = True
-            fix = (
-                "give all versions of a pin set the same name, because a reporter keeps the newest "
-                f"{_MAX_PIN_SETS} names"
-                if self._dropped
-                else "pass the reporter to its context (on_failure=[reporter]), or call "
-                "reporter.presence(pins)"
-            )
+            if self._dropped:
+                fix = (
+                    "give all versions of a pin set the same name, because a reporter keeps the "
+                    f"newest {_MAX_PIN_SETS} names"
+                )
+            elif self._holds(host):
+                fix = (
+                    "give pin sets for different hosts different names, because a reporter keeps "
+                    "the newest version of a name"
+                )
+            else:
+                fix = (
+                    "pass the reporter to its context (on_failure=[reporter]), or call "
+                    "reporter.presence(pins)"
+                )
             _log.warning("reports for %s wait for the pin set that covered it: %s", host, fix)
 
     def _warn_of_roots(self, host: str) -> None:
@@ -225,6 +274,10 @@ class ReportTrust:
                 "%s is verified with the platform's: set `trust = FILE` in its policy",
                 host,
             )
+
+
+def _patterns(pins: PinSet) -> set[str]:
+    return {str(policy.pattern) for policy in pins.policies}
 
 
 def _roots_of(context: ssl.SSLContext) -> TrustAnchors | None:

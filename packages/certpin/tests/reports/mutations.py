@@ -275,6 +275,13 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST + "no_report_is_sent_without_pins_that_come_while_its_context_is_chosen",
     ),
     _rule(
+        "a newer version replaces that of the given context",
+        _REPORTER + "trust.py",
+        " and not self._outdated(host)",
+        "",
+        _IN_TRUST + "a_newer_version_replaces_that_of_the_given_context",
+    ),
+    _rule(
         "an older version does not replace a newer one",
         _REPORTER + "trust.py",
         "if pins.version < self._newest(pins.name) and not follow:",

@@ -238,6 +238,25 @@ def test_the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed(
     assert rogue.arrived() == []
 
 
+def test_a_newer_version_replaces_that_of_the_given_context(
+    root: Authority, tmp_path: Path, good: Identity, ours: Collector
+) -> None:
+    """The pin of the older version may be that of a compromised key."""
+    stolen = root.issue("localhost")
+    context = PinnedSSLContext(pinning(stolen.pin))
+    with (
+        Collector(stolen, "localhost") as attacker,
+        reporting(tmp_path / "reports", settings=QUICK, context=context) as reporter,
+    ):
+        reporter.presence(pinning(good.pin, version=9))
+        reporter(failure(attacker.url))
+        assert not reporter.flush(PATIENCE)
+        reporter(failure(ours.url, reason="expired"))
+        assert not reporter.flush(PATIENCE)
+        assert attacker.arrived() == []
+    assert len(ours.arrived()) == 1
+
+
 def test_pin_sets_of_one_name_and_version_for_different_hosts_are_all_used(
     tmp_path: Path, good: Identity, rogue: Collector
 ) -> None:

@@ -149,7 +149,7 @@ class ReportTrust:
         # The given context may be pinned too. Its report context has no hooks, so that the failure
         # of a report is not reported.
         make = getattr(self._given, "report_context", None)
-        if make is not None and (found := make(host)) is not None:
+        if make is not None and not self._outdated(host) and (found := make(host)) is not None:
             return cast("ssl.SSLContext", found)
         for known in (*reversed(self._known), *self._enforced()):
             if known.pins.policy_for(host) is not None:
@@ -167,6 +167,15 @@ class ReportTrust:
 
     def _newest(self, name: str) -> int:
         return max((each.pins.version for each in self._known if each.pins.name == name), default=0)
+
+    def _outdated(self, host: str) -> bool:
+        """Return True if a newer version of the given context's pin set covers the host."""
+        given = getattr(self._given, "pins", None)
+        return isinstance(given, PinSet) and any(
+            each.pins.policy_for(host)
+            for each in self._known
+            if each.pins.name == given.name and each.pins.version > given.version
+        )
 
     def _enforced(self) -> list[_Known]:
         """Return the pin sets that the attached contexts enforce, the newest first."""

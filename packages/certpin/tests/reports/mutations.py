@@ -197,22 +197,22 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a collector is pinned by the pins of a presence",
         _REPORTER + "reporter.py",
-        "if self._trust.add(pins):",
+        "if self._trust.add(pins, updated=updated):",
         "if False:",
         _IN_TRUST + "a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given[_presence]",
     ),
     _rule(
         "a collector is pinned by the pins of an updater",
         _REPORTER + "trust.py",
-        'enforced = getattr(pins, "pins", None)',
-        "enforced = None",
+        'getattr(pins, "pins", None)',
+        "None",
         _IN_TRUST + "a_collector_is_pinned_by_every_pin_set_that_the_reporter_was_given[_update]",
     ),
     _rule(
         "an updater's status has its pins",
         "certpin/updates/checker.py",
-        "            inputs.pins,\n        )",
-        "            None,\n        )",
+        "            inputs.pins,\n            inputs",
+        "            None,\n            inputs",
         "tests/updates/test_updater.py::test_an_updater_that_is_not_started_does_nothing",
     ),
     _rule(
@@ -301,6 +301,20 @@ MUTATIONS: list[Mutation] = [
         "before is not None and before.version >= self._newest(before.name)",
         "before is not None",
         _IN_TRUST + "the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed",
+    ),
+    _rule(
+        "a status without a recovery rolls no pins back",
+        _REPORTER + "trust.py",
+        'follow = updated and getattr(pins, "recovered", False)',
+        "follow = updated",
+        _IN_TRUST + "an_updater_rolls_no_pins_back_without_a_recovery[updated-False]",
+    ),
+    _rule(
+        "nor does an earlier recovery",
+        _REPORTER + "trust.py",
+        'follow = updated and getattr(pins, "recovered", False)',
+        'follow = getattr(pins, "recovered", False)',
+        _IN_TRUST + "an_updater_rolls_no_pins_back_without_a_recovery[failed-True]",
     ),
     _rule(
         "pins of one name and version are kept beside each other",

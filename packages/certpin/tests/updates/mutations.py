@@ -30,6 +30,13 @@ def mutation(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     mutation(
+        "the status reports a recovery",
+        "checker.py",
+        "StateInputs(pins, until, signed.superseded, signed.recovers)",
+        "StateInputs(pins, until, signed.superseded)",
+        _STOLEN + "the_version_of_an_attacker_ends_with_the_stolen_key[False]",
+    ),
+    mutation(
         "the cache's roots follow, each signed by the one before",
         "trust.py",
         "    require_signed(root, new)\n",

@@ -82,8 +82,10 @@ def test_the_version_of_an_attacker_ends_with_the_stolen_key(world: World, resta
         app = world.updater()
         assert _version(app) == HIGHEST
         assert app.status.state == "fresh"  # no newer root is known yet
+    before = app.status
     app.refresh()
     assert _version(app) == 3
+    assert (before.recovered, app.status.recovered) == (False, True)
     assert app.status.state == "fresh"
     assert app.context.pins == world.updater().context.pins  # after another start, too
 
@@ -98,6 +100,7 @@ def test_a_process_with_an_attackers_version_adopts_the_new_set(world: World) ->
     app.refresh()
     other.refresh()
     assert _version(other) == 3
+    assert other.status.recovered
 
 
 @pytest.mark.medium

@@ -104,6 +104,7 @@ class Checker:
             record.error,
             record.cache_error,
             inputs.pins,
+            inputs.recovers,
         )
 
     def check(self, deadline: Deadline) -> None:
@@ -346,7 +347,8 @@ class Enforced:
         known, pins = self.known, self.context.pins
         for signed in (known, self._coming):
             if signed is not None and signed.pins.version == pins.version:
-                return StateInputs(pins, signed.verified.until, signed.superseded)
+                until = signed.verified.until
+                return StateInputs(pins, until, signed.superseded, signed.recovers)
         return StateInputs(pins)
 
     @property

@@ -52,6 +52,8 @@ class UpdateStatus:
         error: why the last check failed; ``None`` if it succeeded.
         cache_error: why the cache can't be read or written; ``None`` if it can.
         pins: the pin set in force. Not compared (``==``).
+        recovered: True if the pin set in force may have a lower version than the previous one,
+            because newer root metadata has replaced the keys that signed that one.
     """
 
     state: UpdateState
@@ -63,6 +65,7 @@ class UpdateStatus:
     error: UpdateError | None
     cache_error: UpdateError | None
     pins: PinSet | None = field(default=None, compare=False, repr=False)
+    recovered: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,13 @@ class StateInputs:
         until: when the first metadata file of that pin set expires. ``None`` if the pin set bundled
             with the app is in force.
         superseded: True if newer root metadata is known, and its keys have not signed this pin set.
+        recovers: True if this pin set may have a lower version than the previous one.
     """
 
     pins: PinSet
     until: datetime | None = None
     superseded: bool = False
+    recovers: bool = False
 
 
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:

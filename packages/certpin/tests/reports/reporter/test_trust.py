@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from certpin import Pin
     from certpin.lab import Identity
     from certpin.reports import Reporter
+    from certpin.updates.status import What
 
 pytestmark = pytest.mark.usefixtures("trusted_root")
 
@@ -65,9 +66,13 @@ def _presence(reporter: Reporter, pins: PinSet) -> None:
     reporter.presence(pins)
 
 
-def _update(reporter: Reporter, pins: PinSet) -> None:
-    status = UpdateStatus("fresh", pins.name, pins.version, NOW, None, 0, None, None, pins)
-    reporter.on_update(UpdateEvent("updated", NOW, status))
+def _update(
+    reporter: Reporter, pins: PinSet, *, what: What = "updated", recovered: bool = False
+) -> None:
+    status = UpdateStatus(
+        "fresh", pins.name, pins.version, NOW, None, 0, None, None, pins, recovered
+    )
+    reporter.on_update(UpdateEvent(what, NOW, status))
 
 
 def _lost_context(reporter: Reporter, pins: PinSet) -> None:
@@ -232,10 +237,29 @@ def test_the_newest_version_of_a_pin_set_is_used_and_a_recovery_is_followed(
         updated.swap(pinning(good.pin, version=7), recover=True)
         assert reporter.flush(PATIENCE)
         assert len(ours.arrived()) == 1
-        _update(reporter, pinning(version=6))
+        _update(reporter, pinning(version=6), recovered=True)
         reporter(failure(ours.url, reason="expired"))
         assert not reporter.flush(PATIENCE), "an updater without this hook has recovered"
     assert rogue.arrived() == []
+
+
+@pytest.mark.parametrize(
+    ("what", "recovered"), [("updated", False), ("failed", False), ("failed", True)]
+)
+def test_an_updater_rolls_no_pins_back_without_a_recovery(
+    root: Authority, tmp_path: Path, good: Identity, what: What, recovered: bool
+) -> None:
+    """Another updater may still have the pin set that was bundled with the app."""
+    stolen = root.issue("localhost")
+    with (
+        Collector(stolen, "localhost") as attacker,
+        reporting(tmp_path / "reports", settings=QUICK) as reporter,
+    ):
+        _update(reporter, pinning(good.pin, version=8))
+        _update(reporter, pinning(stolen.pin, version=3), what=what, recovered=recovered)
+        reporter(failure(attacker.url))
+        assert not reporter.flush(PATIENCE)
+        assert attacker.arrived() == []
 
 
 def test_a_newer_version_replaces_that_of_the_given_context(

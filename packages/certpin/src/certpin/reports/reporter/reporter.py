@@ -160,10 +160,14 @@ class DiskWriter:
 
 
 class _UpdateEvent(Protocol):
-    """The part of ``certpin.updates.UpdateEvent`` that a reporter reads: the attribute ``status``.
+    """The part of ``certpin.updates.UpdateEvent`` that a reporter reads.
 
-    ``status`` has the name and the version of the updater's pin set.
+    ``status`` has the name and the version of the updater's pin set, and ``what`` is ``updated`` if
+    the updater has just changed to it.
     """
+
+    @property
+    def what(self) -> str: ...
 
     @property
     def status(self) -> PinSetVersion: ...
@@ -267,16 +271,14 @@ class Reporter(Forked):
         Args:
             pins: a ``PinSet``, or an updater's status.
         """
-        if self._trust.add(pins):
-            self._sender.recheck()
-        self._submit(partial(self._report_presence, pins))
+        self._use(pins)
 
     def on_update(self, event: _UpdateEvent) -> None:
         """Queue a presence (a report of the client's version of the pin set) after an update event.
 
         A hook for ``PinUpdater(on_event=…)``.
         """
-        self.presence(event.status)
+        self._use(event.status, updated=event.what == "updated")
 
     @property
     def lost(self) -> int:
@@ -318,6 +320,11 @@ class Reporter(Forked):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _use(self, pins: PinSetVersion, *, updated: bool = False) -> None:
+        if self._trust.add(pins, updated=updated):
+            self._sender.recheck()
+        self._submit(partial(self._report_presence, pins))
 
     def _submit(self, task: Callable[[], None]) -> None:
         with suppress(Exception):  # of a log handler, or because the interpreter ends

@@ -100,18 +100,19 @@ class ReportTrust:
             follow = before is not None and before.version >= self._newest(before.name)
             return self._add(pins, context.clock, follow=follow, before=before)
 
-    def add(self, pins: PinSetVersion) -> bool:
+    def add(self, pins: PinSetVersion, *, updated: bool = False) -> bool:
         """Use these pins for collectors.
 
-        ``pins`` is a ``PinSet``, or an updater's status, whose pin set is used whatever its
-        version. Any other object is ignored. Return True if reports that had to wait may be sent
-        now.
+        ``pins`` is a ``PinSet``, or an updater's status. Any other object is ignored. A lower
+        version replaces the known one only if the updater has just changed to it (``updated``) in a
+        recovery. Return True if reports that had to wait may be sent now.
         """
+        enforced = pins if isinstance(pins, PinSet) else getattr(pins, "pins", None)
+        if not isinstance(enforced, PinSet):
+            return False
         with self._guard:
-            if isinstance(pins, PinSet):
-                return self._add(pins, None, follow=False)
-            enforced = getattr(pins, "pins", None)
-            return isinstance(enforced, PinSet) and self._add(enforced, None, follow=True)
+            follow = updated and getattr(pins, "recovered", False)
+            return self._add(enforced, None, follow=follow)
 
     def begin(self) -> bool:
         """Allow unpinned collectors from now on. Return False if they were allowed before.

@@ -260,6 +260,13 @@ MUTATIONS: list[Mutation] = [
         + "an_earlier_report_without_pins_waits_until_the_app_can_have_given_them[older version]",
     ),
     _rule(
+        "the end of a reporter is no use of it",
+        _REPORTER + "reporter.py",
+        "        self._flush(seconds)\n        self._closed",
+        "        self.flush(seconds)\n        self._closed",
+        _IN_TRUST + "a_reporter_that_ends_before_its_first_use_sends_no_earlier_report",
+    ),
+    _rule(
         "also if pins come while the context is chosen",
         _REPORTER + "trust.py",
         "        if not begun:\n",

@@ -154,6 +154,20 @@ def test_an_earlier_report_without_pins_waits_until_the_app_can_have_given_them(
     assert rogue.arrived() == []
 
 
+def test_a_reporter_that_ends_before_its_first_use_sends_no_earlier_report(
+    tmp_path: Path, rogue: Collector
+) -> None:
+    """For example because of an exception before the app gives it the pins of the collector."""
+    _queue(tmp_path, rogue.url)
+    with reporting(tmp_path) as reporter:
+        _wait_for_a_round(reporter)
+        reporter.close(PATIENCE)
+    assert rogue.arrived() == []
+    with reporting(tmp_path) as reporter:
+        assert reporter.flush(PATIENCE)
+    assert len(rogue.arrived()) == 1, "the report was kept"
+
+
 def _give_other_pins(reporter: Reporter) -> None:
     reporter.attach(PinnedSSLContext(kit.pin_set(kit.policy(HOST))))
 

@@ -291,8 +291,11 @@ class Reporter(Forked):
         Reports for a collector are left if its ``Retry-After`` has not passed yet, or if they wait
         for the pin set that covered the collector.
         """
-        until = time.monotonic() + seconds
         self._trust.begin()
+        return self._flush(seconds)
+
+    def _flush(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
@@ -306,11 +309,12 @@ class Reporter(Forked):
         """Try to send all queued reports for up to ``seconds``, then stop.
 
         Unsent reports stay on disk. The next ``Reporter`` with this folder sends them. Later
-        failures are not reported: they are counted in ``lost``, and the log says so once.
+        failures are not reported: they are counted in ``lost``, and the log says so once. If the
+        reporter was not used, reports of an earlier process to unpinned collectors stay, too.
         """
         if self._closed:
             return
-        self.flush(seconds)
+        self._flush(seconds)
         self._closed = True
         self._writer.close()
         self._sender.close()

@@ -422,6 +422,13 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST + "a_context_whose_roots_are_not_listed_leads_to_a_warning",
     ),
     _rule(
+        "nor does one that can't list them stop reports",
+        _REPORTER + "trust.py",
+        "    except NotImplementedError:  # the",
+        "    except ZeroDivisionError:  # the",
+        _IN_TRUST + "a_context_that_cannot_list_roots_leads_to_a_warning",
+    ),
+    _rule(
         "a pinned collector is verified as strictly as the given context does",
         _REPORTER + "trust.py",
         "bool(context.verify_flags & ssl.VERIFY_X509_STRICT)",

@@ -481,6 +481,22 @@ def test_a_context_whose_roots_are_not_listed_leads_to_a_warning(
     assert said.endswith("set `trust = FILE` in its policy")
 
 
+def test_a_context_that_cannot_list_roots_leads_to_a_warning(
+    tmp_path: Path, ours: Collector, good: Identity, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unlisted(ssl.SSLContext):  # as that of truststore
+        def get_ca_certs(self, binary_form: bool = False) -> Any:
+            raise NotImplementedError
+
+    context = Unlisted(ssl.PROTOCOL_TLS_CLIENT)
+    with reporting(tmp_path / "reports", context=context) as reporter:
+        reporter.presence(pinning(good.pin))
+        reporter(failure(ours.url))
+        assert reporter.flush(PATIENCE)
+    (said,) = caplog.messages
+    assert said.endswith("set `trust = FILE` in its policy")
+
+
 def test_the_platforms_context_of_the_reporter_limits_no_roots_of_a_pinned_collector(
     tmp_path: Path, ours: Collector, good: Identity, collector: Collector
 ) -> None:

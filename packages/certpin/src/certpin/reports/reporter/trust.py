@@ -297,8 +297,12 @@ def _roots_of(context: ssl.SSLContext) -> TrustAnchors | None:
     """
     import ssl
 
+    try:
+        listed = context.get_ca_certs(binary_form=True)
+    except NotImplementedError:  # the context of truststore
+        return None
     roots = []
-    for der in context.get_ca_certs(binary_form=True):
+    for der in listed:
         # Left out: a pinned context could not load it.
         with suppress(CertificateParseError):
             roots.append(Certificate.from_der(der).der)

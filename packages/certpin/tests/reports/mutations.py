@@ -403,8 +403,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a collector with pins is verified with the roots of the given context",
         _REPORTER + "trust.py",
-        "if trust := _roots_of(given):",
-        "if trust := None:",
+        "if roots := _loadable(self._roots):",
+        "if roots := ():",
         _IN_TRUST + "the_roots_of_the_given_context_and_the_pins_apply_together",
     ),
     _rule(
@@ -422,6 +422,13 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST + "a_context_whose_roots_are_not_listed_leads_to_a_warning",
     ),
     _rule(
+        "the roots of a folder are never used for a pinned collector",
+        _REPORTER + "trust.py",
+        "_loadable(self._roots)",
+        "_loadable(_roots_of(given))",
+        _IN_TRUST + "roots_of_a_folder_are_not_used_after_a_connection_either",
+    ),
+    _rule(
         "nor does one that can't list them stop reports",
         _REPORTER + "trust.py",
         "    except NotImplementedError:  # the",
@@ -431,7 +438,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a pinned collector is verified as strictly as the given context does",
         _REPORTER + "trust.py",
-        "bool(context.verify_flags & ssl.VERIFY_X509_STRICT)",
+        "bool(given.verify_flags & ssl.VERIFY_X509_STRICT)",
         "None",
         _IN_TRUST + "a_pinned_collector_is_verified_as_strictly_as_by_the_given_context[True]",
     ),

@@ -9,6 +9,7 @@ import gc
 import json
 import signal
 import ssl
+import subprocess
 import threading
 import weakref
 from datetime import timedelta
@@ -479,6 +480,28 @@ def test_a_context_whose_roots_are_not_listed_leads_to_a_warning(
             assert reporter.flush(PATIENCE)
     (said,) = caplog.messages
     assert said.endswith("set `trust = FILE` in its policy")
+
+
+def test_roots_of_a_folder_are_not_used_after_a_connection_either(
+    root: Authority, tmp_path: Path, private: Authority, ours: Collector, good: Identity
+) -> None:
+    """OpenSSL adds a root of a folder to the list when a connection needs it."""
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    (folder / "root.pem").write_bytes(private.pem)
+    subprocess.run(["openssl", "rehash", str(folder)], check=True)
+    context = ssl.create_default_context(capath=str(folder))
+    with (
+        Collector(private.issue("localhost"), "localhost") as unpinned,
+        reporting(tmp_path / "reports", context=context) as reporter,
+    ):
+        reporter(failure(unpinned.url))
+        assert reporter.flush(PATIENCE)
+        assert context.get_ca_certs()
+        reporter.presence(pinning(good.pin))
+        reporter(failure(ours.url, reason="expired"))
+        assert reporter.flush(PATIENCE)
+    assert len(ours.arrived()) == 1
 
 
 def test_a_context_that_cannot_list_roots_leads_to_a_warning(

@@ -196,8 +196,9 @@ class Reporter(Forked):
             policy has no ``report_to``.
         context: the SSL context for collectors that no pin set covers; by default, a context with
             the platform's roots. For a collector with pins, only the roots that it lists
-            (``get_ca_certs()``) are used, unless the collector's policy has ``trust``; so a client
-            certificate is not sent to it. The roots of a folder are not listed.
+            (``get_ca_certs()``) when the reporter is made are used, unless the collector's policy
+            has ``trust``; and a client certificate is not sent to it. Load the roots from a file: a
+            folder is not supported for pinned collectors.
         settings: the limits of storage, rate and time.
         clock: a function that returns the current time with a time zone.
 

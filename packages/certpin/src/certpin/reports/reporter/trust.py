@@ -74,6 +74,8 @@ class ReportTrust:
 
     def __init__(self, given: ssl.SSLContext | None, clock: Callable[[], datetime]) -> None:
         self._given = given
+        # Once, because OpenSSL later lists those of a folder that it has used for a connection.
+        self._roots = _roots_of(given) if given else []
         self._clock = clock
         self._platform: ssl.SSLContext | None = None
         self._known: tuple[_Known, ...] = ()
@@ -243,12 +245,16 @@ class ReportTrust:
         If the given context has roots, and the policy of the host no ``trust``, only those roots
         are trusted for the host.
         """
+        import ssl
+
         from certpin.tls import PinnedSSLContext
 
         pins, given = known.pins, self._given
         policy = pins.policy_for(host)
         if policy and policy.trust is None and given and not hasattr(given, "report_context"):
-            if trust := _roots_of(given):
+            if roots := _loadable(self._roots):
+                strict = bool(given.verify_flags & ssl.VERIFY_X509_STRICT)
+                trust = TrustAnchors(roots, "Reporter(context=…)", strict)
                 own = replace(policy, trust=trust)
                 policies = tuple(own if each is policy else each for each in pins.policies)
                 pins = replace(pins, policies=policies)
@@ -290,24 +296,23 @@ def _patterns(pins: PinSet) -> set[str]:
     return {str(policy.pattern) for policy in pins.policies}
 
 
-def _roots_of(context: ssl.SSLContext) -> TrustAnchors | None:
-    """Return the roots that a context has loaded from files, and whether it is strict (RFC 5280).
-
-    Return ``None`` if it lists none.
-    """
-    import ssl
-
+def _roots_of(context: ssl.SSLContext) -> list[bytes]:
+    """Return the roots that a context without pins has loaded from files, if it lists them."""
+    if hasattr(context, "report_context"):
+        return []
     try:
-        listed = context.get_ca_certs(binary_form=True)
+        return context.get_ca_certs(binary_form=True)
     except NotImplementedError:  # the context of truststore
-        return None
-    roots = []
-    for der in listed:
-        # Left out: a pinned context could not load it.
+        return []
+
+
+def _loadable(roots: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the roots that a pinned context can load."""
+    found = []
+    for der in roots:
         with suppress(CertificateParseError):
-            roots.append(Certificate.from_der(der).der)
-    strict = bool(context.verify_flags & ssl.VERIFY_X509_STRICT)
-    return TrustAnchors(tuple(roots), "Reporter(context=…)", strict) if roots else None
+            found.append(Certificate.from_der(der).der)
+    return tuple(found)
 
 
 def _platform_context() -> ssl.SSLContext:

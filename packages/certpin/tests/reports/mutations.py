@@ -12,6 +12,7 @@ _REPORTER = "certpin/reports/reporter/"
 _IN_REPORTER = "tests/reports/reporter/test_reporter.py::test_"
 _IN_TROUBLE = "tests/reports/reporter/test_trouble.py::test_"
 _IN_TRUST = "tests/reports/reporter/test_trust.py::test_"
+_IN_LISTS = "tests/reports/reporter/test_lists.py::test_"
 _IN_QUEUE = "tests/reports/reporter/test_queue.py::test_"
 
 
@@ -382,8 +383,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "pins of a reporter expire by the clock of their context",
         _REPORTER + "trust.py",
-        "clock=known.clock)",
-        "clock=self._clock)",
+        "PinnedSSLContext(pins, clock=known.clock)",
+        "PinnedSSLContext(pins, clock=self._clock)",
         _IN_TRUST + "pins_expire_by_the_clock_of_their_context",
     ),
     _rule(
@@ -434,6 +435,27 @@ MUTATIONS: list[Mutation] = [
         "    except NotImplementedError:  # the",
         "    except ZeroDivisionError:  # the",
         _IN_TRUST + "a_context_that_cannot_list_roots_leads_to_a_warning",
+    ),
+    _rule(
+        "revocation lists apply to a pinned collector",
+        "certpin/tls/context.py",
+        "        context.follow_revocation(self)\n",
+        "",
+        _IN_LISTS + "a_revoked_collector_gets_no_report[given]",
+    ),
+    _rule(
+        "also if its pins are newer than those of the given context",
+        _REPORTER + "trust.py",
+        "            context.follow_revocation(given)\n",
+        "",
+        _IN_LISTS + "a_revoked_collector_gets_no_report[newer]",
+    ),
+    _rule(
+        "required lists that can't be read are required",
+        "certpin/x509/openssl.py",
+        "flags_of(self) | int(source.verify_flags) & STRICTER_FLAGS",
+        "flags_of(self)",
+        _IN_LISTS + "lists_that_cannot_be_read_stop_reports_with_one_warning",
     ),
     _rule(
         "a pinned collector is verified as strictly as the given context does",

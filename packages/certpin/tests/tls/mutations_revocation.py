@@ -37,8 +37,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         8,
         _OPENSSL,
-        "                load_lists(store, new)\n",
-        "                pass\n",
+        "            load_lists(store, new)\n",
+        "            pass\n",
         _LISTS + "a_revoked_certificate_is_refused_with_a_trust_file[set_flags-load]",
     ),
     Mutation(

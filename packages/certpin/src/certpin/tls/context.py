@@ -336,7 +336,8 @@ class PinnedSSLContext(VerifyingContext):
         """Return the context for sending reports to a host, or None if no policy covers the host.
 
         Pins apply to reports too (RFC 7469 section 2.1.4). The context is separate and strict, with
-        the current pins and without hooks: a failure to send a report is not reported.
+        the current pins, revocation lists and stricter flags, and without hooks: a failure to send
+        a report is not reported.
 
         Args:
             host: The normalised host of the address that reports are sent to.
@@ -344,7 +345,9 @@ class PinnedSSLContext(VerifyingContext):
         state = self._enforcer.state
         if state.target(host).policy is None:
             return None
-        return PinnedSSLContext(state.pins, clock=self._enforcer.clock)
+        context = PinnedSSLContext(state.pins, clock=self._enforcer.clock)
+        context.follow_revocation(self)
+        return context
 
     def wrap_socket(
         self,

@@ -526,10 +526,28 @@ class MirroredContext(OwnSSLContext):
             self._has_folder = True
         with self._configuring.held, source as readable:
             super().load_verify_locations(readable, capath, cadata)
-            new = [each for each in dict.fromkeys(lists) if each not in self._lists]
-            for store in self._stores.values():
-                load_lists(store, new)
-            self._lists += new
+            self._keep_lists(lists)
+
+    def _keep_lists(self, lists: list[bytes]) -> None:
+        new = [each for each in dict.fromkeys(lists) if each not in self._lists]
+        for store in self._stores.values():
+            load_lists(store, new)
+        self._lists += new
+
+    def follow_revocation(self, source: ssl.SSLContext) -> None:
+        """Apply the stricter flags and the revocation lists of another context to this one.
+
+        The lists of a context of another class, and those of a folder, can't be read. If the flags
+        require them, this context then refuses all chains, unless it has them already.
+        """
+        if isinstance(source, MirroredContext):
+            with source._configuring.held:
+                lists, has_folder = list(source._lists), source._has_folder
+            with self._configuring.held:
+                load_lists(self, lists)
+                self._keep_lists(lists)
+                self._has_folder = self._has_folder or has_folder
+        self.verify_flags = flags_of(self) | int(source.verify_flags) & STRICTER_FLAGS
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``."""

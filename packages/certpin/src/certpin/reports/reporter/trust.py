@@ -82,7 +82,7 @@ class ReportTrust:
         self._attached: WeakKeyDictionary[PinnedContext, PinSet] = WeakKeyDictionary()
         self._held: frozenset[str] = frozenset()  # patterns of pin sets that are not used any more
         self._begun = self._dropped = False
-        self._warned_of_pins = self._warned_of_roots = False
+        self._warned_of_pins = self._warned_of_roots = self._warned_of_lists = False
         self.reset_lock()
 
     def reset_lock(self) -> None:
@@ -248,6 +248,7 @@ class ReportTrust:
         import ssl
 
         from certpin.tls import PinnedSSLContext
+        from certpin.x509.revocation import CRL_FLAGS
 
         pins, given = known.pins, self._given
         policy = pins.policy_for(host)
@@ -260,7 +261,12 @@ class ReportTrust:
                 pins = replace(pins, policies=policies)
             else:
                 self._warn_of_roots(host)
-        return PinnedSSLContext(pins, clock=known.clock)
+        context = PinnedSSLContext(pins, clock=known.clock)
+        if given:
+            context.follow_revocation(given)
+            if given.verify_flags & CRL_FLAGS and not hasattr(given, "report_context"):
+                self._warn_of_lists(host)
+        return context
 
     def _warn_of_pins(self, host: str) -> None:
         if not self._warned_of_pins:
@@ -288,6 +294,15 @@ class ReportTrust:
             _log.warning(
                 "the context of the reporter lists no roots (those of a folder are not listed), so "
                 "%s is verified with the platform's: set `trust = FILE` in its policy",
+                host,
+            )
+
+    def _warn_of_lists(self, host: str) -> None:
+        if not self._warned_of_lists:
+            self._warned_of_lists = True
+            _log.warning(
+                "the revocation lists of the reporter's context can't be read for %s, which is "
+                "pinned: load them into a PinnedSSLContext, and pass it to the reporter",
                 host,
             )
 

@@ -154,4 +154,12 @@ MUTATIONS: list[Mutation] = [
         "            pass  # may ask",
         "tests/cli/test_parallel_changes.py::test_no_other_command_waits_while_a_key_is_read",
     ),
+    Mutation(
+        "a repeated step compares the time of a server with that of its answer",
+        "certpin/cli/rotate/files.py",
+        "return once((url, policy), ask)",
+        "return ask()",
+        "tests/cli/test_parallel_changes.py::"
+        "test_a_repeated_step_compares_the_time_of_a_server_with_that_of_the_answer",
+    ),
 ]

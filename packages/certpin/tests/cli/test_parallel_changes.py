@@ -6,8 +6,10 @@ Each test runs real processes, and holds one of them between two of its steps.
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,8 +18,8 @@ from certpin.errors import PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pinfile import file as pinfile_file
-from certpin.pinfile.file import changing
-from certpin.pins import Pin
+from certpin.pinfile.file import PinFileChangedError, changing
+from certpin.pins import Pin, utc_now
 from tests import kit
 from tests.cli._held import (
     APPENDS,
@@ -286,3 +288,29 @@ def test_a_system_without_locks_locks_nothing(monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setattr(pinfile_file, "_fcntl", None)
     assert run(*addition(HOST)).code == 0
     assert hosts() == [HOST]
+
+
+def test_a_repeated_step_compares_the_time_of_a_server_with_that_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, unconfirmed_clock: None
+) -> None:
+    """The step may have waited for two minutes. Otherwise, the clock would seem to be ahead."""
+    begin = utc_now()
+    times = iter(begin + timedelta(minutes=each) for each in range(9))
+    facts: Any = SimpleNamespace(
+        fetch_host="pins.bank.example",
+        fetch_url="https://pins.bank.example/",
+        pins=kit.pin_set(kit.policy(HOST, LEAF, BACKUP)),
+    )
+    monkeypatch.setattr("certpin.probe.url_time", lambda *_, **__: begin)
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: next(times))
+    found = []
+
+    @files.repeat_if_changed
+    def step() -> None:
+        found.append(files.repository_dates(facts, offline=False, timeout=1))
+        if len(found) == 1:
+            raise PinFileChangedError.of(Path("pins.toml"))
+
+    step()
+    assert found[0]
+    assert found[0] == found[1]

@@ -680,8 +680,13 @@ def repository_dates(
     policy = files.pins.policy_for(host)
     context = ContextCache().get(policy.trust if policy else None)
     url = files.fetch_url
-    date = once((url, policy), lambda: url_time(url, context, timeout=timeout))
-    return (ServerDate(host, date, utc_now()),) if date else ()
+
+    def ask() -> tuple[ServerDate, ...]:
+        date = url_time(url, context, timeout=timeout)
+        return (ServerDate(host, date, utc_now()),) if date else ()
+
+    # With the time of this machine at the answer, also if the command is repeated later.
+    return once((url, policy), ask)
 
 
 def signatures_expiry(pin_file: Path) -> datetime | None:

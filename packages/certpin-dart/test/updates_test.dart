@@ -206,6 +206,19 @@ void main() {
       server.files = files.map((path, data) => MapEntry('/pins/$path', data));
     }
 
+    SignedFetcher fetcher(PinSet current, PinSet bundled) {
+      final made = SignedFetcher(
+        Uri.parse('${server.url('/pins/')}'),
+        current: current,
+        bundled: bundled,
+        app: const ReportedApp(),
+        findProxy: null,
+        now: DateTime.now,
+      );
+      addTearDown(made.close);
+      return made;
+    }
+
     test('a newer set is in force, and is so again after a start', () async {
       final storage = FilePinStorage(File('${folder.path}/kept/pins.json'));
       serve(signedFiles(moments[0]));
@@ -246,17 +259,8 @@ void main() {
         pinned(other, [spare], compromised: [key]),
         pinned(own, [spare], mode: 'report', compromised: [key]),
       ]) {
-        final fetcher = SignedFetcher(
-          Uri.parse('${server.url('/pins/')}'),
-          current: current,
-          bundled: bundled,
-          app: const ReportedApp(),
-          findProxy: null,
-          now: DateTime.now,
-        );
-        addTearDown(fetcher.close);
         await expectLater(
-          fetcher.fetch(const Wanted('metadata/1.root.json', 100, false)),
+          fetcher(current, bundled).fetch(const Wanted('metadata/1.root.json', 100, false)),
           throwsA(isA<PinMismatchException>().having(
             (error) => error.isCompromised,
             'isCompromised',
@@ -270,17 +274,9 @@ void main() {
     test('a current set that only reports opens no connection', () async {
       final spare = await (await Identity.make(folder, 'localhost')).pin();
       final current = pinned(own, [spare], mode: 'report');
-      final fetcher = SignedFetcher(
-        Uri.parse('${server.url('/pins/')}'),
-        current: current,
-        bundled: pinned(own, [spare, spare]),
-        app: const ReportedApp(),
-        findProxy: null,
-        now: DateTime.now,
-      );
-      addTearDown(fetcher.close);
+      final bundled = pinned(own, [spare, spare]);
       await expectLater(
-        fetcher.fetch(const Wanted('metadata/1.root.json', 100, false)),
+        fetcher(current, bundled).fetch(const Wanted('metadata/1.root.json', 100, false)),
         throwsA(isA<PinMismatchException>()),
       );
       expect(server.bodies, isEmpty);

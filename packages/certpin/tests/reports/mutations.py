@@ -418,7 +418,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a context without listed roots is reported",
         _REPORTER + "trust.py",
-        "                self._warn_of_roots(host)\n",
+        "                self._warn_once(_NO_ROOTS, host)\n",
         "                pass\n",
         _IN_TRUST + "a_context_whose_roots_are_not_listed_leads_to_a_warning",
     ),

@@ -30,18 +30,8 @@ _Slash = Literal["regex", "divides", "unclear"]
 
 _BEFORE_VALUE = frozenset(
     {
-        *(
-            "return",
-            "typeof",
-            "case",
-            "in",
-            "instanceof",
-            "void",
-            "delete",
-            "throw",
-            "new",
-            "default",
-        ),
+        *("return", "typeof", "case", "in", "instanceof", "void", "delete", "throw", "new"),
+        "default",
     }
 )
 _KEYWORDS = _BEFORE_VALUE | {"else", "do"}

@@ -186,8 +186,7 @@ def _backends(lines: list[_Line]) -> Iterator[tuple[list[_Line], list[_Line]]]:
 def _sections(lines: list[_Line]) -> Iterator[tuple[list[str], list[_Line]]]:
     """Yield each section: its first line, and its lines about servers with their line numbers.
 
-    Lines before the first section are yielded as a section with the
-    first line ``listen``.
+    Lines before the first section are yielded as a section with the first line ``listen``.
     """
     head = ["listen"]
     servers: list[_Line] = []

@@ -32,6 +32,16 @@ _MAX_PIN_SETS = 64  # an app has one or two
 
 _log = logging.getLogger("certpin.reports")
 
+# Warnings, with the host of the collector.
+_NO_ROOTS = (
+    "the context of the reporter lists no roots (those of a folder are not listed), so %s is "
+    "verified with the platform's: set `trust = FILE` in its policy"
+)
+_NO_LISTS = (
+    "the revocation lists of the reporter's context can't be read for %s, which is pinned: load "
+    "them into a PinnedSSLContext, and pass it to the reporter"
+)
+
 
 class PinnedContext(Protocol):
     """The attributes of a ``PinnedSSLContext`` that connections to collectors use.
@@ -82,7 +92,7 @@ class ReportTrust:
         self._attached: WeakKeyDictionary[PinnedContext, PinSet] = WeakKeyDictionary()
         self._held: frozenset[str] = frozenset()  # patterns of pin sets that are not used any more
         self._begun = self._dropped = False
-        self._warned_of_pins = self._warned_of_roots = self._warned_of_lists = False
+        self._warned: set[str] = set()
         self.reset_lock()
 
     def reset_lock(self) -> None:
@@ -260,51 +270,37 @@ class ReportTrust:
                 policies = tuple(own if each is policy else each for each in pins.policies)
                 pins = replace(pins, policies=policies)
             else:
-                self._warn_of_roots(host)
+                self._warn_once(_NO_ROOTS, host)
         context = PinnedSSLContext(pins, clock=known.clock)
         if given:
             context.follow_revocation(given)
             if given.verify_flags & CRL_FLAGS and not hasattr(given, "report_context"):
-                self._warn_of_lists(host)
+                self._warn_once(_NO_LISTS, host)
         return context
 
     def _warn_of_pins(self, host: str) -> None:
-        if not self._warned_of_pins:
-            self._warned_of_pins = True
-            if self._dropped:
-                fix = (
-                    "give all versions of a pin set the same name, because a reporter keeps the "
-                    f"newest {_MAX_PIN_SETS} names"
-                )
-            elif self._holds(host):
-                fix = (
-                    "give pin sets for different hosts different names, because a reporter keeps "
-                    "the newest version of a name"
-                )
-            else:
-                fix = (
-                    "pass the reporter to its context (on_failure=[reporter]), or call "
-                    "reporter.presence(pins)"
-                )
-            _log.warning("reports for %s wait for the pin set that covered it: %s", host, fix)
-
-    def _warn_of_roots(self, host: str) -> None:
-        if not self._warned_of_roots:
-            self._warned_of_roots = True
-            _log.warning(
-                "the context of the reporter lists no roots (those of a folder are not listed), so "
-                "%s is verified with the platform's: set `trust = FILE` in its policy",
-                host,
+        if self._dropped:
+            fix = (
+                "give all versions of a pin set the same name, because a reporter keeps the newest "
+                f"{_MAX_PIN_SETS} names"
             )
-
-    def _warn_of_lists(self, host: str) -> None:
-        if not self._warned_of_lists:
-            self._warned_of_lists = True
-            _log.warning(
-                "the revocation lists of the reporter's context can't be read for %s, which is "
-                "pinned: load them into a PinnedSSLContext, and pass it to the reporter",
-                host,
+        elif self._holds(host):
+            fix = (
+                "give pin sets for different hosts different names, because a reporter keeps the "
+                "newest version of a name"
             )
+        else:
+            fix = (
+                "pass the reporter to its context (on_failure=[reporter]), or call "
+                "reporter.presence(pins)"
+            )
+        self._warn_once("reports for %s wait for the pin set that covered it: %s", host, fix)
+
+    def _warn_once(self, text: str, *values: str) -> None:
+        """Log a warning, unless one with the same ``text`` was logged before."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning(text, *values)
 
 
 def _patterns(pins: PinSet) -> set[str]:

@@ -71,6 +71,6 @@ class Held:
         return self.process.returncode, out + err
 
     def kill(self) -> None:
-        """Kill the process (SIGKILL) where it has stopped."""
+        """Kill the process (SIGKILL) before it takes the step."""
         self.process.kill()
         self.process.wait(60)

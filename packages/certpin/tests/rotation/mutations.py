@@ -1299,7 +1299,7 @@ MUTATIONS: list[Mutation] = [
         "tests/rotation/test_journal.py::test_anchors_of_several_hosts_are_written_and_read_once",
     ),
     Mutation(
-        "a host whose shared anchors are missing in the journal is an error",
+        "a reference to trust anchors that the journal lacks is an error",
         "certpin/formats/json.py",
         "    if name not in trusts:\n",
         "    if name not in trusts:\n        return None\n    if False:\n",

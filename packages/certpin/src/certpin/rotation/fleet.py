@@ -164,8 +164,8 @@ class Fleet:
             for ``usual_curve``.
         stragglers: the share of the slowest clients, which get a version only after the sum of all
             delays.
-        binaries: the share of clients whose app contains a version from its build, by the number of
-            the version. It is only for apps that have no release in the journal.
+        binaries: by version number, the share of clients with an app that was built with this
+            version. It is only for apps that have no release in the journal.
         apps: by name, the share of clients that use each app.
 
     Raises:

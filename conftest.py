@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for name in _PLUGINS:
         config.pluginmanager.import_plugin(name)
+    logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
@@ -54,6 +56,18 @@ def pytest_configure(config: pytest.Config) -> None:
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     folders = [*filter(None, inherited), *map(str, config.getini("pythonpath"))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folders))
+
+
+class _Loggers(dict[str, "logging.Logger | logging.PlaceHolder"]):
+    """All loggers by name, for Python's logging.
+
+    Before each test, pytest goes through the loggers. A thread of a server can make a logger at the
+    same time, and the iteration over a dictionary that grows raises RuntimeError.
+    """
+
+    def values(self) -> list[logging.Logger | logging.PlaceHolder]:  # type: ignore[override]
+        """Return a list, which doesn't grow."""
+        return list(super().values())
 
 
 _FEW = 100  # tests, as of one mutation: a collection would take half of their time

@@ -1,13 +1,14 @@
 """The test suite's own plugins: left-out tests are reported, and tests stay on this machine.
 
-The repository's conftest.py gives child processes default signals, works with Hypothesis in CI, and
-decides which of Hypothesis' profiles try the same examples in each run.
+The repository's conftest.py gives child processes default signals, lets threads make loggers, works
+with Hypothesis in CI, and decides which of Hypothesis' profiles try the same examples in each run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -272,6 +273,12 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
 
 
 @pytest.mark.medium
+def test_a_logger_can_be_made_while_pytest_goes_through_all() -> None:
+    for number, _ in enumerate(logging.root.manager.loggerDict.values()):
+        if not number:
+            logging.getLogger("certpin.tests.made_meanwhile")
+
+
 def test_hypothesis_runs_with_ci_in_the_environment() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
     first = (

@@ -105,7 +105,12 @@ async def _serve(watch: Watch, port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve the pages in this process. ``words`` are PORT REFRESH NOTIFIES STORE PINS…."""
+    """Serve the pages of the monitoring service in this process, which a test has started.
+
+    Args:
+        words: the port; the seconds between two loads of the page "live"; ``1`` if a
+            service receives the alerts, or ``0``; the URL of the database; and the pin files.
+    """
     port, every, notifies, store, *files = words
     failures.REFRESH = int(every)
     pins = tuple(map(Path, files))

@@ -34,10 +34,10 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 @pytest.fixture
 def rotating(run: Run) -> Run:
-    """Publish version 3 30 days ago, and version 4, with a new backup, 20 days ago.
+    """Return the function that runs commands, after two versions have been published.
 
-    T_adopt, the time in which clients get a version, is 9 days and 2 hours. Return the function
-    that runs commands.
+    Version 3 was published thirty days ago, and version 4, with a new backup, twenty days ago.
+    T_adopt, the time in which clients get a version, is 9 days and 2 hours.
     """
     write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
     assert (

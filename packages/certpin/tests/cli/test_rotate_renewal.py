@@ -198,10 +198,14 @@ def test_a_new_key_under_another_authority_is_refused(
     assert facts["breaches"][0]["clients"] == 12
 
 
-def test_a_leaf_key_is_not_enough_if_only_authorities_are_compared(
+def test_the_pin_of_a_leaf_is_not_enough_for_a_host_that_matches_authorities(
     run: Run, root: Authority, ca: Authority
 ) -> None:
-    """Clients would refuse the leaf, although all published versions have the pin of its key."""
+    """With ``match = "ca"``, clients compare pins with the keys of authorities only.
+
+    All published versions have the pin of the leaf's key, but clients would refuse its certificate
+    from another authority.
+    """
     by_authority(run, ca, "ca")
     Path("new.key").write_bytes(root.issue(HOST).key_pem)
     assert run("rotate", "start", "new.key").code == 0

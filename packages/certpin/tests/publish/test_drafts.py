@@ -270,8 +270,11 @@ def test_a_root_with_moved_keys_is_not_signed_with_another_threshold(moved: Firm
         moved.sign("root", "online2")
 
 
-def test_moved_keys_are_found_under_another_id() -> None:
-    """Another TUF tool may have chosen the IDs of an earlier root (TUF 1.0.31, 4.2)."""
+def test_a_key_that_changes_its_role_is_found_under_another_id() -> None:
+    """A key is recognised by its public key, also if an earlier root has it under another ID.
+
+    A tool may choose the IDs of keys (TUF 1.0.31, 4.2), and another one may have made that root.
+    """
     public = key("online").public_key
     renamed = type(public)("f" * 64, public.keytype, public.scheme, public.keyval)
     end = midnight(START)

@@ -283,10 +283,12 @@ _NO_IDENTIFIERS = without(x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
 def test_a_new_key_of_a_root_that_the_old_key_signed_is_no_root(
     change: Change, anchors: str, sent: str, has_issuer: bool, strict: bool, tmp_path: Path
 ) -> None:
-    """Each combination of the old root, the new root, and the new key signed with the old one.
+    """The gate finds the same faults in a chain as OpenSSL, for each combination of certificates.
 
-    Without key identifiers, OpenSSL takes the last for a root, too, and the first of two roots with
-    the name of the issuer, whatever its key.
+    They are the old root, the new root, and a certificate for the new key that the old key signed.
+    All have the same subject, so that without key identifiers OpenSSL takes the third for
+    self-signed. Of two roots with the name of the issuer, it then takes the first, also if that has
+    the wrong key.
     """
     old = Authority("Root", change=change)
     new = Authority("Root", change=change)

@@ -1,4 +1,4 @@
-"""A real XMPP server with STARTTLS: Prosody, for connections of clients only."""
+"""A real XMPP server with STARTTLS: Prosody, for clients, and not for other servers."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_a_replaced_context_class_is_not_used_and_not_needed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Replacement:
-        """A TLS context class that is not a subclass of Python's, as in truststore."""
+        """A class that replaces ``ssl.SSLContext`` and is no subclass of it, as in truststore."""
 
     monkeypatch.setattr(ssl, "SSLContext", Replacement)
     context = world.context(trust=None)  # sets options and flags

@@ -282,9 +282,9 @@ def test_a_cached_match_is_not_used_for_other_certificates(
 def test_64_threads_share_a_context_while_its_pins_are_swapped(
     trusted_root: Path, root: Authority
 ) -> None:
-    """Odd versions of the pin set pin one server, even versions another server.
+    """No handshake is judged by a mix of two versions of the pin set.
 
-    Each verdict must fit one whole version.
+    Odd versions pin one server, even versions the other.
     """
     odd, even = root.issue(HOST), root.issue(HOST)
     served = [server_context(odd), server_context(even)]

@@ -56,7 +56,10 @@ class Made:
 
 
 def make(algorithm: str, folder: Path) -> Made:
-    """Make a key and write it in every format, or skip the test if `openssl` cannot."""
+    """Make a key with `openssl`, write it in every format, and return the files.
+
+    The test is skipped if this `openssl` can't make such a key.
+    """
     kind, *options = ALGORITHMS[algorithm]
     key = folder / "key.pem"
     words = [word for option in options for word in ("-pkeyopt", option)]

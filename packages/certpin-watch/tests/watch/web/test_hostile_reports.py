@@ -1,6 +1,6 @@
 """Check that hostile text in any field of a report is harmless.
 
-Reports in every format are posted and counted as from a stranger, and then shown on pages.
+Reports in every format are posted without a token, counted, and then shown on pages.
 """
 
 from __future__ import annotations

@@ -353,8 +353,10 @@ def _open_compared(host: DraftHost) -> Iterator[Unknown]:
 def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
     """Yield a question for the user if the key types of the host's backup pins are unknown.
 
-    The type is unknown if the source contains only the digest of the key. No question is needed for
-    a host with its own trust anchors: a private authority can sign a key of any type.
+    A public authority signs keys of some types only, so that a backup key of another type would
+    get no certificate. The type is unknown if the source contains only the digest of the key. No
+    question is needed for a host with its own trust anchors: a private authority can sign a key of
+    any type.
     """
     open_pins = [
         str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type

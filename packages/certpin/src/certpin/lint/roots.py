@@ -88,10 +88,12 @@ def _root_leaves_soon(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _hits(document: LintDocument, fact_about: Callable[[Pin], RootFact | None]) -> Iterator[Hit]:
-    """Yield a mistake for each pinned, trusted or served root about which a fact is known.
+    """Yield a hit for each pinned, trusted or served root with a known problem.
 
-    A fact is, for example, that a root store has removed the root. ``fact_about`` takes the pin of
-    a key, and returns the fact about the root with this key, or ``None``.
+    Args:
+        document: the pin file.
+        fact_about: returns the problem of the root with this pin, for example that a root store
+            has removed it; None if there is none.
     """
     for key, where, pin in _places(document):
         if fact := fact_about(pin):

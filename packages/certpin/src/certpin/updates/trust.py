@@ -194,8 +194,11 @@ def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, Targe
     only TUF and no pin sets, so that conformance tests can be run on it.
 
     Returns:
-        The targets by name, not compared with any limits yet; and the time at which the first of
-        the four metadata files expires, which is not compared with any clock.
+        The targets by name, and the earliest expiry of the root and the three. The caller must
+        limit the sizes and number of the targets, and compare the expiry with the clock.
+
+    Raises:
+        RepositoryError: a signature or a reference is wrong. This is an error class of tuf.
     """
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)

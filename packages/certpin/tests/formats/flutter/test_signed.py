@@ -92,7 +92,8 @@ def test_fresh_keys_give_the_same_results_as_the_vectors(tmp_path: Path) -> None
 def _alike(reason: str) -> str:
     """Return a reason for comparison, with "too-long" replaced by "mismatch".
 
-    Signatures differ in length, and so do files, so either reason can result.
+    ECDSA signatures differ in length, and so do the files that contain them: a changed file is
+    refused for its length or for its hash.
     """
     return "mismatch" if reason == "too-long" else reason
 

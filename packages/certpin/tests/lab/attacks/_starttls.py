@@ -92,7 +92,10 @@ RIGHT: dict[str, Speak] = {"smtp": smtp, "imap": imap, "postgres": postgres}
 
 
 def right(protocol: str, style: Style) -> Call:
-    """Return a correct client of this protocol (smtp, imap or postgres) and this style of pins."""
+    """Return a client of smtp, imap or postgres that makes no mistake with STARTTLS and pins.
+
+    ``style`` is the way in which it compares the pins.
+    """
     context = trusting if style is Style.NONE else pinned
     return Call(lambda target: RIGHT[protocol](target, context(target)))
 

@@ -155,7 +155,10 @@ def test_function_that_is_given_keys_to_accept_is_not_judged() -> None:
 
 @pytest.mark.parametrize("name", [*ATTACKS, "rot-compromised-sent"])
 def test_an_app_has_one_pin_set_for_all_cases(name: str) -> None:
-    """`certpin lab serve` does not run these cases: an app's pins cannot change between cases."""
+    """`certpin lab serve` leaves out the cases of a compromised key.
+
+    They need a second pin set, and an app's pins can't change between cases.
+    """
     schedule = Schedule([HOST], Style.CA, [BY_NAME[name]], Authorities(datetime.now(UTC)))
     assert schedule.queues[HOST].turn() is not None  # the good control
     with pytest.raises(CannotServeError, match="another pin set"):

@@ -123,7 +123,10 @@ def an_expired_root_in_between(site: Site) -> None:
 
 @case("5.3.10")
 def an_expired_root(site: Site) -> None:
-    """A client stores an expired root, like each valid root, and accepts no other file."""
+    """A client stores a correctly signed root although it has expired, and then stops.
+
+    It accepts no other file.
+    """
     site.accepted()
     site.root.expires = site.now - DAY
     site.publish("root")

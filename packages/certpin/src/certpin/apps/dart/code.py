@@ -365,7 +365,10 @@ class _Evaluation:
         return None
 
     def _joined(self, runs: list[list[Node]]) -> str | None:
-        """Return the texts of some expressions as one text; None if one of them is not constant."""
+        """Return the joined texts of expressions; None if one of them is no constant text.
+
+        Each expression is a list of syntax nodes.
+        """
         self.depth += 1
         parts = [self.text(run) for run in runs]
         self.depth -= 1

@@ -247,9 +247,11 @@ class _PinReader:
         return text is not None and _CANDIDATE.search(text) is not None
 
     def _parts_of(self, node: Node) -> list[list[Node]]:
-        """Return the expressions that can be elements by a spread, an ``if`` or a condition.
+        """Return the expressions that can give an element of a list literal its values.
 
-        The list is empty for other expressions.
+        They are the operand of a spread (``...a``), the branches of an ``if`` in the list, the two
+        results of ``c ? a : b``, and the content of parentheses; each is a list of syntax nodes.
+        For any other element, return an empty list: the element is the only value.
         """
         if node.type == "spread_element":
             return [self.tree.children(node)]

@@ -133,7 +133,10 @@ def print_simulation(host: HostSimulation) -> None:
 
 
 def lockout_sentences(host: HostSimulation) -> Iterator[str]:
-    """Yield a sentence for each lockout: the number of clients, the cause, and the safe date."""
+    """Yield a sentence for each lockout: the number of clients, the cause, and a safe date.
+
+    On the safe date, the same change would lock out no client.
+    """
     from certpin.rotation import format_duration, in_utc
 
     outcome = host.outcome

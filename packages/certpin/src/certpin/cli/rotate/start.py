@@ -396,7 +396,10 @@ class _Start:
         return events
 
     def _was_published(self, pattern: str) -> bool:
-        """Return True if, by the journal, the key's pin is PUBLISHED at a host."""
+        """Return True if the journal has the new key in the state PUBLISHED at this host.
+
+        ``pattern`` is the host of the pin file.
+        """
         from certpin.pins import HostPattern
 
         past = self.files.history.past(HostPattern.parse(pattern))

@@ -211,7 +211,7 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     The status has the pins of the pin file, and generated keys that only the journal has.
 
     Args:
-        draft: the facts about the draft, for all hosts.
+        draft: the facts about the pin file, the draft of the next version, for all hosts.
         situation: the facts about the host.
         probes: the options of the user that the suggested command repeats.
     """

@@ -252,7 +252,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "if name not in _HARMLESS and not self.finished:",
+        "if name not in _HARMLESS and not self.accepted:",
         "if False:",
         _THREE + "test_the_gate_rejects_unknown_methods",
     ),
@@ -372,7 +372,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _GATE,
-        "self._raw.session if self.finished else None",
+        "self._raw.session if self.accepted else None",
         "self._raw.session",
         _FOUR + "test_there_is_no_session_before_the_check",
     ),
@@ -449,7 +449,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         14,
         "certpin/tls/assertion.py",
-        "if not check.finished:",
+        "if not check.accepted:",
         "if False:",
         _FOURTEEN + "test_before_the_handshake_it_is_not_checked_yet",
     ),
@@ -541,7 +541,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "self._raw if self.finished else self.do_handshake()",
+        "self._raw if self.accepted else self.do_handshake()",
         "self._raw",
         _THREE + "test_sendfile_of_python_3_15_is_checked_first",
     ),

@@ -79,7 +79,7 @@ def assert_pinned(
         HostError: ``host`` is not a host name or address.
     """
     wanted = None if host is None else normalise(host)
-    check = _finished_check(_tls_of(connection))
+    check = _accepted_check(_tls_of(connection))
     checked = check.target.host
     if wanted not in (None, checked):
         raise UncheckedConnectionError(
@@ -139,11 +139,11 @@ def _gate_of(tls: Any) -> Gate | None:
     return gate if isinstance(gate, Gate) else None
 
 
-def _finished_check(tls: Any) -> PinCheck:
-    """Return the completed pin check of a TLS object, such as an ``SSLSocket``.
+def _accepted_check(tls: Any) -> PinCheck:
+    """Return the pin check that accepted the connection of a TLS object, such as an ``SSLSocket``.
 
-    Raises ``UncheckedConnectionError`` if the object has no completed check, or the error of the
-    refusal if the connection was refused.
+    Raises ``UncheckedConnectionError`` if no check has accepted the connection yet, or the error of
+    the refusal if the connection was refused.
     """
     gate = _gate_of(tls)
     if gate is not None:
@@ -156,7 +156,7 @@ def _finished_check(tls: Any) -> PinCheck:
             fix=_PINNED,
         )
     host = check.target.host
-    if not check.finished:
+    if not check.accepted:
         raise _unchecked(host, "its pins were not checked yet", "call do_handshake() first")
     if getattr(tls, "_is_closing", False) or not (gate or isinstance(tls._sslobj, OpenSSLSocket)):
         raise _unchecked(host, "its TLS was closed", "connect again")

@@ -375,10 +375,10 @@ class PinCheck:
 
     __slots__ = (
         *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
-        *("finished", "guards_certificate", "signed_exchange", "socket", "target", "verdict"),
+        *("accepted", "guards_certificate", "signed_exchange", "socket", "target", "verdict"),
     )
 
-    finished: bool  # True once the connection was checked and let pass
+    accepted: bool  # True once the connection was checked and accepted
     guards_certificate: bool  # True if the context has a client certificate
     signed_exchange: bool  # TLS 1.2: the server sent its key exchange, which it signs
     socket: Callable[[], Any]  # a weak reference, if there is one

@@ -103,7 +103,7 @@ class Gate(PinCheck):
         target: TargetHost,
         outgoing: ssl.MemoryBIO | None = None,
     ) -> None:
-        self.finished = False
+        self.accepted = False
         self.guards_certificate = False
         self.signed_exchange = False
         self.socket = _no_object
@@ -145,7 +145,7 @@ class Gate(PinCheck):
             if self._refusal is not None:
                 self._discard()
             raise
-        if self.finished:
+        if self.accepted:
             return raw
         if self._refusal is not None:
             self._raise_early_refusal()
@@ -156,7 +156,7 @@ class Gate(PinCheck):
             self._refuse(exc)
             self._discard()
             raise
-        self.finished = True
+        self.accepted = True
         owner = self._owner()
         if owner is not None:
             raw.owner = owner
@@ -188,7 +188,7 @@ class Gate(PinCheck):
         the connection is refused, ``do_handshake`` raises the refusal later. ``finished`` is False
         for ServerHelloDone (TLS 1.2), and True for Finished.
         """
-        if self._refusal is not None or self.finished:
+        if self._refusal is not None or self.accepted:
             return
         try:
             self.judge_early(self._raw, finished=finished)
@@ -235,12 +235,12 @@ class Gate(PinCheck):
         Without this error, Python would send clear text on the socket after closing TLS.
         """
         self.raise_refusal()
-        if self.finished:
+        if self.accepted:
             return self._raw.shutdown()
         raise ssl.SSLError(ssl.SSL_ERROR_SSL, "TLS cannot be closed before the pins were checked")
 
     def _checked(self) -> Any:
-        return self._raw if self.finished else self.do_handshake()
+        return self._raw if self.accepted else self.do_handshake()
 
     @property
     def session(self) -> Any:
@@ -249,7 +249,7 @@ class Gate(PinCheck):
         Setting it offers the session for resumption, but only if a pin check has accepted that
         session.
         """
-        session = self._raw.session if self.finished else None
+        session = self._raw.session if self.accepted else None
         if session is not None:
             self.remember(session)
         return session
@@ -282,7 +282,7 @@ class Gate(PinCheck):
             self._outgoing.read()
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _HARMLESS and not self.finished:
+        if name not in _HARMLESS and not self.accepted:
             raise AttributeError(f"{name!r} is not reachable before the pins were checked")
         return getattr(self._raw, name)
 
@@ -313,7 +313,7 @@ class Pinned(_Base):
     @property
     def pin_checked(self) -> bool:
         """True if the pins of this connection were checked, and the connection was accepted."""
-        return self._check is not None and self._check.finished
+        return self._check is not None and self._check.accepted
 
     @property
     def pin_verdict(self) -> Verdict | None:

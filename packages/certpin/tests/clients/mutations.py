@@ -152,7 +152,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         14,
         _CONTEXT,
-        "        if self._is_handed:\n            begin =",
+        "        if self._has_wrappers:\n            begin =",
         "        if raw is None:\n            begin =",
         _ALPN_TESTS
         + "test_a_connection_that_began_before_the_first_wrapper_does_not_get_its_protocols",

@@ -76,7 +76,7 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "check.py",
-        "raise_for_refusal(host, self._called.known_port(host))",
+        "raise_for_refusal(host, self._request.known_port(host))",
         "raise_for_refusal(host)",
         "tests/clients/test_conformance.py::"
         "test_another_key_under_a_trusted_root_is_refused_before_any_request",
@@ -84,8 +84,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "failures.py",
-        "compare_advice(policy, host, port=met.port)",
-        'f"certpin pin {host}:{met.port}"',
+        "compare_advice(policy, host, port=server.port)",
+        'f"certpin pin {host}:{server.port}"',
         _UNVERIFIED + "the_command_to_compare_contacts_the_server_of_the_pin_file",
     ),
     Mutation(
@@ -163,7 +163,7 @@ MUTATIONS = [
     Mutation(
         9,
         _TLS + "check.py",
-        '            self._record(host, "report", InsecureRequestError.__name__, _NOTHING)',
+        '            self._record(host, "report", InsecureRequestError.__name__, _UNKNOWN_SERVER)',
         "            pass",
         _R9 + "in_report_mode_clear_text_passes_only_without_strict_and_is_logged",
     ),
@@ -345,7 +345,7 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "check.py",
-        "self._enforcer.unverified(host,",
+        "self._enforcer.record_unverified(host,",
         "print(host,",
         _UNVERIFIED + "the_event_has_the_served_chain_and_is_unverified",
     ),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinnedSSLContext
-from certpin.clients._common import HandedContext
+from certpin.clients._common import ContextWrapper
 from certpin.lab.lab_server import server_context
 from certpin.pins import utc_now
 from certpin.tls import context as tls_context
@@ -37,8 +37,8 @@ def server(world: World) -> ssl.SSLContext:
     return context
 
 
-def handed(context: PinnedSSLContext, *protocols: str) -> HandedContext:
-    wrapper = HandedContext(context)
+def wrapped(context: PinnedSSLContext, *protocols: str) -> ContextWrapper:
+    wrapper = ContextWrapper(context)
     wrapper.set_alpn_protocols(protocols)
     return wrapper
 
@@ -55,7 +55,11 @@ def test_each_wrapper_of_a_context_has_its_own_protocols(
 ) -> None:
     fields: dict[str, Any] = {"trust": kit.anchors(world.root)} if with_trust_file else {}
     context = world.context(**fields)
-    new, old, none = handed(context, "h2", "http/1.1"), handed(context, "http/1.1"), handed(context)
+    new, old, none = (
+        wrapped(context, "h2", "http/1.1"),
+        wrapped(context, "http/1.1"),
+        wrapped(context),
+    )
     for _ in range(2):
         assert negotiated(new, server) == "h2"
         assert negotiated(context, server) is None
@@ -68,12 +72,12 @@ def test_the_protocols_of_the_context_itself_stay_in_force(
 ) -> None:
     context = world.context()
     context.set_alpn_protocols(["h2"])
-    wrapper = handed(context, "http/1.1")
+    wrapper = wrapped(context, "http/1.1")
     assert negotiated(wrapper, server) == "http/1.1"
     assert negotiated(context, server) == "h2"
     context.set_alpn_protocols(["http/1.1"])
     context.set_alpn_protocols(["http/1.1"])
-    assert negotiated(handed(context, "h2"), server) == "h2"
+    assert negotiated(wrapped(context, "h2"), server) == "h2"
     assert negotiated(context, server) == "http/1.1"
 
 
@@ -81,7 +85,7 @@ def test_an_invalid_protocol_is_refused_and_changes_nothing(
     world: World, server: ssl.SSLContext
 ) -> None:
     context = world.context()
-    for each in (context, handed(context, "h2")):
+    for each in (context, wrapped(context, "h2")):
         before = negotiated(each, server)
         with pytest.raises(ssl.SSLError):
             each.set_alpn_protocols(["x" * 256])
@@ -91,7 +95,11 @@ def test_an_invalid_protocol_is_refused_and_changes_nothing(
 @pytest.mark.medium
 def test_threads_get_their_own_protocols(world: World, server: ssl.SSLContext) -> None:
     context = world.context()
-    clients = {"h2": handed(context, "h2"), "http/1.1": handed(context, "http/1.1"), None: context}
+    clients = {
+        "h2": wrapped(context, "h2"),
+        "http/1.1": wrapped(context, "http/1.1"),
+        None: context,
+    }
     together = Barrier(len(clients))
 
     def connect(expected: str | None) -> set[str | None]:
@@ -128,7 +136,7 @@ def test_no_other_thread_changes_the_protocols_while_openssl_copies_them(
             got.append(threads.submit(alpn_lock.held.acquire, blocking=False).result())
 
     while_openssl_begins.append(try_to_change)
-    assert negotiated(handed(world.context(), "h2"), server) == "h2"
+    assert negotiated(wrapped(world.context(), "h2"), server) == "h2"
     assert got == [False]
 
 
@@ -137,14 +145,14 @@ def test_a_connection_that_a_signal_handler_interrupts_has_its_own_protocols(
 ) -> None:
     context = world.context()
     while_openssl_begins.append(lambda: negotiated(context, server))
-    assert negotiated(handed(context, "h2"), server) == "h2"
+    assert negotiated(wrapped(context, "h2"), server) == "h2"
 
 
 def test_a_connection_that_began_before_the_first_wrapper_does_not_get_its_protocols(
     world: World, server: ssl.SSLContext, while_openssl_begins: list[Callable[[], object]]
 ) -> None:
     context = world.context()
-    while_openssl_begins.append(lambda: negotiated(handed(context, "h2"), server))
+    while_openssl_begins.append(lambda: negotiated(wrapped(context, "h2"), server))
     assert negotiated(context, server) is None
 
 
@@ -160,7 +168,7 @@ def test_a_connection_within_the_handshake_of_a_wrapper_has_the_protocols_of_its
         return utc_now()
 
     context: PinnedSSLContext = PinnedSSLContext(world.pins(), clock=clock)
-    wrapper = handed(context, "h2")
+    wrapper = wrapped(context, "h2")
     with (
         RecordingServer(server) as listening,
         wrapper.wrap_socket(listening.connect(), server_hostname=HOST) as tls,

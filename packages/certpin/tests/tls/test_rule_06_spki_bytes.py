@@ -157,7 +157,7 @@ class _Raw:
 
 def _check(context: PinnedSSLContext) -> Gate:
     enforcer = context._enforcer
-    return Gate(enforcer, enforcer.state, enforcer.target(enforcer.state, HOST))
+    return Gate(enforcer, enforcer.state, enforcer.require_target(enforcer.state, HOST))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,14 @@ from certpin.lab import Authority, LabServer
 from certpin.lab.lab_server import server_context
 from certpin.pins import HostServer
 from certpin.reports.codecs.nel import REASONS
-from certpin.tls.failures import Called, Met, Unverified, calling, explain_refusal, reason_of
+from certpin.tls.failures import (
+    ContactedServer,
+    RequestTarget,
+    Unverified,
+    explain_refusal,
+    reason_of,
+    requesting,
+)
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire
@@ -159,7 +166,7 @@ def test_the_port_is_the_peers_unless_the_adapter_gives_one(
 ) -> None:
     context = telling(world, heard.put)
     with TLSServer(server_context(world.evil)) as server:
-        for said in (calling(OTHER, 1), calling(HOST.upper(), 8443)):
+        for said in (requesting(OTHER, 1), requesting(HOST.upper(), 8443)):
             with said, server.dial() as plain, pytest.raises(PinError):
                 context.wrap_socket(plain, server_hostname=HOST)
         server.wait(2)
@@ -173,15 +180,15 @@ def test_an_unknown_port_is_zero(world: World, heard: queue.Queue[PinFailure]) -
     ours, theirs = socket.socketpair()
     with ours, theirs:
         wrapped = context.wrap_socket(ours, server_hostname=HOST, do_handshake_on_connect=False)
-        assert Called(HOST).port_of(HOST, wrapped) == 0
+        assert RequestTarget(HOST).port_of(HOST, wrapped) == 0
         wrapped.close()
     closed = socket.socket()
     closed.close()
     for sock in (None, closed, socket.socket()):
-        assert Called("..", 1).port_of(HOST, sock) == 0
+        assert RequestTarget("..", 1).port_of(HOST, sock) == 0
         if sock is not None:
             sock.close()
-    with calling(HOST, 70_000), pytest.raises(PinError):
+    with requesting(HOST, 70_000), pytest.raises(PinError):
         Wire(context, server_context(world.evil)).shake()
     assert [heard.get(timeout=10).port for _ in range(2)] == [0, 0]
 
@@ -189,7 +196,7 @@ def test_an_unknown_port_is_zero(world: World, heard: queue.Queue[PinFailure]) -
 def test_a_refusal_before_the_connection_has_the_port_too(
     world: World, heard: queue.Queue[PinFailure]
 ) -> None:
-    with calling(OTHER, 8443), pytest.raises(PinError):
+    with requesting(OTHER, 8443), pytest.raises(PinError):
         telling(world, heard.put).admit(OTHER)
     assert heard.get(timeout=10).port == 8443
 
@@ -224,7 +231,7 @@ def _refused(served: tuple[bytes, ...], *anchors: Authority) -> UnverifiedChainE
     openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
     openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
     policy = kit.policy(HOST, trust=kit.anchors(*anchors))
-    return explain_refusal(HOST, policy, Met(served), openssl)
+    return explain_refusal(HOST, policy, ContactedServer(served), openssl)
 
 
 def test_a_missing_intermediate_is_named_whatever_else_was_sent() -> None:
@@ -324,7 +331,7 @@ def test_the_command_to_compare_contacts_the_server_of_the_pin_file(world: World
     policy = world.policy(trust=anchors, servers=servers)
     openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
     openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
-    error = explain_refusal(HOST, policy, Met(port=5433), openssl)
+    error = explain_refusal(HOST, policy, ContactedServer(port=5433), openssl)
     command = f"certpin pin {HOST}:5433 --starttls postgres --ca-file ca.pem"
     assert error.fix.endswith(f"Compare from another network: {command}")
 
@@ -335,7 +342,7 @@ def test_hostile_certificates_change_neither_the_errors_length_nor_its_type(worl
     openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
     openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
     for served in ((), (b"",), (b"no DER",) * 500, (long.der,) * 500):
-        error = explain_refusal(HOST, policy, Met(served, 8443), openssl)
+        error = explain_refusal(HOST, policy, ContactedServer(served, 8443), openssl)
         assert error.fix.endswith(f"certpin pin {HOST}:8443")
         assert len(str(error).splitlines()) < 20
         assert len(str(error)) < 4000
@@ -354,7 +361,7 @@ def test_the_fix_does_not_name_the_port_of_a_peer_which_may_be_a_proxy(trusted: 
             context.wrap_socket(sock, server_hostname="localhost")
         with (
             socket.create_connection(address) as sock,
-            calling("localhost", 8443),
+            requesting("localhost", 8443),
             pytest.raises(PinError) as with_adapter,
         ):
             context.wrap_socket(sock, server_hostname="localhost")

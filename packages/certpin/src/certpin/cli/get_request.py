@@ -13,7 +13,7 @@ import click
 
 from certpin.probe import split_address
 from certpin.support.network import connect_to, time_limit
-from certpin.tls.failures import calling
+from certpin.tls.failures import requesting
 
 if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
@@ -117,7 +117,7 @@ class PinnedConnection(http.client.HTTPSConnection):
         plain = connect_to(*self._address, self.seconds)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
-            with calling(self.host, self.port), time_limit(plain, self.seconds):
+            with requesting(self.host, self.port), time_limit(plain, self.seconds):
                 self.sock = self._pinned.wrap_socket(
                     plain, server_hostname=self.host, suppress_ragged_eofs=False
                 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
-from certpin.tls.failures import calling
+from certpin.tls.failures import requesting
 from certpin.x509.openssl import OwnSSLContext, offering
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
     return pins
 
 
-class HandedContext(OwnSSLContext):
+class ContextWrapper(OwnSSLContext):
     """A wrapper of a pinned context for one client library, with its own ALPN protocols.
 
     The pinned context makes every connection, with all of its own settings except the ALPN
@@ -87,7 +87,7 @@ class HandedContext(OwnSSLContext):
     def __init__(self, pinned: PinnedSSLContext) -> None:
         self._pinned = pinned
         self._protocols: list[str] = []
-        pinned._is_handed = True
+        pinned._has_wrappers = True
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         """Return a TLS socket of the pinned context, as ``ssl.SSLContext.wrap_socket`` does."""
@@ -138,7 +138,7 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
     scheme = scheme.lower().partition("+")[0]  # niquests: wss+IMPLEMENTATION
     port, encrypted = _PORTS.get(scheme, 0) if port is None else port, scheme in _ENCRYPTED
     request = (context, host, port, encrypted)
-    with calling(host, port):
+    with requesting(host, port):
         if request not in _admitted.get():
             context.admit(host, encrypted=encrypted)
         current = [request]

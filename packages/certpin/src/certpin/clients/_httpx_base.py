@@ -17,7 +17,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
-    HandedContext,
+    ContextWrapper,
     admitted,
     both,
     context_of,
@@ -48,9 +48,9 @@ class _Transport:
     ) -> None:
         refuse_options(options, "verify", "cert")
         self.context = context_of(pins, on_failure)
-        self._handed = HandedContext(self.context)
+        self._wrapper = ContextWrapper(self.context)
         base: Any = super()
-        base.__init__(verify=self._handed, **options)
+        base.__init__(verify=self._wrapper, **options)
 
     @contextmanager
     def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
@@ -82,13 +82,13 @@ class _Transport:
 class _Connections:
     """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
-    ``handed`` is the wrapper (``HandedContext``) with which httpcore makes TLS connections to
-    hosts. TLS connections to an ``https://`` proxy use another context, and are not checked.
+    ``wrapper`` is the ``ContextWrapper`` with which httpcore makes TLS connections to hosts. TLS
+    connections to an ``https://`` proxy use another context, and are not checked.
     """
 
-    def __init__(self, context: PinnedSSLContext, handed: HandedContext) -> None:
+    def __init__(self, context: PinnedSSLContext, wrapper: ContextWrapper) -> None:
         self._context = context
-        self._handed = handed
+        self._wrapper = wrapper
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
@@ -102,7 +102,7 @@ class _Connections:
             info: the arguments of the event, and its result.
         """
         if event.endswith(".start_tls.started"):
-            self._ours = info["ssl_context"] is self._handed
+            self._ours = info["ssl_context"] is self._wrapper
         if event.endswith(".start_tls.complete") and self._ours:
             return info["return_value"]
         return None
@@ -145,7 +145,7 @@ class PinningTransport(_Transport):
         """
         base: Any = super()
         theirs = request.extensions.get("trace")
-        connections = _Connections(self.context, self._handed)
+        connections = _Connections(self.context, self._wrapper)
 
         def trace(event: str, info: dict[str, Any]) -> None:
             stream = connections.made(event, info)
@@ -173,7 +173,7 @@ class AsyncPinningTransport(_Transport):
         """
         base: Any = super()
         theirs = request.extensions.get("trace")
-        connections = _Connections(self.context, self._handed)
+        connections = _Connections(self.context, self._wrapper)
 
         async def trace(event: str, info: dict[str, Any]) -> None:
             stream = connections.made(event, info)

@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
-    HandedContext,
+    ContextWrapper,
     admitted,
     both,
     context_of,
@@ -30,7 +30,7 @@ from certpin.clients._common import (
 )
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
-from certpin.tls.failures import calling
+from certpin.tls.failures import requesting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -104,18 +104,18 @@ class _BaseConnection:
         base.__init__(*args, **options)
         self.ssl_context = ssl_context
 
-    def _wrapper(self, context: PinnedSSLContext) -> HandedContext:
-        """Return the ``HandedContext`` of a pinned context for this connection.
+    def _wrapper(self, context: PinnedSSLContext) -> ContextWrapper:
+        """Return the ``ContextWrapper`` of a pinned context for this connection.
 
         With urllib3, all connections share one wrapper: they offer the same ALPN protocols, and
         making a wrapper takes a sixth of the time of a handshake. With urllib3-future, each
         connection has its own wrapper, because connections can offer different protocols.
         """
         if self._http3 is not None:
-            return HandedContext(context)
+            return ContextWrapper(context)
         wrapper = vars(context).get(_SHARED)
         if wrapper is None:
-            wrapper = HandedContext(context)
+            wrapper = ContextWrapper(context)
             setattr(context, _SHARED, wrapper)
         return wrapper
 
@@ -135,7 +135,7 @@ class _BaseConnection:
             host, port = self._tunnel_host, self._tunnel_port or port
         self.ssl_context = self._wrapper(context)
         try:
-            with calling(host, port):
+            with requesting(host, port):
                 yield
             assert_pinned(self.sock, _name(host), strict=context.strict)
         except PinError as exc:

@@ -517,7 +517,7 @@ class PinSet:
         Raises:
             HostError: the text is not a host.
         """
-        return self._cached(host)
+        return self._find_cached(host)
 
     def policy_of(self, pattern: HostPattern) -> HostPolicy | None:
         """Return the policy with exactly this pattern, or ``None`` if there is none."""
@@ -576,7 +576,8 @@ class PinSet:
         return frozenset(policy.trust for policy in self.policies)
 
     @cached_property
-    def _cached(self) -> Callable[[str], HostPolicy | None]:
+    def _find_cached(self) -> Callable[[str], HostPolicy | None]:
+        """``_find`` with a cache of its results."""
         return lru_cache(maxsize=_CACHED_HOSTS)(self._find)
 
     def _find(self, host: str) -> HostPolicy | None:

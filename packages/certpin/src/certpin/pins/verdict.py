@@ -182,7 +182,7 @@ def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
 
 
 def _match(chain: Chain, policy: HostPolicy, otherwise: Decision) -> Verdict:
-    for certificate in _admitted(chain, policy.match):
+    for certificate in _compared(chain, policy.match):
         entry = policy.keys.get(certificate.spki_sha256)
         if entry is None and policy.certificates:
             entry = policy.certificates.get(certificate.sha256)
@@ -191,7 +191,8 @@ def _match(chain: Chain, policy: HostPolicy, otherwise: Decision) -> Verdict:
     return Verdict(otherwise, "mismatch", policy, chain)
 
 
-def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
+def _compared(chain: Chain, match: Match) -> tuple[Certificate, ...]:
+    """Return the certificates of the path that are compared with the pins."""
     if match == "any":
         return chain.certificates
     return (chain.leaf,) if match == "leaf" else chain.authorities

@@ -30,10 +30,10 @@ from certpin.errors import (
 from certpin.pins import verify
 from certpin.support.forks import ForkedLock
 from certpin.tls.failures import (
-    Met,
+    ContactedServer,
     PinFailure,
-    called_now,
     clear_text_error,
+    current_request,
     explain_refusal,
     late_check_error,
     reason_of,
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, PinSet, Verdict
     from certpin.pins.verdict import Decision
-    from certpin.tls.failures import Called, FailureNotifier, Unverified
+    from certpin.tls.failures import FailureNotifier, RequestTarget, Unverified
 
-_NOTHING = Met()
+_UNKNOWN_SERVER = ContactedServer()
 _SESSIONS = 256  # that are remembered
 _HOSTS = 4096  # hosts of one context that are kept resolved
 _CHAINS = 64  # chains of one host that are kept judged
@@ -210,14 +210,14 @@ class Enforcer:
         for hook in self._notifier.prompt:
             hook.attach(context)  # type: ignore[attr-defined]  # hooks of this kind have it
 
-    def target(self, state: PinState, host: str) -> TargetHost:
+    def require_target(self, state: PinState, host: str) -> TargetHost:
         """Return a normalised host with its policy and its trust store, as a ``TargetHost``.
 
         Raises ``UnpinnedHostError`` in strict mode if no policy covers the host.
         """
         target = state.target(host)
         if target.policy is None and self.strict:
-            raise self.refused(unpinned_error(host, state.pins.name))
+            raise self.record_refusal(unpinned_error(host, state.pins.name))
         return target
 
     def admit(self, host: str, encrypted: bool) -> None:
@@ -230,53 +230,59 @@ class Enforcer:
         """
         policy = self.state.target(host).policy
         if not encrypted and (self.strict or (policy is not None and policy.mode == "enforce")):
-            raise self.refused(clear_text_error(host))
-        self.target(self.state, host)
+            raise self.record_refusal(clear_text_error(host))
+        self.require_target(self.state, host)
         if not encrypted and policy is not None:
-            self._record(host, "report", InsecureRequestError.__name__, _NOTHING)
+            self._record(host, "report", InsecureRequestError.__name__, _UNKNOWN_SERVER)
 
-    def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
+    def record_refusal(
+        self, error: PinError, server: ContactedServer = _UNKNOWN_SERVER
+    ) -> PinError:
         """Log a refused connection, call the failure hooks, and return ``error`` to be raised.
 
-        ``met`` has the certificates that the server sent, and the port.
+        ``server`` has the certificates that the server sent, and the port.
         """
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
-        self._record(error.host, "refuse", reason, met, verdict, error)
+        self._record(error.host, "refuse", reason, server, verdict, error)
         return error
 
-    def unverified(
-        self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
+    def record_unverified(
+        self,
+        host: str,
+        reason: Unverified,
+        server: ContactedServer,
+        error: ssl.SSLCertVerificationError,
     ) -> None:
         """Log and report that OpenSSL refused the chain of a host that has a policy.
 
         For a host without a policy, nothing is logged or reported. But if its chain breaks only a
         rule of strict verification (``VERIFY_X509_STRICT``), advice is added to ``error`` as a
-        note. ``met`` has the certificates that the server sent, and the port.
+        note. ``server`` has the certificates that the server sent, and the port.
         """
         if self.state.target(host).policy is not None:
-            self._record(host, "refuse", reason, met, None, error)
+            self._record(host, "refuse", reason, server, None, error)
             return
         if advice := strict_advice(error.verify_code):
             error.add_note(f"fix: {advice}")
 
-    def passed(self, verdict: Verdict, host: str, met: Met) -> None:
+    def record_acceptance(self, verdict: Verdict, host: str, server: ContactedServer) -> None:
         """Log and report a connection that was accepted although no pin matched.
 
-        ``verdict`` has the reason, such as expired pins. ``met`` has the certificates that the
+        ``verdict`` has the reason, such as expired pins. ``server`` has the certificates that the
         server sent, and the port.
         """
-        self._record(host, verdict.decision, verdict.reason, met, verdict)
+        self._record(host, verdict.decision, verdict.reason, server, verdict)
         if verdict.reason == "debug-anchor":
             warn_of_debug_override(host)
 
-    def passed_by_debug(self, host: str, met: Met) -> None:
+    def record_debug_acceptance(self, host: str, server: ContactedServer) -> None:
         """Log and report that the debug override accepted a connection to a host without a policy.
 
         The debug override is for development: with ``CERTPIN_DEBUG=1``, certificates below a debug
         anchor are accepted without a matching pin.
         """
-        self._record(host, "accept", "debug-anchor", met)
+        self._record(host, "accept", "debug-anchor", server)
         warn_of_debug_override(host)
 
     def _record(
@@ -284,7 +290,7 @@ class Enforcer:
         host: str,
         decision: Decision,
         reason: str,
-        met: Met,
+        server: ContactedServer,
         verdict: Verdict | None = None,
         error: ssl.SSLCertVerificationError | None = None,
     ) -> None:
@@ -302,8 +308,8 @@ class Enforcer:
                 copy(error),
                 verdict,
                 current if verdict is None else verdict.policy,
-                met.served,
-                met.port or called_now().port_of(host),
+                server.served,
+                server.port or current_request().port_of(host),
             )
         )
 
@@ -374,17 +380,17 @@ class PinCheck:
     """
 
     __slots__ = (
-        *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
-        *("accepted", "guards_certificate", "signed_exchange", "socket", "target", "verdict"),
+        *("_request", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
+        *("accepted", "guards_certificate", "signed_exchange", "socket_ref", "target", "verdict"),
     )
 
     accepted: bool  # True once the connection was checked and accepted
     guards_certificate: bool  # True if the context has a client certificate
     signed_exchange: bool  # TLS 1.2: the server sent its key exchange, which it signs
-    socket: Callable[[], Any]  # a weak reference, if there is one
+    socket_ref: Callable[[], Any]  # returns the socket, or None (a weak reference)
     target: TargetHost
     verdict: Verdict | None  # None until the check, and if no policy covers the host
-    _called: Called  # the handshake may run in another thread
+    _request: RequestTarget  # the handshake may run in another thread
     _chain: tuple[bytes, ...]
     _early: bool  # whether judge_early ran
     _enforcer: Enforcer
@@ -426,7 +432,7 @@ class PinCheck:
             self.judge(raw)
             if not finished and not self.signed_exchange:
                 error = unsigned_exchange_error(self.target.host)
-                raise self._enforcer.refused(error, self._met(raw))
+                raise self._enforcer.record_refusal(error, self._server_of(raw))
 
     def must_judge(self, raw: Any) -> bool:
         """Return True if the chain has to be compared with the pins after the handshake.
@@ -436,7 +442,9 @@ class PinCheck:
         certificate was sent before any check.
         """
         if self.guards_certificate and not self._early:
-            raise self._enforcer.refused(late_check_error(self.target.host), self._met(raw))
+            raise self._enforcer.record_refusal(
+                late_check_error(self.target.host), self._server_of(raw)
+            )
         judged_for = self._judged_for
         return judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw)
 
@@ -457,7 +465,9 @@ class PinCheck:
             last is not None
             and last.certificates == certificates
             and (last.expires is None or not last.verdict.policy.expired(enforcer.clock()))
-        ):  # a chain to a withdrawn anchor is never kept
+        ):
+            # Withdrawn debug anchors are not looked up again: `_verify` raises for a chain that
+            # ends at one, so it never becomes `last_match`, and each new state has new targets.
             self._chain = last.chain
             self.verdict = last.verdict
         else:
@@ -479,13 +489,13 @@ class PinCheck:
                 self._pass_unpinned(chain, raw)
             elif verdict.reason != "match":
                 host = self.target.host
-                verdict.raise_for_refusal(host, self._called.known_port(host))
-                enforcer.passed(verdict, self.target.host, self._met(raw))
+                verdict.raise_for_refusal(host, self._request.known_port(host))
+                enforcer.record_acceptance(verdict, self.target.host, self._server_of(raw))
         except CertificateParseError as exc:
             refusal = unreadable_chain_error(self.target.host, exc)
-            raise enforcer.refused(refusal, self._met(raw)) from exc
+            raise enforcer.record_refusal(refusal, self._server_of(raw)) from exc
         except PinError as exc:
-            enforcer.refused(exc, self._met(raw))
+            enforcer.record_refusal(exc, self._server_of(raw))
             raise
         return chain, verdict
 
@@ -503,15 +513,17 @@ class PinCheck:
         host, policy = self.target.host, self.target.policy
         refusal: ssl.SSLCertVerificationError = error
         with suppress(Exception):  # a failure to explain must not hide the refusal
-            met = self._met(raw)
+            server = self._server_of(raw)
             if policy is not None:
-                port = self._called.known_port(host)
-                refusal = explain_refusal(host, policy, met._replace(port=port), error)
-            self._enforcer.unverified(host, reason_of(error.verify_code), met, refusal)
+                port = self._request.known_port(host)
+                refusal = explain_refusal(host, policy, server._replace(port=port), error)
+            self._enforcer.record_unverified(host, reason_of(error.verify_code), server, refusal)
         return refusal
 
-    def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
+    def _server_of(self, raw: Any) -> ContactedServer:
+        return ContactedServer(
+            _served(raw), self._request.port_of(self.target.host, self.socket_ref())
+        )
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Use the new pins for this check if the pin set was replaced since this connection began.
@@ -519,9 +531,11 @@ class PinCheck:
         Raises ``PinError`` if the host has another trust store in the new pin set. ``state`` is the
         new pin set with its trust stores, and ``raw`` OpenSSL's object of the connection.
         """
-        target = self._enforcer.target(state, self.target.host)
+        target = self._enforcer.require_target(state, self.target.host)
         if target.store is not self.target.store:
-            raise self._enforcer.refused(trust_changed_error(target.host), self._met(raw))
+            raise self._enforcer.record_refusal(
+                trust_changed_error(target.host), self._server_of(raw)
+            )
         self._state, self.target = state, target
         self._resumed = None  # rule 4: a session verified under other pins is not resumed
 
@@ -549,7 +563,7 @@ class PinCheck:
                 fix="allow no anonymous cipher suites and no pre-shared keys",
             )
         if sha256(chain[-1]).digest() in self._state.debug.in_force:
-            self._enforcer.passed_by_debug(self.target.host, self._met(raw))
+            self._enforcer.record_debug_acceptance(self.target.host, self._server_of(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
         """Raise ``PinError`` if the chain ends at a debug anchor that only an earlier pin set had.

@@ -412,13 +412,15 @@ class PinnedSSLContext(VerifyingContext):
         try:
             return normalise(hostname) if hostname else ""
         except HostError as exc:
-            raise self._enforcer.refused(PinError(f"refused: {exc.problem}", fix=exc.fix)) from exc
+            raise self._enforcer.record_refusal(
+                PinError(f"refused: {exc.problem}", fix=exc.fix)
+            ) from exc
 
     def _require_client(self, host: str, server_side: bool) -> None:
         if server_side:
             raise ValueError("a PinnedSSLContext is for clients: give a server an ssl.SSLContext")
         if not host:
-            raise self._enforcer.refused(no_host_error())
+            raise self._enforcer.record_refusal(no_host_error())
 
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
@@ -484,7 +486,7 @@ class PinnedSSLContext(VerifyingContext):
         state = enforcer.state
         target = state.target(host)
         if target.policy is None:
-            target = enforcer.target(state, host)
+            target = enforcer.require_target(state, host)
         gate = Gate(enforcer, state, target, outgoing)
         if session is not None and not gate.may_resume(session):
             session = None
@@ -492,13 +494,14 @@ class PinnedSSLContext(VerifyingContext):
         raw: Any = None
         gate.guards_certificate = self._has_certificate
         if outgoing is None:
-            gate.socket = weakref.ref(below)
-            if not self._is_handed:
+            gate.socket_ref = weakref.ref(below)
+            if not self._has_wrappers:
                 raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
-        elif not self._is_handed:
+        elif not self._has_wrappers:
             raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=session)
-        # Again if that changed meanwhile: OpenSSL may have copied the ALPN list of another client.
-        if self._is_handed:
+        # Read again: another thread may have made the first wrapper since. OpenSSL may then have
+        # copied the ALPN protocols of another client, so the object is made again, under the lock.
+        if self._has_wrappers:
             begin = _openssl_socket if outgoing is None else _openssl_bio
             ends = (below,) if outgoing is None else (below, outgoing)
             raw = self._begin_with_alpn(
@@ -513,7 +516,7 @@ class PinnedSSLContext(VerifyingContext):
             or flags_of(self) & UNSAFE_FLAGS
         ):
             weakness = self._find_weakness() or "they were being changed"
-            raise enforcer.refused(weakened_error(host, weakness))
+            raise enforcer.record_refusal(weakened_error(host, weakness))
         if store is not self and flags_of(self) & STRICTER_FLAGS:
             self._require_stricter(host, store)
         gate._raw = raw
@@ -530,7 +533,7 @@ class PinnedSSLContext(VerifyingContext):
         while ``_guarded`` begins a connection, ``_guarded`` refuses the connection.
         """
         if weakness := self._find_weakness():
-            raise self._enforcer.refused(weakened_error(host, weakness))
+            raise self._enforcer.record_refusal(weakened_error(host, weakness))
         return self._verified_changes
 
     def _require_stricter(self, host: str, store: ssl.SSLContext) -> None:
@@ -541,10 +544,10 @@ class PinnedSSLContext(VerifyingContext):
         """
         flags = flags_of(self)
         if flags & CRL_FLAGS and self._has_folder:
-            raise self._enforcer.refused(list_folder_error(host))
+            raise self._enforcer.record_refusal(list_folder_error(host))
         if flags & STRICTER_FLAGS & ~flags_of(store):
             weakness = "verify_flags were set in a way that does not apply to its trust file"
-            raise self._enforcer.refused(weakened_error(host, weakness))
+            raise self._enforcer.record_refusal(weakened_error(host, weakness))
 
     def _state_of(
         self, pins: PinSet, debug: Sequence[Certificate], before: DebugAnchors

@@ -76,7 +76,7 @@ def warn_of_debug_override(host: str) -> None:
     )
 
 
-class Met(NamedTuple):
+class ContactedServer(NamedTuple):
     """The certificates that a server sent, and the port of its connection.
 
     They are recorded with a failure, because the verdict on a connection does not contain them.
@@ -201,13 +201,13 @@ def _logger() -> logging.Logger:
 _MAX_PORT = 65535
 
 
-class Called(NamedTuple):
+class RequestTarget(NamedTuple):
     """The host and port of the HTTP request for which a client adapter is opening a connection.
 
     A client adapter connects an HTTP library to certpin. It sets host and port while it connects
-    (``calling``), because TLS itself knows only the host. Without an adapter, ``port_of`` returns
-    the port of the socket's peer, which can be a proxy. A memory BIO (asyncio) has no socket, so
-    its port is unknown. An unknown port is 0.
+    (``requesting``), because TLS itself knows only the host. Without an adapter, ``port_of``
+    returns the port of the socket's peer, which can be a proxy. A memory BIO (asyncio) has no
+    socket, so its port is unknown. An unknown port is 0.
     """
 
     host: str = ""
@@ -238,23 +238,23 @@ class Called(NamedTuple):
         return False
 
 
-_UNKNOWN = Called()
-_called: ContextVar[Called] = ContextVar("certpin_called", default=_UNKNOWN)
-called_now = _called.get  # for this thread or task
+_NO_REQUEST = RequestTarget()
+_request: ContextVar[RequestTarget] = ContextVar("certpin_request", default=_NO_REQUEST)
+current_request = _request.get  # for this thread or task
 
 
 @contextmanager
-def calling(host: str, port: int) -> Iterator[None]:
+def requesting(host: str, port: int) -> Iterator[None]:
     """Context manager: errors and failures of connections to ``host`` contain this ``port``.
 
     The connections themselves are not affected.
     """
-    token = _called.set(Called(host, port if 0 < port <= _MAX_PORT else 0))
+    token = _request.set(RequestTarget(host, port if 0 < port <= _MAX_PORT else 0))
     try:
         yield
     finally:
         with suppress(ValueError):  # a coroutine that is closed in another context
-            _called.reset(token)
+            _request.reset(token)
 
 
 def _peer_port(sock: object) -> int:
@@ -304,7 +304,7 @@ def reason_of(verify_code: int) -> Unverified:
 
 
 def explain_refusal(
-    host: str, policy: HostPolicy, met: Met, error: ssl.SSLCertVerificationError
+    host: str, policy: HostPolicy, server: ContactedServer, error: ssl.SSLCertVerificationError
 ) -> UnverifiedChainError:
     """Return an error that explains why OpenSSL refused the chain of a host with a policy.
 
@@ -313,9 +313,9 @@ def explain_refusal(
     Args:
         host: the normalised host.
         policy: the policy of the host. Its ``trust`` has the expected anchors.
-        met: the certificates that the server sent, which may be hostile, and the port of the HTTP
-            request. The port is 0 if it is unknown; the port of the socket's peer would be wrong
-            here, because the peer can be a proxy.
+        server: the certificates that the server sent, which may be hostile, and the port of the
+            HTTP request. The port is 0 if it is unknown; the port of the socket's peer would be
+            wrong here, because the peer can be a proxy.
         error: the error that OpenSSL raised.
     """
     # Here, because a Python without TLS loads this module.
@@ -323,7 +323,7 @@ def explain_refusal(
     from certpin.x509.revocation import list_advice
 
     message = error.verify_message or str(error)
-    certificates = [_read(der) for der in met.served]
+    certificates = [_read(der) for der in server.served]
     anchors = tuple(map(_read, policy.trust.der)) if policy.trust else ()
     names = tuple(map(_subject_of, anchors))
     path = _path_of(certificates)
@@ -342,7 +342,7 @@ def explain_refusal(
             reason_of(error.verify_code),
             certificates,
             anchors,
-            compare_advice(policy, host, port=met.port),
+            compare_advice(policy, host, port=server.port),
         ),
         code=error.verify_code,
         message=message,

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
 from certpin.tls.check import PinCheck
-from certpin.tls.failures import called_now
+from certpin.tls.failures import current_request
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
 from certpin.x509.openssl import StdlibObject, StdlibSocket, is_of, replaced_by
 
@@ -106,10 +106,10 @@ class Gate(PinCheck):
         self.accepted = False
         self.guards_certificate = False
         self.signed_exchange = False
-        self.socket = _no_object
+        self.socket_ref = _no_object
         self.target = target
         self.verdict = None
-        self._called = called_now()
+        self._request = current_request()
         self._chain = ()
         self._early = False
         self._enforcer = enforcer
@@ -267,7 +267,7 @@ class Gate(PinCheck):
     def _refuse(self, reason: BaseException) -> None:
         # A copy, since the traceback of the error itself leads back here.
         self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)
-        sock = self.socket()
+        sock = self.socket_ref()
         if sock is not None:
             # Not close(): the caller still owns the descriptor, and closes it.
             with suppress(OSError):

@@ -626,7 +626,7 @@ for _name in dir(_StdlibContext):
 # ``http/1.1`` by httpx, ``http/1.1`` by urllib3. OpenSSL copies the list when it makes the
 # object of a connection. If the libraries that share a pinned context shared this list too, a
 # server could choose HTTP/2 for a client that speaks only HTTP/1.1. So a client adapter gives its
-# library a wrapper (``HandedContext`` in ``certpin.clients``) that has its own list, and offers it
+# library a wrapper (``ContextWrapper`` in ``certpin.clients``) that has its own list, and offers it
 # for each connection.
 
 # The list for the connection that a wrapper begins, until the context takes it.
@@ -652,8 +652,8 @@ alpn_lock = _AlpnLock()
 def offering(protocols: list[str]) -> Iterator[None]:
     """Context manager: the first connection that begins in the block offers these ALPN protocols.
 
-    Wrappers of a pinned context (``HandedContext``) begin their connections in such a block. A
-    context without wrappers (``_is_handed`` is False) ignores the protocols.
+    Wrappers of a pinned context (``ContextWrapper``) begin their connections in such a block. A
+    context without wrappers (``_has_wrappers`` is False) ignores the protocols.
     """
     token = _offered.set(protocols)
     try:
@@ -665,18 +665,18 @@ def offering(protocols: list[str]) -> Iterator[None]:
 class AlpnContext(MirroredContext):
     """A context that can offer other ALPN protocols for each connection.
 
-    Client adapters give their libraries wrappers (``HandedContext``) of this context. A connection
+    Client adapters give their libraries wrappers (``ContextWrapper``) of this context. A connection
     that begins through a wrapper offers the protocols of the wrapper. All other connections offer
     those of this context. If it has no wrapper, no lock is taken to begin a connection.
     """
 
     _alpn_protocols: Sequence[str] = ()
-    _is_handed = False  # whether a wrapper makes connections with this context
+    _has_wrappers = False  # whether a wrapper makes connections with this context
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Set the ALPN protocols of this context and its stores, as in ``ssl.SSLContext``.
 
-        But connections that begin through a wrapper (``HandedContext``) offer the wrapper's.
+        But connections that begin through a wrapper (``ContextWrapper``) offer the wrapper's.
         """
         protocols = list(alpn_protocols)
         # In this order: a thread that waits for the settings of a context must not hold up others.

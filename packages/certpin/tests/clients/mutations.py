@@ -12,7 +12,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CONTEXT = "certpin/tls/context.py"
-_ALPN = "certpin/x509/openssl.py"
+_ALPN = "certpin/x509/contexts.py"
 _URLLIB3 = "certpin/clients/_urllib3_base.py"
 
 _URLLIB3_TESTS = "tests/clients/test_urllib3.py::"

@@ -452,7 +452,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "required lists that can't be read are required",
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "flags_of(self) | int(source.verify_flags) & STRICTER_FLAGS",
         "flags_of(self)",
         _IN_LISTS + "lists_that_cannot_be_read_stop_reports_with_one_warning",

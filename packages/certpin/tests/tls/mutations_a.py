@@ -603,7 +603,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "        if self._has_certificate:\n            self._guard_certificate(store)\n",
         "",
         _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",

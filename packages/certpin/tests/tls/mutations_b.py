@@ -90,14 +90,14 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "        certificate.load_into(self._trial_context())\n",
         "",
         _FORKS + "test_a_context_can_be_used_while_the_function_for_a_password_runs",
     ),
     Mutation(
         8,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "        self._configuring = AwaitedLock()\n",
         "        self._configuring = ForkedLock()\n",
         _FORKS + "test_no_process_forks_in_the_middle_of_a_change_of_settings",
@@ -119,14 +119,14 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "        self._set_everywhere(name, value)\n",
         "        getattr(_StdlibContext, name)(self, value)\n",
         _R8 + "a_curve_is_applied_to_the_stores",
     ),
     Mutation(
         8,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "    return repeated if name in {*_REPEATED, *_OVERWRITES} else refused\n",
         "    return repeated if name[:5] != 'set_n' else getattr(_StdlibContext, name)\n",
         "tests/tls/test_rule_08_settings.py::"
@@ -141,7 +141,7 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        "certpin/x509/openssl.py",
+        "certpin/x509/contexts.py",
         "            certificate.load_into(store)\n        return store",
         "            pass\n        return store",
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",

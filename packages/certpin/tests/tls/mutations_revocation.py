@@ -8,84 +8,84 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CONTEXT = "certpin/tls/context.py"
-_OPENSSL = "certpin/x509/openssl.py"
+_CONTEXTS = "certpin/x509/contexts.py"
 _REVOCATION = "certpin/x509/revocation.py"
 _LISTS = "tests/tls/test_rule_08_revocation.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "        load_lists(store, self._lists)\n",
         "",
         _LISTS + "a_revoked_certificate_is_refused_with_a_trust_file[load-set_flags-add_host]",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "        self._tighten(store, strict)\n",
         "",
         _LISTS + "a_revoked_certificate_is_refused_with_a_trust_file[load-set_flags-add_host]",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "                    self._tighten(store, self._strict[digest])\n",
         "                    pass\n",
         _LISTS + "a_revoked_certificate_is_refused_with_a_trust_file[load-set_flags]",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "            load_lists(store, new)\n",
         "            pass\n",
         _LISTS + "a_revoked_certificate_is_refused_with_a_trust_file[set_flags-load]",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "if each not in self._lists]",
         "]",
         _LISTS + "a_list_is_kept_once",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "        if lists or not file.is_file():",
         "        if lists:",
         _LISTS + "a_pipe_without_lists_is_read_once",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "            self._has_folder = True\n",
         "            pass\n",
         _LISTS + "lists_in_a_folder_refuse_hosts_with_a_trust_file",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "        mirrored = STRICTER_FLAGS\n",
         "        mirrored = STRICTER_FLAGS | ssl.VERIFY_X509_STRICT\n",
         _LISTS + "the_context_is_strict_about_rfc_5280_unless_the_pin_file_is_not",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "STRICTER_FLAGS = 0x4 | 0x8 | 0x80 | 0x100 |",
         "STRICTER_FLAGS = 0x4 | 0x8 |",
         _LISTS + "another_stricter_flag_applies_to_the_stores",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         "STRICTER_FLAGS = 0x4 | 0x8 |",
         "STRICTER_FLAGS = 0x4 |",
         _LISTS + "the_flag_for_the_whole_chain_applies_to_intermediates",
     ),
     Mutation(
         8,
-        _OPENSSL,
+        _CONTEXTS,
         " | host_flags_of(self) & _NO_WILDCARDS",
         "",
         _LISTS + "a_context_that_refuses_wildcards_does_so_for_the_stores",

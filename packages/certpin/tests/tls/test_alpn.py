@@ -17,7 +17,7 @@ from certpin.clients._common import ContextWrapper
 from certpin.lab.lab_server import server_context
 from certpin.pins import utc_now
 from certpin.tls import context as tls_context
-from certpin.x509.openssl import alpn_lock
+from certpin.x509.contexts import alpn_lock
 from tests import kit
 from tests.tls._servers import RecordingServer
 from tests.tls._wire import HOST, Wire
@@ -179,7 +179,7 @@ def test_a_connection_within_the_handshake_of_a_wrapper_has_the_protocols_of_its
 
 _FORK = """
 import os, sys, threading
-from certpin.x509.openssl import alpn_lock
+from certpin.x509.contexts import alpn_lock
 
 held, end = threading.Event(), threading.Event()
 

@@ -16,7 +16,7 @@ from certpin import PinnedSSLContext, UnverifiedChainError, WeakenedContextError
 from certpin.lab import Authority, Identity
 from certpin.lab.lab_server import server_context
 from certpin.tls import context as context_module
-from certpin.x509.openssl import MirroredContext
+from certpin.x509.contexts import MirroredContext
 from tests import kit
 from tests.tls._servers import RecordingServer
 from tests.tls._wire import HOST, Wire

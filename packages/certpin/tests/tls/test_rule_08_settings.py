@@ -12,7 +12,8 @@ import pytest
 from certpin import HostPolicy, PinnedSSLContext
 from certpin.lab import Authority
 from certpin.lab.lab_server import server_context
-from certpin.x509 import openssl
+from certpin.x509 import contexts
+from certpin.x509.openssl import OwnSSLContext
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, for_clients
 from tests.tls._servers import asking_for_certificate
@@ -24,7 +25,7 @@ PUBLIC = "shop.example"
 since_3_15 = pytest.mark.since_python("3.15")
 
 # All public names of ``ssl.SSLContext`` in Python 3.15, apart from its setters (``set_…``).
-MIRRORED = set(openssl._MIRRORED) | {"load_cert_chain"}
+MIRRORED = set(contexts._MIRRORED) | {"load_cert_chain"}
 VERIFICATION = {"check_hostname", "hostname_checks_common_name", "verify_flags", "verify_mode"}
 ROOTS = {"load_default_certs", "load_verify_locations"}
 SERVER = {"load_dh_params", "num_tickets", "sni_callback"}
@@ -113,11 +114,11 @@ def test_the_groups_and_the_curve_are_one_setting(
 
 
 def test_every_name_of_a_context_is_known() -> None:
-    """A new Python can add settings. Add each to the right set, here and in ``x509/openssl.py``."""
-    names = {name for name in dir(openssl._StdlibContext) if not name.startswith("_")}
+    """A new Python can add settings: add each to the right set, here or in ``contexts.py``."""
+    names = {name for name in dir(OwnSSLContext) if not name.startswith("_")}
     setters = {name for name in names if name.startswith("set_")}
     assert setters <= {
-        *openssl._REPEATED, *openssl._OVERWRITES, *openssl._NOT_REPEATED, "set_alpn_protocols",
+        *contexts._REPEATED, *contexts._OVERWRITES, *contexts._NOT_REPEATED, "set_alpn_protocols",
     }  # fmt: skip
     assert names - setters <= {
         *MIRRORED, *VERIFICATION, *ROOTS, *SERVER, *READ_ONLY, *CONNECTIONS,

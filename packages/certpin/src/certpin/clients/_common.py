@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
 from certpin.tls.failures import requesting
-from certpin.x509.openssl import OwnSSLContext, offering
+from certpin.x509.contexts import offering
+from certpin.x509.openssl import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

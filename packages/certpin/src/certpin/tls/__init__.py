@@ -21,7 +21,7 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
     it is set only for a trust file without a root. If the path leads to another root than the
     pinned one, the error explains this.
  8. For a host with ``trust = FILE``, a store trusts only the anchors in that file
-    (``certpin.x509.openssl``). With another chain, the handshake fails before a client certificate
+    (``certpin.x509.contexts``). With another chain, the handshake fails before a client certificate
     is sent.
  9. ``strict`` (the default) refuses a host without a policy (``check.py``).
 10. Pin set and stores are one immutable state, replaced by one assignment (``check.py``). No lock

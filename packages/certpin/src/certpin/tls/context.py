@@ -2,7 +2,7 @@
 
 Four classes, each derived from the one before it. The rules are in docs/concepts/matching.md.
 
-- ``MirroredContext`` (in ``certpin.x509.openssl``) has several trust stores, and applies each
+- ``MirroredContext`` (in ``certpin.x509.contexts``) has several trust stores, and applies each
   setting to all of them (rule 8).
 - ``AlpnContext`` (in the same module) has ALPN protocols for each client that shares it.
 - ``VerifyingContext`` detects that certificate verification was weakened (rules 1, 2, 3 and 7).
@@ -31,15 +31,8 @@ from certpin.tls.failures import (
 )
 from certpin.tls.gate import Gate, Pinned, PinnedSSLObject, PinnedSSLSocket, green_class_for
 from certpin.x509 import Certificate
-from certpin.x509.openssl import (
-    STRICTER_FLAGS,
-    AlpnContext,
-    OpenSSLContext,
-    flags_of,
-    harden,
-    host_flags_of,
-    require_loadable,
-)
+from certpin.x509.contexts import STRICTER_FLAGS, AlpnContext, flags_of, host_flags_of
+from certpin.x509.openssl import OpenSSLContext, harden, require_loadable
 from certpin.x509.revocation import CRL_FLAGS
 
 if TYPE_CHECKING:

@@ -300,14 +300,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the rule about served chains asks each version",
         "certpin/rotation/rules.py",
-        "paths = [presented_path(situation, sighting, policy) for _, policy in by]",
+        "paths = [chain_of_sighting(situation, sighting, policy) for _, policy in by]",
         "paths = [sighting.chain for _, policy in by]",
         _BY_TRUST + "test_a_root_that_only_the_draft_lacks_locks_no_client_out",
     ),
     Mutation(
         "the next step asks each version about a served chain",
         _TRUST,
-        "refuses(presented_path(situation, sighting, policy), policy, situation.now)",
+        "refuses(chain_of_sighting(situation, sighting, policy), policy, situation.now)",
         "refuses(sighting.chain, policy, situation.now)",
         _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
     ),
@@ -442,7 +442,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an invalid root is no common anchor",
         _TRUST,
-        "path = verified_path(prospect, policy, situation.now)",
+        "path = openssl_path(prospect, policy, situation.now)",
         "path = Chain(sent)",
         _IN_TRUST + "test_a_root_that_is_not_valid_now_is_not_named[days0]",
     ),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, PinSet, verify
 from certpin.rotation import DeployedVersions, Prospect, Situation, check_step, prospect
-from certpin.rotation.prospect import conclude, presented_chain, prospects_of_key, stand_in
+from certpin.rotation.prospect import chain_of_prospect, conclude, prospects_of_key, stand_in
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
 from certpin.x509.chain import read_facts
@@ -198,7 +198,7 @@ def test_a_server_is_taken_to_present_the_path_that_clients_accept(root: Authori
     roots = (root.certificate.der, other.certificate.der)
     both = Prospect(leaf, (above, crossed.certificate), sent=True, roots=roots)
     for pinned in (root, other):
-        found = presented_chain(both, policy_of(pinned.pin), NOW)
+        found = chain_of_prospect(both, policy_of(pinned.pin), NOW)
         assert found is not None
         assert found.certificates[-1] == pinned.certificate
 

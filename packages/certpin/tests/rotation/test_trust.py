@@ -36,8 +36,8 @@ from certpin.rotation.simulate_script import (
 )
 from certpin.rotation.trust import (
     anchors_to_name,
+    chain_of_sighting,
     issuers_to_name,
-    presented_path,
     with_common_trust,
 )
 from certpin.tls import PinnedSSLContext
@@ -130,7 +130,7 @@ def test_the_path_is_that_of_a_real_client(sent: str, trust: str) -> None:
     expected = path_of_client(identity, policy)
     for draft in TRUSTS.values():
         known = facts(identity, draft, TRUSTS[trust])
-        assert presented_path(known, known.sightings[0], policy) == expected
+        assert chain_of_sighting(known, known.sightings[0], policy) == expected
         assert bool(check_now(known)) == (expected is None)
         step = next_step(known, {}, differs=False)
         assert (step.act == "repair") == (expected is None)
@@ -145,7 +145,7 @@ def test_clients_of_the_platform_trust_its_roots(
     for identity in SENT.values():
         expected = path_of_client(identity, policy_with(None))
         known = facts(identity, TRUSTS["old"], None, roots=public_roots())
-        assert presented_path(known, known.sightings[0], policy_with(None)) == expected
+        assert chain_of_sighting(known, known.sightings[0], policy_with(None)) == expected
 
 
 def test_without_the_roots_of_the_platform_the_draft_decides() -> None:

@@ -15,6 +15,28 @@ the facts about one host. A prospect is a chain that a server will present, ``fa
 to refuse it whatever is pinned, and ``trust`` finds the path that clients verify. ``rules`` has the
 safety rules about pins and versions, and ``remedies`` what to do if one refuses a step. ``gate``
 chooses the rules of each step, and adds those about the time and the servers.
+
+These functions find the path that clients verify. A sighting is the result of probing a server:
+
+    prospect.ways_of              all paths upwards from a prospect, as tuples of DER
+    prospect.possible_chains      each path that clients may verify, completed with placeholders
+    prospect.chain_of_prospect    one of them: the first that the pins accept; if there is none, the
+                                  first of all
+    faults.openssl_path           the path that OpenSSL takes; None if that path has a fault
+    trust.chain_of_sighting       the path that clients verify in the chain that a server presents
+
+These return whether clients accept it:
+
+    prospect.judge                     the verdict on a path, with tolerance for new SCTs, which
+                                       the docstring of ``prospect`` explains
+    prospect.refusal, refuses          the verdict if it refuses the path, and whether there is one;
+                                       expired pins don't count
+    prospect.scts_refusal              that verdict if missing SCTs are the only reason
+    prospect.conclude                  "accepted", "refused" or "open", for prospects and policies
+    prospect.conclusion_of_version     the same for the policies of one version
+    prospect.conclusions_by_version    the same for each version that clients may hold
+    faults.chain_fault                 a reason to refuse a prospect, whatever is pinned
+    prospect.lacks_path                whether clients can build no path to an anchor
 """
 
 from __future__ import annotations

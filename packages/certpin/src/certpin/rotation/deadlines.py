@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.prospect import Prospect, assumed_prospects, conclusion_of, stand_in
+from certpin.rotation.prospect import Prospect, assumed_prospects, conclusion_of_version, stand_in
 from certpin.rotation.rules import number_list
 from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
@@ -233,7 +233,7 @@ def key_exposure(
         version
         for version in situation.alive
         if any(_can_accept(policy, situation.now) for policy in situation.policies_of(version))
-        and conclusion_of(situation, version, prospects) != "refused"
+        and conclusion_of_version(situation, version, prospects) != "refused"
     ]
     after = _with_next(situation, published) if published else situation
     ends: dict[datetime | None, list[Version]] = {}

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.rotation.prospect import anchors_of, paths_of, sent_certificates
+from certpin.rotation.prospect import anchors_of, sent_certificates, ways_of
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.x509 import Certificate, Chain, end_in_roots
 from certpin.x509.certificate import name_of, names_issuer, signature_fits
@@ -47,20 +47,20 @@ def chain_fault(prospect: Prospect, policy: HostPolicy | None, now: datetime) ->
         The fault; ``None`` if there is none. A chain without any path to a trust anchor is no fault
         here, because other rules report it.
     """
-    return _fault(prospect, policy, _ways(prospect, policy, now), now) if prospect.sent else None
+    if not prospect.sent:
+        return None
+    return _fault(prospect, policy, _openssl_ways(prospect, policy, now), now)
 
 
-class _Ways(NamedTuple):
-    """The paths that clients with a policy can build from a chain.
+class _OpenSSLWays(NamedTuple):
+    """The paths that clients with a policy can build from a chain, and the one that OpenSSL takes.
 
     A path is a tuple of certificates in DER, from the leaf upwards.
 
     Attributes:
         taken: the path that OpenSSL takes; empty if it is unknown.
-        ended: the paths that end at one of the clients' trust anchors.
-        unended: the paths whose last issuer is unknown on this machine. Clients can trust a root
-            that this machine lacks, so such a path may verify. Empty if the clients have their own
-            trust anchors (a file of ``trust``) instead of the platform's roots.
+        ended: the paths that end at one of the clients' trust anchors, as in ``Ways``.
+        unended: the paths that may end at an anchor that this machine lacks, as in ``Ways``.
         roots: the roots in the clients' file of ``trust``, if a path must end at one of them. Empty
             if a path may also end at an intermediate in that file, or if there is no file.
     """
@@ -71,16 +71,16 @@ class _Ways(NamedTuple):
     roots: set[bytes]
 
 
-def _ways(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> _Ways:
-    ways, ended, unended = paths_of(prospect, policy)
+def _openssl_ways(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> _OpenSSLWays:
+    ways, ended, unended = ways_of(prospect, policy)
     roots = _required_roots(policy)
     is_partial = policy is not None and policy.trust is not None and not roots
     taken = _taken_way(prospect, policy, list(map(_fitting, ways)), now, is_partial=is_partial)
-    return _Ways(taken, ended, unended, roots)
+    return _OpenSSLWays(taken, ended, unended, roots)
 
 
 def _fault(
-    prospect: Prospect, policy: HostPolicy | None, ways: _Ways, now: datetime
+    prospect: Prospect, policy: HostPolicy | None, ways: _OpenSSLWays, now: datetime
 ) -> PathFault | None:
     taken, ended, unended, roots = ways
     has_anchor = not set(taken).isdisjoint(anchors_of(prospect, policy))
@@ -101,7 +101,7 @@ def _fault(
     return None if None in faults.values() else next(iter(faults.values()), None)
 
 
-def verified_path(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> Chain | None:
+def openssl_path(prospect: Prospect, policy: HostPolicy | None, now: datetime) -> Chain | None:
     """Return the path that clients with a policy verify in a chain; ``None`` if they refuse it.
 
     It is the path that OpenSSL takes, up to a trust anchor of the clients. Pins are not compared,
@@ -112,7 +112,7 @@ def verified_path(prospect: Prospect, policy: HostPolicy | None, now: datetime) 
         policy: the policy of the clients; ``None`` for clients without one.
         now: the time at which the chain is presented.
     """
-    ways = _ways(prospect, policy, now)
+    ways = _openssl_ways(prospect, policy, now)
     if _fault(prospect, policy, ways, now) is not None:
         return None
     taken = ways.taken

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.pins import HostPin, Pin
 from certpin.rotation.prospect import (
+    chain_of_prospect,
     chain_with,
-    presented_chain,
     sent_certificates,
     with_private_anchors,
 )
@@ -233,7 +233,7 @@ def with_served(
     chain, served = None, None
     if prospects:
         first, *_ = with_private_anchors(situation, prospects)
-        chain = presented_chain(first, situation.policy, situation.now)
+        chain = chain_of_prospect(first, situation.policy, situation.now)
         served = Chain(tuple(sent_certificates(first))) if first.leaf else None
     sightings = tuple(
         Sighting(

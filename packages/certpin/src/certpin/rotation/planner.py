@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.rotation.faults import chain_fault, verified_path
+from certpin.rotation.faults import chain_fault, openssl_path
 from certpin.rotation.gate import check_now, check_step
 from certpin.rotation.plan import (
     NEXT_BACKUP,
@@ -42,8 +42,8 @@ from certpin.rotation.plan import (
 )
 from certpin.rotation.prospect import (
     assumed_prospects,
-    conclusion_of,
-    conclusions,
+    conclusion_of_version,
+    conclusions_by_version,
     prospects_of_key,
     role_in,
     sent_certificates,
@@ -212,7 +212,7 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
 def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
     """Return True if clients with the draft (the next version) accept each of the chains."""
     given = with_private_anchors(situation, prospects)
-    return conclusion_of(situation, Version(situation.pins), given) == "accepted"
+    return conclusion_of_version(situation, Version(situation.pins), given) == "accepted"
 
 
 def _steps(situation: Situation, goal: _Goal) -> list[Step]:
@@ -251,7 +251,7 @@ def _is_published(situation: Situation, goal: _Goal) -> bool:
     if latest is None or not goal.prospects:
         return latest is not None and situation.is_accepted_by(latest, goal.pin)
     given = with_private_anchors(situation, goal.prospects)
-    return conclusion_of(situation, latest, given) == "accepted"
+    return conclusion_of_version(situation, latest, given) == "accepted"
 
 
 def _is_presented_everywhere(situation: Situation, goal: _Goal) -> bool:
@@ -319,7 +319,7 @@ def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> li
     for prospect in goal.prospects:
         for policy in policies:
             if chain_fault(prospect, policy, last) is not None:
-                path = verified_path(prospect, policy, goal.begin)
+                path = openssl_path(prospect, policy, goal.begin)
                 found += path.certificates if path else sent_certificates(prospect)
     return found
 
@@ -350,7 +350,7 @@ def _dated(
     if step.act not in {"activate", "serve"}:
         return step, situation
     chains = goal.chains(situation)
-    found = conclusions(situation, chains)
+    found = conclusions_by_version(situation, chains)
     refusing = [version for version, conclusion in found if conclusion != "accepted"]
     adopted = last_end(situation, refusing) if refusing else None
     others = (valid_certificates(situation, chains), *goal.guard(situation))
@@ -373,8 +373,8 @@ def _needs_chain(situation: Situation, goal: _Goal) -> bool:
     - clients with some version of the pin set accept the assumed chain;
     - the same clients may refuse another chain with this key.
     """
-    by_key = conclusions(situation, prospects_of_key(situation, goal.pin))
-    assumed = conclusions(situation, goal.chains(situation))
+    by_key = conclusions_by_version(situation, prospects_of_key(situation, goal.pin))
+    assumed = conclusions_by_version(situation, goal.chains(situation))
     return not goal.prospects and any(
         conclusion == "open" and (version, "accepted") in assumed for version, conclusion in by_key
     )

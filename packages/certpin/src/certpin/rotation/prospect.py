@@ -1,16 +1,22 @@
 """The chain that a server will present, and whether clients with a policy accept it.
 
-``conclude`` runs ``pins.verify`` on a whole chain, with the policy of one version of the pin set,
-which may also require SCTs (promises of Certificate Transparency logs). If only a part of the chain
-is known, such as the key for which an authority has not issued the certificate yet, ``conclude``
-verifies each chain that the known part allows. If all results are equal, the conclusion is certain.
-Otherwise the conclusion is ``open``, and no step of a rotation may rely on it. The draft is the pin
-file that would be published next.
+``conclude`` runs ``pins.verify`` on a whole chain, with the policy of one version of the pin set.
+If only a part of the chain is known, such as the key for which an authority has not issued the
+certificate yet, ``conclude`` verifies each chain that the known part allows. If all results are
+equal, the conclusion is certain. Otherwise the conclusion is ``open``, and no step of a rotation
+may rely on it. The draft is the pin file that would be published next.
 
 ``conclude`` checks no names, dates and extensions, because a plan needs its result for other days
 than today. ``certpin.rotation.faults`` checks dates and extensions on every path, for the day on
 which a chain is installed. Expired pins are left to the rule ``expiry`` of the gate (the safety
 rules of a rotation), because they make clients refuse every chain.
+
+A policy may also require SCTs. An SCT is the promise of a Certificate Transparency log to publish a
+certificate. It is signed for the certificate and the key of its issuer, so it can be verified only
+if both are known.
+
+The docstring of ``certpin.rotation`` lists the functions that find a path, and those that return
+whether clients accept it.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from certpin.pins import Pin, pins_of, verify
 from certpin.rotation.situation import CLOCK_TOLERANCE
@@ -155,18 +161,18 @@ def conclude(
         of them is ``refused``, or else ``open`` if the result for at least one of them is ``open``.
         Without policies, it is ``open``.
     """
-    found = {_conclude(prospects, policy, now) for policy in policies} or {"open"}
+    found = {_conclude_for_policy(prospects, policy, now) for policy in policies} or {"open"}
     worst: tuple[Conclusion, ...] = ("refused", "open", "accepted")
     return next(each for each in worst if each in found)
 
 
-def _conclude(
+def _conclude_for_policy(
     prospects: Sequence[Prospect], policy: HostPolicy | None, now: datetime
 ) -> Conclusion:
     found = {
         _conclude_chain(chain, policy, now)
         for prospect in prospects
-        for chain in _chains(prospect, policy)
+        for chain in _each_chain(prospect, policy)
     }
     return found.pop() if len(found) == 1 else "open"
 
@@ -174,9 +180,8 @@ def _conclude(
 def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Conclusion:
     """Return whether clients with a policy accept a chain: ``accepted``, ``refused`` or ``open``.
 
-    An SCT (a promise of a Certificate Transparency log) is signed for a certificate and the key of
-    its issuer. So the result is ``open`` (not certain) if the policy requires SCTs, the certificate
-    is known, and its issuer is unknown.
+    The result is ``open`` (not certain) if the policy requires SCTs, the certificate is known, and
+    its issuer is unknown.
 
     Args:
         chain: a verified path; ``None`` if the clients can verify none.
@@ -204,8 +209,7 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
     """Return the verdict with which clients refuse a chain for another reason than expired pins.
 
-    SCTs (promises of Certificate Transparency logs, which a policy may require) are checked only if
-    the certificate and its issuer are known.
+    SCTs are checked only if the certificate and its issuer are known.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -228,9 +232,8 @@ def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Ve
 def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
     """Return the verdict of `pins.verify` on a chain, with five minutes of tolerance for new SCTs.
 
-    SCTs are promises of Certificate Transparency logs. Those of a new certificate are a few seconds
-    old, and the clock that gave ``now`` may be behind. So SCTs from the five minutes after ``now``
-    count, too.
+    The SCTs of a new certificate are a few seconds old, and the clock that gave ``now`` may be
+    behind. So SCTs from the five minutes after ``now`` count, too.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -243,12 +246,12 @@ def judge(chain: Chain | None, policy: HostPolicy, now: datetime) -> Verdict:
     return verdict
 
 
-def lacks_scts(
+def scts_refusal(
     situation: Situation, versions: Sequence[Version], prospects: Sequence[Prospect]
 ) -> Verdict | None:
     """Return the verdict of clients that refuse chains only because of missing SCTs.
 
-    Its reason is ``too-few-scts``. SCTs are promises of Certificate Transparency logs.
+    Its reason is ``too-few-scts``.
 
     Args:
         situation: the facts about the host.
@@ -264,7 +267,7 @@ def lacks_scts(
         for version in versions
         for policy in situation.policies_of(version)
         for prospect in prospects
-        for chain in _chains(prospect, policy)
+        for chain in _each_chain(prospect, policy)
     ]
     refusals = [verdict for verdict in found if verdict is not None]
     if not refusals or any(verdict.reason != "too-few-scts" for verdict in refusals):
@@ -275,15 +278,15 @@ def lacks_scts(
 def _knows_scts(chain: Chain) -> bool:
     """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
 
-    SCTs are promises of Certificate Transparency logs. If the chain is a single certificate, the
-    result is True only if that is self-signed: otherwise the issuer is not known.
+    If the chain is a single certificate, the result is True only if that is self-signed: otherwise
+    the issuer is not known.
     """
     if any(map(_is_stand_in, chain.certificates[:2])):
         return False
     return bool(chain.authorities) or read_facts(chain.leaf.der).is_self_signed
 
 
-def conclusion_of(
+def conclusion_of_version(
     situation: Situation, version: Version, prospects: Sequence[Prospect]
 ) -> Conclusion:
     """Return whether clients with a version of the pin set accept every possible chain.
@@ -299,7 +302,7 @@ def conclusion_of(
     return conclude(prospects, situation.policies_of(version), situation.now)
 
 
-def conclusions(
+def conclusions_by_version(
     situation: Situation, prospects: Sequence[Prospect]
 ) -> list[tuple[Version, Conclusion]]:
     """Return for each version alive whether its clients accept every chain that may be presented.
@@ -314,7 +317,7 @@ def conclusions(
         prospects: the chains that the server may present, as far as they are known.
     """
     given = with_private_anchors(situation, prospects)
-    found = [(each, conclusion_of(situation, each, given)) for each in situation.alive]
+    found = [(each, conclusion_of_version(situation, each, given)) for each in situation.alive]
     if not trusts_differ(situation.held_policies) or all(each.sent for each in given):
         return found
     return [
@@ -330,7 +333,7 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
     ignored.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
-    chains = [chain for each in given for chain in _chains(each, situation.policy) if chain]
+    chains = [chain for each in given for chain in _each_chain(each, situation.policy) if chain]
     return frozenset(
         pin
         for chain in chains
@@ -369,7 +372,7 @@ def lacks_path(
     """
     policies = [policy for version in versions for policy in situation.policies_of(version)]
     return all(
-        any(None in _chains(prospect, policy) for prospect in prospects) for policy in policies
+        any(None in _each_chain(prospect, policy) for prospect in prospects) for policy in policies
     )
 
 
@@ -394,7 +397,7 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
 
 
-def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
+def _each_chain(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
     Clients without a policy, or without trust anchors in it, trust the platform's roots.
@@ -409,12 +412,12 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
     if not prospect.sent:
         yield from _completions(prospect, policy)
         return
-    _, ended, others = paths_of(prospect, policy)
-    for way in ended:
+    ways = ways_of(prospect, policy)
+    for way in ways.ended:
         yield from _ended(_known(prospect, way), policy)
-    if not (ended or others):  # too many ways to look at, or none to an anchor
+    if not (ways.ended or ways.unended):  # too many ways to look at, or none to an anchor
         yield None
-    for way in others:
+    for way in ways.unended:
         yield from _without_anchor(prospect, policy, way)
 
 
@@ -422,14 +425,16 @@ def _chains(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | N
 def possible_chains(prospect: Prospect, policy: HostPolicy | None) -> tuple[Chain | None, ...]:
     """Return the paths that clients with this policy may verify; ``None`` for no path.
 
+    The results are those of ``_each_chain``, cached for many calls with the same arguments.
+
     Args:
         prospect: a chain that a server will present, with ``private`` set.
         policy: the policy of the clients; ``None`` for clients without one.
     """
-    return tuple(_chains(prospect, policy))
+    return tuple(_each_chain(prospect, policy))
 
 
-def presented_chain(prospect: Prospect, policy: HostPolicy, now: datetime) -> Chain | None:
+def chain_of_prospect(prospect: Prospect, policy: HostPolicy, now: datetime) -> Chain | None:
     """Return the path that clients with a policy verify; ``None`` if they can build none.
 
     If several paths are possible, return the first one with pins that the clients accept; or, if
@@ -460,23 +465,33 @@ def anchors_of(prospect: Prospect, policy: HostPolicy | None) -> tuple[bytes, ..
     return policy.trust.der if policy and policy.trust else prospect.roots
 
 
-def paths_of(
-    prospect: Prospect, policy: HostPolicy | None
-) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:
-    """Return the paths upwards from the first certificate that a server sends, each as DER.
+class Ways(NamedTuple):
+    """The paths upwards from the first certificate that a server sends, each a tuple of DER.
 
-    Returns:
-        Three lists. The first has all paths, as long as possible. The second has the parts of these
-        paths that end at an anchor. The third has the paths that end at no known anchor, if clients
-        trust the platform's roots; otherwise it is empty.
+    If a hostile chain has more than 64 paths, all lists are empty.
+
+    Attributes:
+        longest: all paths, as long as possible.
+        ended: the parts of these paths that end at one of the clients' trust anchors.
+        unended: the paths that end at no anchor that this machine knows. Clients may trust a root
+            that it lacks. Empty if the clients have their own trust anchors (a file of ``trust``)
+            instead of the platform's roots.
     """
+
+    longest: list[tuple[bytes, ...]]
+    ended: list[tuple[bytes, ...]]
+    unended: list[tuple[bytes, ...]]
+
+
+def ways_of(prospect: Prospect, policy: HostPolicy | None) -> Ways:
+    """Return the paths upwards from the first certificate that a server sends."""
     first, *others = (each.der for each in sent_certificates(prospect))
     anchors = anchors_of(prospect, policy)
     ways = ways_up(first, (*others, *anchors), _MAX_WAYS)
     ended = [way[: at + 1] for way in ways for at, der in enumerate(way) if der in anchors]
     has_trust = policy is not None and policy.trust is not None
-    open_ways = [] if has_trust else [way for way in ways if way[-1] not in anchors]
-    return list(ways), list(dict.fromkeys(ended)), open_ways
+    unended = [] if has_trust else [way for way in ways if way[-1] not in anchors]
+    return Ways(list(ways), list(dict.fromkeys(ended)), unended)
 
 
 def _without_anchor(

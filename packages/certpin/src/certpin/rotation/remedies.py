@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import Pin
 from certpin.rotation.journal import pin_state
-from certpin.rotation.prospect import conclusion_of, lacks_path
+from certpin.rotation.prospect import conclusion_of_version, lacks_path
 from certpin.rotation.situation import Version, last_end
 from certpin.support.text import numbered_names
 
@@ -100,7 +100,7 @@ def how_to_adopt(
         prospects: the chains that the server may present, as far as they are known.
     """
     latest = situation.deployed.latest
-    if latest is None or conclusion_of(situation, latest, prospects) != "accepted":
+    if latest is None or conclusion_of_version(situation, latest, prospects) != "accepted":
         return _how_to_start(situation, pin, prospects)
     return _how_to_wait(situation, latest, refusing)
 
@@ -121,7 +121,7 @@ def how_to_trust(
         prospects: the chains that the server may present, as far as they are known.
     """
     latest = situation.deployed.latest
-    if latest is not None and conclusion_of(situation, latest, prospects) == "accepted":
+    if latest is not None and conclusion_of_version(situation, latest, prospects) == "accepted":
         return _how_to_wait(situation, latest, refusing)
     number = situation.deployed.next_number(situation.pins)
     then = f"give version = {number} of the pin file to the clients, and wait until they have it"

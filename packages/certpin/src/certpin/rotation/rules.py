@@ -14,11 +14,11 @@ from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
-    conclusions,
+    conclusions_by_version,
     known_authorities,
     lacks_path,
-    lacks_scts,
     refusal,
+    scts_refusal,
     stolen_authorities,
     trusts_differ,
     with_private_anchors,
@@ -26,11 +26,11 @@ from certpin.rotation.prospect import (
 from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import (
+    chain_of_sighting,
     common_anchors,
     is_refused,
     is_same_chain_verified,
     is_verified_by_some,
-    presented_path,
 )
 from certpin.rotation.violation import Violation
 from certpin.support.text import format_duration, in_utc
@@ -57,7 +57,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
     """
     by = [(version, policy) for version in versions for policy in situation.policies_of(version)]
     for sighting in situation.sightings:
-        paths = [presented_path(situation, sighting, policy) for _, policy in by]
+        paths = [chain_of_sighting(situation, sighting, policy) for _, policy in by]
         found = [
             (version, path, verdict)
             for (version, policy), path in zip(by, paths, strict=True)
@@ -275,14 +275,14 @@ def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Vi
     """
     alive = situation.alive
     prospects = with_private_anchors(situation, prospects)
-    by = conclusions(situation, prospects)
+    by = conclusions_by_version(situation, prospects)
     refusing = [version for version, conclusion in by if conclusion == "refused"]
     undecided = [version for version, conclusion in by if conclusion == "open"]
     if alive and not refusing and not undecided:
         return None
     if undecided and not refusing:
         return _open_chain(situation, pin, undecided)
-    verdict = lacks_scts(situation, refusing, prospects)
+    verdict = scts_refusal(situation, refusing, prospects)
     if verdict is not None:
         return _too_few_scts(situation, "adopted", str(pin), refusing, verdict)
     if refusing and lacks_path(situation, refusing, prospects):

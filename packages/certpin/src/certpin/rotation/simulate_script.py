@@ -27,7 +27,7 @@ from certpin.rotation.prospect import (
     trust_digest,
     with_private_anchors,
 )
-from certpin.rotation.trust import presented_path
+from certpin.rotation.trust import chain_of_sighting
 from certpin.support.text import LONGEST_DURATION, format_duration, in_utc
 from certpin.x509 import Chain
 
@@ -312,7 +312,7 @@ def _served_chain(situation: Situation, sighting: Sighting) -> ServedChain:
         for version in situation.deployed.versions
         for policy in situation.policies_of(version)
     ]
-    others = {trust_digest(each): presented_path(situation, sighting, each) for each in policies}
+    others = {trust_digest(each): chain_of_sighting(situation, sighting, each) for each in policies}
     return ServedChain(sighting.chain, others)
 
 

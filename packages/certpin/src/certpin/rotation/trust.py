@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
-from certpin.rotation.faults import verified_path
+from certpin.rotation.faults import openssl_path
 from certpin.rotation.prospect import Prospect, refuses, trust_digest, trusts_differ
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate, Chain
 
 
-def presented_path(
+def chain_of_sighting(
     situation: Situation, sighting: Sighting, policy: HostPolicy | None
 ) -> Chain | None:
     """Return the path that clients with a policy verify in the chain that a server presents.
@@ -58,7 +58,7 @@ def presented_path(
         return None
     sent = Prospect(served.leaf, served.authorities, sent=True, roots=situation.roots)
     # A plan asks about later dates, at which the certificate will have been renewed.
-    return verified_path(sent, policy, sighting.time or situation.now)
+    return openssl_path(sent, policy, sighting.time or situation.now)
 
 
 def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
@@ -66,7 +66,7 @@ def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | No
 
     Expired pins are no reason here, as in ``refuses``.
     """
-    return refuses(presented_path(situation, sighting, policy), policy, situation.now)
+    return refuses(chain_of_sighting(situation, sighting, policy), policy, situation.now)
 
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
@@ -76,7 +76,7 @@ def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     hold.
     """
     known = situation.live_policies
-    return any(presented_path(situation, sighting, policy) is not None for policy in known)
+    return any(chain_of_sighting(situation, sighting, policy) is not None for policy in known)
 
 
 def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
@@ -210,7 +210,7 @@ def _is_verified(
     stolen = situation.compromised
     for sent in (*same, authorities):
         prospect = Prospect(None, sent, sent=True, roots=situation.roots)
-        path = verified_path(prospect, policy, situation.now)
+        path = openssl_path(prospect, policy, situation.now)
         if path and not any(stolen.intersection(pins_of(each)) for each in path.certificates):
             return True
     return False
@@ -231,7 +231,7 @@ def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> boo
         sighting: the result of probing the server.
         pin: the pin of the authority's key.
     """
-    paths = [presented_path(situation, sighting, each) for each in situation.live_policies]
+    paths = [chain_of_sighting(situation, sighting, each) for each in situation.live_policies]
     return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
 
 

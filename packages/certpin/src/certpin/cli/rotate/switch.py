@@ -298,7 +298,7 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
     A host is left out if its clients refuse the certificate whatever is pinned, because of its
     names, dates or purposes. In ``violations``, such a host has the invariant ``certificate``.
     """
-    from certpin.rotation.prospect import conclusions, prospects_of_key
+    from certpin.rotation.prospect import conclusions_by_version, prospects_of_key
 
     useless = {each.host for each in violations if each.violation.invariant == "certificate"}
     return [
@@ -311,7 +311,7 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
         )
         for policy, situation in step.situations
         if str(policy.pattern) not in useless
-        for version, conclusion in conclusions(
+        for version, conclusion in conclusions_by_version(
             situation, step.chain.prospects or prospects_of_key(situation, step.pin)
         )
     ]
@@ -376,7 +376,7 @@ def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (
-        conclusion_of,
+        conclusion_of_version,
         prospects_of_key,
         with_private_anchors,
     )
@@ -387,7 +387,7 @@ def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
         return False
     prospects = step.chain.prospects or prospects_of_key(situation, step.pin)
     given = with_private_anchors(situation, prospects)
-    return conclusion_of(situation, Version(situation.pins), given) != "accepted"
+    return conclusion_of_version(situation, Version(situation.pins), given) != "accepted"
 
 
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:

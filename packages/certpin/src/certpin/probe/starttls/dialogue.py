@@ -38,7 +38,7 @@ _STRIPPED = (
     "the offer of TLS is how an attacker makes clients do so (STARTTLS stripping); enable TLS on "
     "the server, or compare from another network"
 )
-_TURNED_AWAY = (
+_DECLINED = (
     "check that the server accepts connections from this address and for this host name; "
     "its answer is not authenticated, so do not act on it without another check"
 )
@@ -122,15 +122,15 @@ class Wire:
         """
         while (end := self.inbox.find(b"\n", 0, limit)) < 0:
             if len(self.inbox) >= limit:
-                self.garbled(f"sent a line longer than {limit} octets")
+                self.raise_garbled(f"sent a line longer than {limit} octets")
             yield
         line = yield from self.take(end + 1)
         text = line.removesuffix(b"\r\n")
         if text == line or b"\r" in text or b"\0" in text:
-            self.garbled(f"sent a line with invalid characters: {quote(line)}")
+            self.raise_garbled(f"sent a line with invalid characters: {quote(line)}")
         return text
 
-    def refused(self, problem: str) -> NoReturn:
+    def raise_tls_declined(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server does not offer TLS, or declines it.
 
         ``problem`` is the rest of a message that begins with "the server", such as "does not offer
@@ -139,31 +139,31 @@ class Wire:
         fix = _STRIPPED
         if self.protocol.tls_port:
             fix += f", or use the port that begins with TLS (usually {self.protocol.tls_port})"
-        self._fail(problem, fix, insecure=True)
+        self._raise(problem, fix, insecure=True)
 
-    def turned_away(self, problem: str) -> NoReturn:
+    def raise_connection_declined(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server declines the connection itself, not only TLS.
 
         ``problem`` is the rest of a message that begins with "the server", such as "declined the
         connection".
         """
-        self._fail(problem, _TURNED_AWAY)
+        self._raise(problem, _DECLINED)
 
-    def garbled(self, problem: str) -> NoReturn:
+    def raise_garbled(self, problem: str) -> NoReturn:
         """Raise ``StartTLSError``: the server's bytes don't follow the protocol.
 
         ``problem`` is the rest of a message that begins with "the server", such as "sent too much".
         """
-        self._fail(problem, _OTHER_SERVICE)
+        self._raise(problem, _OTHER_SERVICE)
 
-    def injected(self) -> NoReturn:
+    def raise_injected(self) -> NoReturn:
         """Raise ``StartTLSError``: the server agreed to TLS, and then sent bytes without TLS.
 
         These bytes are not protected, and may come from an attacker.
         """
-        self._fail("sent bytes between its go-ahead and TLS", _INJECTED, insecure=True)
+        self._raise("sent bytes between its go-ahead and TLS", _INJECTED, insecure=True)
 
-    def _fail(self, problem: str, fix: str, *, insecure: bool = False) -> NoReturn:
+    def _raise(self, problem: str, fix: str, *, insecure: bool = False) -> NoReturn:
         message = f"{self.protocol.name} STARTTLS: the server {problem}"
         raise StartTLSError(message, host=self.host, port=self.port, fix=fix, insecure=insecure)
 
@@ -215,7 +215,7 @@ class Dialogue:
             raise self._error
         try:
             if not data:
-                self._wire.garbled("closed the connection before TLS could begin")
+                self._wire.raise_garbled("closed the connection before TLS could begin")
             self._advance(data)
         except StartTLSError as error:
             self._wire.outbox.clear()
@@ -234,9 +234,9 @@ class Dialogue:
         if not self._finished:
             self._finished = _step(self._steps)
         if self._finished and (self._wire.inbox or excess):
-            self._wire.injected()
+            self._wire.raise_injected()
         if excess:
-            self._wire.garbled(f"sent more than {TOTAL_LIMIT} bytes before TLS")
+            self._wire.raise_garbled(f"sent more than {TOTAL_LIMIT} bytes before TLS")
 
 
 def _step(steps: Steps[None]) -> bool:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 def _script(wire: Wire) -> Steps[None]:
     greeting = yield from ftp_reply(wire)
     if greeting.code != 220:
-        wire.turned_away(f"declined the connection: {greeting}")
+        wire.raise_connection_declined(f"declined the connection: {greeting}")
     # No FEAT first: servers may hide it before login, and only the answer to AUTH counts.
     wire.send(b"AUTH TLS\r\n")
     answer = yield from ftp_reply(wire)
     if answer.code != 234:
-        wire.refused(f"declined AUTH TLS: {answer}")
+        wire.raise_tls_declined(f"declined AUTH TLS: {answer}")
 
 
 FTP = Protocol("ftp", _script, port=21, tls_port=990)

@@ -18,11 +18,11 @@ def _script(wire: Wire) -> Steps[None]:
     if (star, status) == (b"*", b"PREAUTH"):
         # STARTTLS is impossible once authenticated, and an attacker can say PREAUTH to keep a
         # client from using TLS (CVE-2014-2567, CVE-2020-12398).
-        wire.refused("greets with PREAUTH, which rules out TLS")
+        wire.raise_tls_declined("greets with PREAUTH, which rules out TLS")
     if (star, status) == (b"*", b"BYE"):
-        wire.turned_away(f"declined the connection: {quote(greeting)}")
+        wire.raise_connection_declined(f"declined the connection: {quote(greeting)}")
     if (star, status) != (b"*", b"OK"):
-        wire.garbled(f"sent something else than an IMAP greeting: {quote(greeting)}")
+        wire.raise_garbled(f"sent something else than an IMAP greeting: {quote(greeting)}")
     wire.send(_TAG + b" STARTTLS\r\n")
     yield from _expect_ok(wire)
 
@@ -38,9 +38,9 @@ def _expect_ok(wire: Wire) -> Steps[None]:
         if (tag, status) == (_TAG, b"OK"):
             return
         if tag == _TAG or (tag, status) == (b"*", b"BYE"):
-            wire.refused(f"declined STARTTLS: {quote(line)}")
+            wire.raise_tls_declined(f"declined STARTTLS: {quote(line)}")
         if tag != b"*":
-            wire.garbled(f"sent a line that is not an answer: {quote(line)}")
+            wire.raise_garbled(f"sent a line that is not an answer: {quote(line)}")
 
 
 def _words(line: bytes) -> tuple[bytes, bytes]:

@@ -39,9 +39,9 @@ def _script(wire: Wire) -> Steps[None]:
     response, controls = _element(wire, rest, _EXTENDED_RESPONSE)
     _optional(wire, controls, (_CONTROLS,))
     if number == b"\0":  # the notice of disconnection, RFC 4511 4.4.1
-        wire.turned_away("sent a notice of disconnection")
+        wire.raise_connection_declined("sent a notice of disconnection")
     if number != _MESSAGE_ID:
-        wire.garbled("answered another request")
+        wire.raise_garbled("answered another request")
     _expect_success(wire, response)
 
 
@@ -49,11 +49,11 @@ def _message(wire: Wire) -> Steps[bytes]:
     """Read one LDAPMessage from the server, and return its contents without tag and length."""
     head = yield from wire.take(2)
     if head[0] != _SEQUENCE:
-        wire.garbled(f"sent something else than an LDAP message: {quote(head)}")
+        wire.raise_garbled(f"sent something else than an LDAP message: {quote(head)}")
     octets = _octets_of_length(wire, head[1])
     length = int.from_bytes((yield from wire.take(octets)), "big") if octets else head[1]
     if length > _MESSAGE_LIMIT:
-        wire.garbled(f"sent an LDAP message longer than {_MESSAGE_LIMIT} octets")
+        wire.raise_garbled(f"sent an LDAP message longer than {_MESSAGE_LIMIT} octets")
     return (yield from wire.take(length))
 
 
@@ -64,10 +64,10 @@ def _expect_success(wire: Wire, response: bytes) -> None:
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
     extra = _optional(wire, rest, (_REFERRAL, _RESPONSE_NAME, _RESPONSE_VALUE))
     if len(code) != 1 or extra.get(_RESPONSE_NAME, _START_TLS) != _START_TLS:
-        wire.garbled("sent an answer to another operation than StartTLS")
+        wire.raise_garbled("sent an answer to another operation than StartTLS")
     if code != b"\0":
         name = _RESULTS.get(code[0], "an error")
-        wire.refused(f"declined StartTLS: {name} ({code[0]}), {quote(diagnostic)}")
+        wire.raise_tls_declined(f"declined StartTLS: {name} ({code[0]}), {quote(diagnostic)}")
 
 
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
@@ -81,7 +81,7 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
         if data[:1] == bytes((tag,)):
             found[tag], data = _element(wire, data, tag)
     if data:
-        wire.garbled("sent an LDAP message with unknown parts")
+        wire.raise_garbled("sent an LDAP message with unknown parts")
     return found
 
 
@@ -91,11 +91,11 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
     Raises ``StartTLSError`` if the element has another tag than ``tag``, or is cut short.
     """
     if len(data) < 2 or data[0] != tag:
-        wire.garbled(f"sent an LDAP message without its part {tag:#x}")
+        wire.raise_garbled(f"sent an LDAP message without its part {tag:#x}")
     start = 2 + _octets_of_length(wire, data[1])
     end = start + (int.from_bytes(data[2:start], "big") if start > 2 else data[1])
     if end > len(data):
-        wire.garbled(f"sent an LDAP message whose part {tag:#x} is cut short")
+        wire.raise_garbled(f"sent an LDAP message whose part {tag:#x} is cut short")
     return data[start:end], data[end:]
 
 
@@ -108,7 +108,7 @@ def _octets_of_length(wire: Wire, first: int) -> int:
     if first < 0x80:
         return 0
     if not 0x81 <= first <= 0x84:  # 0x80 is the indefinite form; more than four fit no message
-        wire.garbled("sent an LDAP message with a length that LDAP does not allow")
+        wire.raise_garbled("sent an LDAP message with a length that LDAP does not allow")
     return first - 0x80
 
 

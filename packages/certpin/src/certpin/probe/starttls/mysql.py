@@ -35,11 +35,11 @@ _SSL_REQUEST = bytes((32, 0, 0, 1)) + struct.pack(
 def _script(wire: Wire) -> Steps[None]:
     packet = yield from _first_packet(wire)
     if packet[0] == _ERROR_PACKET:
-        wire.turned_away(f"declined the connection: {quote(packet[3:])}")
+        wire.raise_connection_declined(f"declined the connection: {quote(packet[3:])}")
     if packet[0] != _HANDSHAKE_V10:
-        wire.garbled(f"greets with handshake version {packet[0]} instead of {_HANDSHAKE_V10}")
+        wire.raise_garbled(f"greets with handshake version {packet[0]} instead of {_HANDSHAKE_V10}")
     if not _capabilities(wire, packet) & _SSL:
-        wire.refused("does not offer TLS (no CLIENT_SSL among its capabilities)")
+        wire.raise_tls_declined("does not offer TLS (no CLIENT_SSL among its capabilities)")
     wire.send(_SSL_REQUEST)
 
 
@@ -51,7 +51,7 @@ def _first_packet(wire: Wire) -> Steps[bytes]:
     head = yield from wire.take(4)
     length = int.from_bytes(head[:3], "little")
     if head[3] != 0 or not 0 < length <= _PACKET_LIMIT:
-        wire.garbled(f"sent something else than a MySQL handshake: {quote(head)}")
+        wire.raise_garbled(f"sent something else than a MySQL handshake: {quote(head)}")
     return (yield from wire.take(length))
 
 
@@ -64,7 +64,7 @@ def _capabilities(wire: Wire, packet: bytes) -> int:
     end_of_version = packet.find(b"\0", 1)
     flags = end_of_version + 1 + 4 + 8 + 1
     if end_of_version < 0 or len(packet) < flags + 2 or packet[flags - 1] != 0:
-        wire.garbled("sent a MySQL handshake that is cut short or malformed")
+        wire.raise_garbled("sent a MySQL handshake that is cut short or malformed")
     return int.from_bytes(packet[flags : flags + 2], "little")
 
 

@@ -15,12 +15,12 @@ _REPLY_LIMIT = 512  # octets with the CRLF, greeting included, RFC 2449 4
 def _script(wire: Wire) -> Steps[None]:
     greeting = yield from _status(wire)
     if not greeting.startswith(b"+OK"):
-        wire.turned_away(f"declined the connection: {quote(greeting)}")
+        wire.raise_connection_declined(f"declined the connection: {quote(greeting)}")
     # No CAPA first: not every server has it, and only the answer to STLS counts.
     wire.send(b"STLS\r\n")
     answer = yield from _status(wire)
     if not answer.startswith(b"+OK"):
-        wire.refused(f"declined STLS: {quote(answer)}")
+        wire.raise_tls_declined(f"declined STLS: {quote(answer)}")
 
 
 def _status(wire: Wire) -> Steps[bytes]:
@@ -30,7 +30,7 @@ def _status(wire: Wire) -> Steps[bytes]:
     """
     line = yield from wire.line(_REPLY_LIMIT)
     if line.split(b" ")[0] not in (b"+OK", b"-ERR"):
-        wire.garbled(f"sent a line without +OK or -ERR: {quote(line)}")
+        wire.raise_garbled(f"sent a line without +OK or -ERR: {quote(line)}")
     return line
 
 

@@ -22,12 +22,12 @@ def _script(wire: Wire) -> Steps[None]:
     wire.send(_SSL_REQUEST)
     answer = yield from wire.take(1)
     if answer == b"N":
-        wire.refused("has TLS disabled (ssl = off)")
+        wire.raise_tls_declined("has TLS disabled (ssl = off)")
     if answer == b"E":
         # The text that follows is not shown: it may come from an attacker (CVE-2024-10977).
-        wire.refused("answered with an error instead of S or N")
+        wire.raise_tls_declined("answered with an error instead of S or N")
     if answer != b"S":
-        wire.garbled(f"answered {quote(answer)} instead of S or N")
+        wire.raise_garbled(f"answered {quote(answer)} instead of S or N")
 
 
 POSTGRES = Protocol("postgres", _script, port=5432)

@@ -36,7 +36,7 @@ def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
         code, separator, text = _parse(wire, line)
         first = first or code
         if code != first:
-            wire.garbled(f"changed the code inside a reply: {quote(line)}")
+            wire.raise_garbled(f"changed the code inside a reply: {quote(line)}")
         lines.append(text)
         if separator != b"-":
             return Reply(int(code), lines)
@@ -66,5 +66,5 @@ def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
     """
     match = _REPLY_LINE.fullmatch(line)
     if match is None:
-        wire.garbled(f"sent a line without a reply code: {quote(line)}")
+        wire.raise_garbled(f"sent a line without a reply code: {quote(line)}")
     return match[1], match[2] or b"", match[3] or b""

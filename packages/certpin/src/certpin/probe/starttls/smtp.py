@@ -18,19 +18,21 @@ _EHLO = b"EHLO [127.0.0.1]\r\n"
 def _script(wire: Wire) -> Steps[None]:
     greeting = yield from smtp_reply(wire, _REPLY_LIMIT)
     if greeting.code != 220:
-        wire.turned_away(f"declined the connection: {greeting}")
+        wire.raise_connection_declined(f"declined the connection: {greeting}")
     wire.send(_EHLO)
     offer = yield from smtp_reply(wire, _REPLY_LIMIT)
     if offer.code != 250:
-        wire.refused(f"declined EHLO: {offer}")
+        wire.raise_tls_declined(f"declined EHLO: {offer}")
     # The first line is the server's name, the others are one keyword each with its parameters.
     keywords = {line.split(b" ")[0].upper() for line in offer.lines[1:]}
     if b"STARTTLS" not in keywords:
-        wire.refused(f"does not offer STARTTLS, only {quote(b' '.join(sorted(keywords)))}")
+        wire.raise_tls_declined(
+            f"does not offer STARTTLS, only {quote(b' '.join(sorted(keywords)))}"
+        )
     wire.send(b"STARTTLS\r\n")
     answer = yield from smtp_reply(wire, _REPLY_LIMIT)
     if answer.code != 220:
-        wire.refused(f"declined STARTTLS: {answer}")
+        wire.raise_tls_declined(f"declined STARTTLS: {answer}")
 
 
 SMTP = Protocol("smtp", _script, port=25, tls_port=465)

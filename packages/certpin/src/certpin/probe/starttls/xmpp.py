@@ -56,7 +56,7 @@ def _script(wire: Wire) -> Steps[None]:
     wire.send(_OPEN.format(to).encode("ascii", "xmlcharrefreplace"))
     yield from _read_stream_head(wire)
     if not (yield from _read_features(wire)):
-        wire.refused("does not offer STARTTLS in its stream features")
+        wire.raise_tls_declined("does not offer STARTTLS in its stream features")
     wire.send(_STARTTLS)
     yield from _expect_proceed(wire)
 
@@ -68,9 +68,9 @@ def _read_stream_head(wire: Wire) -> Steps[None]:
         token = yield from _token(wire)
     tag = _parse(wire, token)
     if tag.name != b"stream" or tag.closes or tag.empty or tag.text.strip():
-        wire.garbled(f"sent something else than an XMPP stream: {quote(token)}")
+        wire.raise_garbled(f"sent something else than an XMPP stream: {quote(token)}")
     if tag.attributes.get(b"version") != b"1.0":
-        wire.refused("speaks XMPP before version 1.0, which has no STARTTLS")
+        wire.raise_tls_declined("speaks XMPP before version 1.0, which has no STARTTLS")
 
 
 def _read_features(wire: Wire) -> Steps[bool]:
@@ -87,11 +87,11 @@ def _expect_proceed(wire: Wire) -> Steps[None]:
     """Read ``<proceed/>`` or ``<proceed></proceed>``. Raise ``StartTLSError`` for other tags."""
     tag = yield from _child(wire, b"proceed")
     if not tag.is_tls(b"proceed"):
-        wire.garbled("sent a <proceed> that is not for STARTTLS")
+        wire.raise_garbled("sent a <proceed> that is not for STARTTLS")
     if not tag.empty:
         closing = _parse(wire, (yield from _token(wire)))
         if closing.name != b"proceed" or not closing.closes or closing.text:
-            wire.garbled("sent a <proceed> that is not empty")
+            wire.raise_garbled("sent a <proceed> that is not empty")
 
 
 def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
@@ -103,11 +103,11 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
     tag = _parse(wire, token)
     if tag.name == b"error":
         condition = _parse(wire, (yield from _token(wire)))
-        wire.turned_away(f"closes the stream: {quote(condition.name)}")
+        wire.raise_connection_declined(f"closes the stream: {quote(condition.name)}")
     if tag.name == b"failure":
-        wire.refused(f"declined STARTTLS: {quote(token)}")
+        wire.raise_tls_declined(f"declined STARTTLS: {quote(token)}")
     if tag.name != name or tag.closes or tag.text.strip():
-        wire.garbled(f"sent {quote(token)} instead of <{name.decode()}>")
+        wire.raise_garbled(f"sent {quote(token)} instead of <{name.decode()}>")
     return tag
 
 
@@ -123,7 +123,9 @@ def _token(wire: Wire) -> Steps[bytes]:
         byte = (yield from wire.take(1))[0]
         token.append(byte)
         if token.endswith(b"<!"):
-            wire.garbled("sent a document type, a comment or CDATA, which are not allowed here")
+            wire.raise_garbled(
+                "sent a document type, a comment or CDATA, which are not allowed here"
+            )
         inside = inside or byte == ord("<")
         if inside and byte in b"'\"" and (not quoted or byte == mark):
             quoted, mark = not quoted, byte
@@ -138,11 +140,11 @@ def _parse(wire: Wire, token: bytes) -> _Tag:
     start = token.index(b"<")
     match = _TAG.fullmatch(token, start)
     if match is None:
-        wire.garbled(f"sent a tag that XMPP does not allow: {quote(token)}")
+        wire.raise_garbled(f"sent a tag that XMPP does not allow: {quote(token)}")
     attributes = {name: value[1:-1] for name, value in re.findall(_ATTRIBUTE, match[3])}
     closes, empty = bool(match[1]), bool(match[6])
     if closes and (empty or attributes):
-        wire.garbled(f"sent a malformed tag: {quote(token)}")
+        wire.raise_garbled(f"sent a malformed tag: {quote(token)}")
     return _Tag(token[:start], match[2], attributes, closes, empty)
 
 

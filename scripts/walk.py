@@ -308,7 +308,8 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-# The limits are those of the plan for the layout; decision 87 says why `switch` is above its own.
+# The limits are those of the plan for the layout; decision 87 says why `add` and `switch` are above
+# their own.
 ACTIONS = (
     Action("certpin add HOST", 16, _add),
     Action("a pinned httpx request refused", 16, _refused, "tls", 4),

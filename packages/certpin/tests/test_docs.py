@@ -111,6 +111,23 @@ def test_the_decisions_are_numbered_without_a_gap() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_the_list_of_decisions_has_a_line_for_each() -> None:
+    listed = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d+)\]\((\S+)\) \| [^|]+ \| (.+) \|$", listed, re.MULTILINE)
+    found = []
+    for path in sorted(ROOT.glob("docs/decisions/0*.md")):
+        heading = path.read_text(encoding="utf-8").partition("\n")[0]
+        number, _, title = heading.removeprefix("# ").partition(". ")
+        found.append((number, path.name, title))
+    missing = [
+        f"fix: | [{number}]({name}) | its subject | {title} | in docs/decisions/README.md"
+        for number, name, title in found
+        if (number, name, title) not in rows
+    ]
+    assert not missing, "\n".join(missing)
+    assert rows == found, "fix: each decision once, in order, in docs/decisions/README.md"
+
+
 def test_the_files_that_git_attributes_name_exist() -> None:
     named = re.findall(r"packages/[\w./-]+", (ROOT / ".gitattributes").read_text(encoding="utf-8"))
     assert len(named) == 2

@@ -30,15 +30,16 @@ from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.observations import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import ALERTS, AUDIT, SILENCES
 from certpin_watch.web.about import setting_rows
-from certpin_watch.web.routes import page_routes
+from certpin_watch.web.routes import _PAGES, page_routes
 from tests.reports.codecs._documents import JSON, certpin
-from tests.watch._pages import a_year, app_of
+from tests.watch._pages import REPOSITORY, a_year, app_of
 from tests.watch._year_pins import FIRST
+from tests.watch.photos import pages_of
 from tests.watch.web.hostile import ALERT, SENT, write_hostile
 from tests.watch.web.test_hostile_reports import post_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -89,6 +90,32 @@ def every_page(year: Year, chain: bytes) -> list[str]:
         "/pin-sets/bank-app?days=365", "/alerts", "/alerts?which=resolved", f"/alerts/{ALERT}",
         "/alerts/1", "/silences", "/live", "/about",
     ]  # fmt: skip
+
+
+@pytest.mark.medium
+def test_each_page_is_tested_photographed_and_documented(made: tuple[Watch, Year, bytes]) -> None:
+    """The tests of this file request ``every_page``, and those in a browser ``pages_of``."""
+    _, year, chain = made
+    page = (REPOSITORY / "docs/operate/dashboard.md").read_text(encoding="utf-8")
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line[:3] == "| `")
+    places = {
+        "every_page of this file": every_page(year, chain),
+        "pages_of of tests/watch/photos.py": pages_of(year).values(),
+        "the first table of docs/operate/dashboard.md": re.findall(r"`([^`]+)`", rows),
+    }
+    missing = [
+        f"fix: {route} in {place}"
+        for route, _ in _PAGES
+        for place, paths in places.items()
+        if not _has_path(route, paths)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def _has_path(route: str, paths: Iterable[str]) -> bool:
+    """Return True if a path matches a route, such as ``/alerts/{number}``; queries don't count."""
+    wanted = re.compile(re.sub(r"\{\w+\}", "[^/]+", route))
+    return any(wanted.fullmatch(path.partition("?")[0]) for path in paths)
 
 
 @pytest.mark.medium

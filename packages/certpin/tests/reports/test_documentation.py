@@ -18,6 +18,7 @@ import pytest
 from certpin.errors import PinMismatchError
 from certpin.lab import LabServer
 from certpin.reports import Reporter, ReporterSettings
+from certpin.reports.codecs import CODECS
 from certpin.reports.codecs.trustkit import REASONS
 from tests import kit
 from tests.documentation._blocks import blocks
@@ -32,9 +33,9 @@ _PAGE = (_ROOT / "docs/guides/reporting.md").read_text(encoding="utf-8")
 _DART = _ROOT / "packages/certpin-dart/lib/src/report.dart"
 
 
-def _rows(heading: str) -> set[str]:
+def _rows(heading: str, page: str = _PAGE) -> set[str]:
     """Return all texts in backticks in the first column of the tables below a heading."""
-    section = _PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
 
@@ -53,6 +54,14 @@ def test_every_argument_of_a_reporter_has_its_row() -> None:
 
 def test_every_field_of_a_report_and_of_a_presence_has_its_row() -> None:
     assert _rows("The report, field by field") == {*certpin(), *presence()}
+
+
+def test_every_format_has_its_row_on_both_pages() -> None:
+    collector = (_ROOT / "docs/operate/collector.md").read_text(encoding="utf-8")
+    fix = 'fix: a row in "Formats" of docs/operate/collector.md'
+    assert _rows("Formats", collector) == CODECS.keys(), fix
+    fix = 'fix: a row in "Write a collector" of docs/guides/reporting.md'
+    assert _rows("Write a collector") == CODECS.keys(), fix
 
 
 def test_every_reason_of_trustkit_is_named() -> None:

@@ -282,7 +282,7 @@ def _tests_of(folder: str) -> Path:
 
 
 def _has_test(entry: str, tests: str) -> bool:
-    """Return True if ``tests`` has an entry as a string."""
+    """Return True if ``tests``, the text of all files ``test_*.py``, has an entry as a string."""
     return f'"{entry}"' in tests
 
 
@@ -312,7 +312,7 @@ def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(f
             if not _has_file(folder, each)
         ),
         *(
-            f'{each} has no test; fix: a test with "{each}" in {place.relative_to(ROOT)}'
+            f'{each} has no test; fix: "{each}" in a file test_*.py of {place.relative_to(ROOT)}'
             for each in entries
             if not _has_test(each, tests)
         ),

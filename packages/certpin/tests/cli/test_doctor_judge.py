@@ -133,9 +133,10 @@ def test_a_server_behind_a_proxy_that_does_not_answer_has_a_hint() -> None:
 
 def test_every_command_and_every_extra_is_in_a_part() -> None:
     used = {use.split()[0] for part in PARTS for use in part.uses}
-    assert set(COMMANDS) - used == set()
+    assert set(COMMANDS) - used == set(), "fix: `uses` of a Part in cli/doctor/parts.py"
     extras = set(metadata.metadata("certpin").get_all("Provides-Extra") or ()) - {"all"}
-    assert {part.extra for part in PARTS} - {""} == extras
+    fix = "fix: a Part with this extra in cli/doctor/parts.py"
+    assert {part.extra for part in PARTS} - {""} == extras, fix
 
 
 def _with(*found: Package) -> Facts:

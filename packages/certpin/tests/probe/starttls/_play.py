@@ -29,6 +29,14 @@ class Client(bytes):
 
 Conversation = list[Server | Client]
 
+
+class Conversations(dict[str, Conversation]):
+    """A conversation for each protocol, by its name. A missing one is an error that says so."""
+
+    def __missing__(self, name: str) -> Conversation:
+        raise LookupError(f"{name} has no conversation; fix: add one to READY in _play.py")
+
+
 EHLO = Client(b"EHLO [127.0.0.1]\r\n")
 XMPP_OPEN = Client(
     b"<?xml version='1.0'?><stream:stream to='server.example' version='1.0' "
@@ -54,34 +62,34 @@ def mysql_packet(payload: bytes) -> Server:
 
 
 # One conversation for each protocol that ends ready for TLS.
-READY: dict[str, Conversation] = {
-    "smtp": [
+READY = Conversations(
+    smtp=[
         Server(b"220-mx.example ESMTP\r\n220 at your service\r\n"),
         EHLO,
         Server(b"250-mx.example\r\n250-SIZE 1000\r\n250-starttls\r\n250 HELP\r\n"),
         Client(b"STARTTLS\r\n"),
         Server(b"220 2.0.0 Ready to start TLS\r\n"),
     ],
-    "imap": [
+    imap=[
         Server(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"),
         Client(b"A1 STARTTLS\r\n"),
         Server(b"* CAPABILITY IMAP4rev1\r\nA1 OK Begin TLS negotiation now.\r\n"),
     ],
-    "pop3": [
+    pop3=[
         Server(b"+OK ready <1.2@mx.example>\r\n"),
         Client(b"STLS\r\n"),
         Server(b"+OK\r\n"),
     ],
-    "ftp": [
+    ftp=[
         Server(b"220-Welcome\r\nto this\r\n220-server\r\n220 go\r\n"),
         Client(b"AUTH TLS\r\n"),
         Server(b"234 AUTH TLS OK.\r\n"),
     ],
-    "ldap": [
+    ldap=[
         LDAP_REQUEST,
         Server(b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"),
     ],
-    "xmpp": [
+    xmpp=[
         XMPP_OPEN,
         Server(
             XMPP_STREAM + b"\n<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>"
@@ -91,9 +99,9 @@ READY: dict[str, Conversation] = {
         XMPP_STARTTLS,
         Server(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
     ],
-    "postgres": [Client(b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), Server(b"S")],
-    "mysql": [mysql_packet(MYSQL_HANDSHAKE + MYSQL_REST), MYSQL_SSL_REQUEST],
-}
+    postgres=[Client(b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), Server(b"S")],
+    mysql=[mysql_packet(MYSQL_HANDSHAKE + MYSQL_REST), MYSQL_SSL_REQUEST],
+)
 
 
 def whole(data: bytes) -> Iterable[bytes]:

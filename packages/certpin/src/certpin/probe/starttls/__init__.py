@@ -1,4 +1,4 @@
-"""Begin TLS inside another protocol: SMTP, IMAP, POP3, FTP, LDAP, XMPP, PostgreSQL, MySQL.
+"""Begin TLS inside another protocol, such as SMTP or LDAP.
 
     negotiate(sock, PROTOCOLS["smtp"], "mail.example", 25)
     tls = context.wrap_socket(sock, server_hostname="mail.example")

@@ -178,7 +178,7 @@ MUTATIONS: list[Mutation] = [
         "import PIN_SET_FIELD, dart_shortage, distinct\n",
         "import PIN_SET_FIELD, dart_shortage\n"
         "def distinct(keys): return frozenset(key.keyid for key in keys)\n",
-        _DRAFTS + "moved_keys_are_found_under_another_id",
+        _DRAFTS + "a_key_that_changes_its_role_is_found_under_another_id",
     ),
     _rule(
         "a draft may keep moved keys of the root if it has fewer",

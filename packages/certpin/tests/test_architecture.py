@@ -105,7 +105,8 @@ def test_the_picture_in_contributing_shows_the_order() -> None:
 def test_the_files_that_contributing_names_exist() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?<![\w/-])[a-z0-9_]+(?:/[a-z0-9_]+)+\.(?:py|dart)\b", page))
-    folders = (ROOT, SOURCE, SOURCE.parent, WATCH.parent)
+    packages = (ROOT / "packages/certpin", ROOT / "packages/certpin-watch")
+    folders = (ROOT, SOURCE, SOURCE.parent, WATCH.parent, *packages)
     assert [name for name in sorted(named) if not any((at / name).exists() for at in folders)] == []
 
 

@@ -9,7 +9,7 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
-from certpin.support.text import in_utc
+from certpin.support.text import in_utc, one_line
 from certpin_watch.monitor.results import MAX_BYTES, encoded_size
 from certpin_watch.rules.rule import (
     AlertFinding,
@@ -274,11 +274,6 @@ def _last_sign(location: LocationStatus) -> datetime:
     return max(location.heard or location.since, location.since)
 
 
-def _on_one_line(problem: str) -> str:
-    """Join the lines of an error message (the problem and its fix) with semicolons."""
-    return "; ".join(filter(None, map(str.strip, problem.splitlines())))
-
-
 @partial(
     AlertRule,
     "pin-file-unreadable",
@@ -298,7 +293,7 @@ def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
             severity="critical",
             host="",
             pin_set="",
-            summary=f"a monitored file cannot be used: {_on_one_line(problem)}",
+            summary=f"a monitored file cannot be used: {one_line(problem)}",
             command=_file_command(path),
             subject=path,
             details={"problem": problem},

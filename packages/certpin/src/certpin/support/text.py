@@ -72,6 +72,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def one_line(text: str) -> str:
+    """Join the lines of a text, such as a problem and its fix, with semicolons."""
+    return "; ".join(filter(None, map(str.strip, text.splitlines())))
+
+
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as ``7d``, ``6h`` or ``1d12h``; the units are w, d, h, m and s.
 

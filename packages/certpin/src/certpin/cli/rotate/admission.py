@@ -28,7 +28,7 @@ from certpin.rotation import AdoptionDelays, Prospect, Situation, check_step
 from certpin.rotation.prospect import stand_in
 from certpin.rotation.rules import refused_by_version
 from certpin.rotation.situation import CLOCK_TOLERANCE
-from certpin.support.text import printable
+from certpin.support.text import one_line, printable
 from certpin.x509.request import read_request
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class _Judgement:
             return
         violations = check_step(situation, "activate", self.pin, self.prospects)
         for violation in violations:
-            yield f"{policy.pattern}: {_one_line(self._with_own_fix(violation))}"
+            yield f"{policy.pattern}: {one_line(format_violation(self._with_own_fix(violation)))}"
         # If only authorities are compared, the pin of a leaf has no effect.
         unrecorded = entry is not None and entry.state != "active" and policy.match != "ca"
         if entry is not None and unrecorded and not violations:
@@ -317,7 +317,7 @@ class _Judgement:
             dropped = dropped_policies(name, situations, situation.alive)
             violation = refused_by_version(situation, dropped, name, self.prospects)
             if violation is not None:
-                yield f"{name}: {_one_line(violation)}"
+                yield f"{name}: {one_line(format_violation(violation))}"
 
     def _situation(self, policy: HostPolicy) -> Situation:
         history = self.facts.history
@@ -371,10 +371,6 @@ def _created(request: AdmissionRequest) -> datetime | None:
 
 def _refused(reason: str) -> Decision:
     return Decision(allowed=False, reason=printable(reason), code=403)
-
-
-def _one_line(violation: Violation) -> str:
-    return "; ".join(line.strip() for line in format_violation(violation).splitlines())
 
 
 def _table(value: Any) -> dict[str, Any]:

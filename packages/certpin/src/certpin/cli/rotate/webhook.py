@@ -236,6 +236,7 @@ class _Service:
         """
         from certpin.cli.rotate.admission import Decision, decide, parse_review, review_json
         from certpin.errors import CertpinError, InputError
+        from certpin.support.text import one_line
 
         try:
             request = parse_review(body)
@@ -245,7 +246,7 @@ class _Service:
         try:
             decision = decide(request, self.facts())
         except CertpinError as exc:
-            decision = Decision(allowed=False, reason=_one_line(exc), code=500)
+            decision = Decision(allowed=False, reason=one_line(str(exc)), code=500)
         except Exception as exc:  # noqa: BLE001  # fails closed, whatever it is
             reason = f"internal error ({type(exc).__name__}): the request was not judged"
             decision = Decision(allowed=False, reason=reason, code=500)
@@ -259,6 +260,7 @@ class _Service:
         """
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
+        from certpin.support.text import one_line
 
         found = [problem for problem in [self.certificate.refresh()] if problem]
         not_after = self.certificate.not_after
@@ -267,7 +269,7 @@ class _Service:
         try:
             self.facts()
         except (CertpinError, OSError) as exc:
-            found.append(_one_line(exc))
+            found.append(one_line(str(exc)))
         return found
 
     def _history(self) -> History:
@@ -304,7 +306,3 @@ class _Service:
 
         files = [self._path, self._journal, *(file for _, file in self._issuers)]
         return signature(*(file for file in files if file.exists()))
-
-
-def _one_line(exc: Exception) -> str:
-    return "; ".join(line.strip() for line in str(exc).splitlines())

@@ -440,38 +440,33 @@ class MissingExtraError(CertpinError, ModuleNotFoundError):
         return _rebuild, (type(self), (self.part, self.extra), {"name": self.name})
 
 
-class StoreError(CertpinError):
+class _ReasonedError(CertpinError):
+    """An error with a ``reason``, which is a word for programs."""
+
+    def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
+        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.reason = reason
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
+
+
+class StoreError(_ReasonedError):
     """The monitoring service's database is unavailable or unusable. Nothing was written.
 
     The message never contains a password. ``reason`` is a word for programs; the page
     "Operating the monitoring service" of the documentation lists all reasons.
     """
 
-    def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
-        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
-        self.problem = problem
-        self.reason = reason
-        self.fix = fix
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
-
-
-class UpdateError(CertpinError):
+class UpdateError(_ReasonedError):
     """A newer pin set was not available, or not trusted. The client keeps its current pin set.
 
     ``reason`` is a word for programs; the page "When a connection is refused" of the documentation
     lists all reasons.
     """
-
-    def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
-        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
-        self.problem = problem
-        self.reason = reason
-        self.fix = fix
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
 
 
 def pin_error(

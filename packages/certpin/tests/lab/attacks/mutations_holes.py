@@ -254,8 +254,8 @@ MUTATIONS = [
         "large_certificates_accepted",
         "leaves",
         "many names",
-        "range(_MANY_NAMES)",
-        "range(9)",
+        "pki.host, _MANY_NAMES)",
+        "pki.host, 9)",
     ),
     _by(
         "authorities_left_out",
@@ -268,8 +268,8 @@ MUTATIONS = [
         "http_after_large_certificate",
         "exhaustion",
         "more than libraries read",
-        "range(_NAMES)",
-        "range(99)",
+        "pki.host, _NAMES)",
+        "pki.host, 99)",
     ),
     _by(
         "constraints_given_up",

@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from certpin.lab.attacks.leaves import with_other_names
 from certpin.lab.case import PINS_REJECT_MAYBE_ALL, Case, Family
-from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
+    from certpin.lab.scenario import Scenario
 
 _NAMES = 10_000
 # Go refuses more than 250,000 comparisons, and OpenSSL more than 2^20 (NAME_CHECK_MAX). The product
 # is just below the latter, and the chain below OpenSSL's limit of 100 KiB.
 _FACTOR = 1_020
-
-
-def _many_names(pki: TestPKI) -> Scenario:
-    others = (f"{number}.shop.example" for number in range(_NAMES))
-    return Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, *others)))
 
 
 def _product(pki: TestPKI) -> Scenario:
@@ -34,8 +30,7 @@ def _product(pki: TestPKI) -> Scenario:
         "Rogue intermediate with many constraints",
         change=lambda builder: builder.add_extension(limits, critical=True),
     )
-    others = (f"{number}.shop.example" for number in range(_FACTOR - 1))
-    return Scenario.of(ServerStep.of(issuer.issue(pki.host, *others)))
+    return with_other_names(issuer, pki.host, _FACTOR - 1)
 
 
 _FIX = (
@@ -52,7 +47,7 @@ EXHAUSTION = (
         guards="that a message which is too large is refused, and not replaced by a weaker check",
         reference="CWE-400; CWE-770; RFC 8446 section 4.4.2",
         fix=_FIX,
-        scenario=_many_names,
+        scenario=lambda pki: with_other_names(pki.rogue, pki.host, _NAMES),
     ),
     Case(
         name="exhausting-name-constraints",

@@ -86,9 +86,10 @@ def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
     return scenario
 
 
-def _many_names(pki: TestPKI) -> Scenario:
-    others = (f"{number}.shop.example" for number in range(_MANY_NAMES))
-    return Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, *others)))
+def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
+    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's."""
+    others = (f"{number}.shop.example" for number in range(count))
+    return Scenario.of(ServerStep.of(issuer.issue(host, *others)))
 
 
 def _odd_extensions(pki: TestPKI) -> Scenario:
@@ -255,7 +256,7 @@ LEAVES = (
         "rogue-many-names",
         f"with {_MANY_NAMES:,} names in its SAN",
         "that a limit for the number of names or the size of a certificate doesn't skip the pins",
-        _many_names,
+        lambda pki: with_other_names(pki.rogue, pki.host, _MANY_NAMES),
     ),
     _leaf(
         "rogue-odd-extensions",

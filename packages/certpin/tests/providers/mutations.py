@@ -172,6 +172,20 @@ MUTATIONS = [
         f"{_LINT_TESTS}test_a_root_set_needs_no_spare_key",
     ),
     Mutation(
+        "one root is no backup, for lint and the gate",
+        "certpin/pins/policy.py",
+        "return len(set(names)) < len(names)",
+        "return bool(names)",
+        f"{_LINT_TESTS}test_a_lost_root_set_is_no_backup",
+    ),
+    Mutation(
+        "a lost root is no backup, for lint, too",
+        "certpin/lint/document.py",
+        "return self.state not in UNUSABLE_STATES",
+        "return self.live",
+        f"{_LINT_TESTS}test_a_lost_root_set_is_no_backup",
+    ),
+    Mutation(
         "the gate accepts a root set as its backup",
         "certpin/rotation/rules.py",
         'if situation.policy.mode != "enforce" or situation.policy.is_own_backup:',

@@ -478,7 +478,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost key is no backup",
         "certpin/pins/policy.py",
-        'return self.live and self.state != "lost"',
+        "return self.state not in UNUSABLE_STATES",
         "return self.live",
         _IN_GATE + "test_a_lost_key_is_no_backup",
     ),

@@ -14,6 +14,7 @@ from certpin.errors import CertificateParseError
 from certpin.pinfile.places import Places
 from certpin.pins import HostPin, pins_of
 from certpin.pins.hosts import covering_patterns
+from certpin.pins.policy import DEAD_STATES, UNUSABLE_STATES, share_provider
 from certpin.roots import RootData, load_data
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 ADOPTION_DAYS = 30  # the default of --adoption-days
 EXPIRES_SOON = timedelta(days=180)  # for authorities: their replacement takes long
 _LONGEST_NAME = 80  # characters of a name that a finding shows
-_DEAD = frozenset({"removed", "compromised"})
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class PinEntry:
     @property
     def live(self) -> bool:
         """True if clients accept chains that match this pin, according to the state of the pin."""
-        return self.state not in _DEAD
+        return self.state not in DEAD_STATES
 
     @property
     def usable(self) -> bool:
         """True if a server can use the pinned key: clients accept the key, and it is not lost."""
-        return self.live and self.state != "lost"
+        return self.state not in UNUSABLE_STATES
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,7 @@ class HostEntry:
         Such a host needs no other backup, because the provider can issue from either root. Only
         pins count that clients accept and that have a key that is not lost.
         """
-        names = [name for entry in self.usable.values() for name in entry.provider]
-        return len(set(names)) < len(names)
+        return share_provider(entry.provider for entry in self.usable.values())
 
     def place(self, result: LiveResult) -> str:
         """Return the TOML key at which to report a mistake about one of the host's servers.

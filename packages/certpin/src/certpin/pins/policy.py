@@ -23,7 +23,7 @@ from certpin.support.text import utc_moment
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
     from datetime import date
 
@@ -208,7 +208,9 @@ State = Literal[
 
 # A pin in these states accepts nothing. A `removed` key is not in use: a path with it needs another
 # pin. A path with a `compromised` key is refused, even if another pin matches (rule 13).
-_DEAD: frozenset[State] = frozenset({"removed", "compromised"})
+DEAD_STATES: frozenset[State] = frozenset({"removed", "compromised"})
+# The key of a pin in these states can't serve as a backup.
+UNUSABLE_STATES: frozenset[State] = DEAD_STATES | {"lost"}
 _IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
 
 
@@ -238,7 +240,7 @@ class HostPin:
     @property
     def live(self) -> bool:
         """True if clients accept a path with this pin: it is neither removed nor compromised."""
-        return self.state not in _DEAD
+        return self.state not in DEAD_STATES
 
     @property
     def usable(self) -> bool:
@@ -246,12 +248,22 @@ class HostPin:
 
         A lost key can't serve as a backup.
         """
-        return self.live and self.state != "lost"
+        return self.state not in UNUSABLE_STATES
 
     @property
     def in_service(self) -> bool:
         """True if the pin is active or retiring: servers may use its key."""
         return self.state in _IN_SERVICE
+
+
+def share_provider(providers: Iterable[tuple[str, ...]]) -> bool:
+    """Return True if two usable pins are roots of one certificate provider.
+
+    ``providers`` has the providers of each usable pin. Each of the two roots is the other's backup,
+    because the provider can issue from either.
+    """
+    names = [name for each in providers for name in each]
+    return len(set(names)) < len(names)
 
 
 @dataclass(frozen=True)
@@ -379,8 +391,7 @@ class HostPolicy:
         provider: the provider can issue from either root.
         """
         used = [entry for entry in self.pins if entry.usable and entry.pin not in gone]
-        names = [name for entry in used for name in entry.provider]
-        return len(set(names)) < len(names)
+        return share_provider(entry.provider for entry in used)
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
@@ -438,7 +449,7 @@ def _check_pins(policy: HostPolicy) -> None:
 
 def _check_count(policy: HostPolicy) -> None:
     # Counted here, so that loading builds no index of pins for hosts that are never used.
-    live = sum([entry.state not in _DEAD for entry in policy.pins])
+    live = sum([entry.state not in DEAD_STATES for entry in policy.pins])
     if not live:
         raise ConfigError(
             "there is no pin that could match",

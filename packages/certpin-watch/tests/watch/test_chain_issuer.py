@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab import Authority
 from certpin.x509 import chain
 from certpin_watch import chain_check
-from certpin_watch.chain_check import describe_issuer
+from certpin_watch.chain_check import issuer_of
+from certpin_watch.web.chain_issuer import issuer_sentences, issuer_title
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -43,30 +44,30 @@ def path(authority: Authority) -> tuple[bytes, ...]:
 
 
 def test_a_chain_of_the_usual_issuer_is_not_pinned(ours: Authority) -> None:
-    found = describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="issued")
+    found = issuer_of(ders(ours.issue(HOST)), path(ours), verdict="issued")
     assert (found.kind, found.name) == ("usual", "Ours CA")
-    assert "may be an attack" in found.sentences[1]
-    assert describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind == "pinned"
+    assert "may be an attack" in issuer_sentences(found, "issued")[1]
+    assert issuer_of(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind == "pinned"
 
 
 def test_an_issuer_of_the_same_name_with_another_key_is_another_issuer(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
-    assert describe_issuer(ders(forged.issue(HOST)), path(ours)).kind == "private"
+    assert issuer_of(ders(forged.issue(HOST)), path(ours)).kind == "private"
 
 
 def test_an_issuer_name_with_an_invalid_signature_is_reported_as_forged(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     leaf = ders(forged.issue(HOST))[0]
-    found = describe_issuer((leaf, ours.certificate.der), path(ours))
+    found = issuer_of((leaf, ours.certificate.der), path(ours))
     assert found.kind != "usual"
-    assert found.sentences[0].startswith("FORGED")
+    assert issuer_sentences(found, "unknown")[0].startswith("FORGED: ")
 
 
 def test_another_issuer_below_a_root_of_the_pin_file_is_trusted(ours: Authority) -> None:
     assert ours.issuer
     other = ours.issuer.intermediate("Other CA")
     anchors = (ours.issuer.certificate.der,)
-    assert describe_issuer(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
+    assert issuer_of(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
 
 
 def test_an_issuer_below_a_root_of_this_machine_is_public(
@@ -74,7 +75,7 @@ def test_an_issuer_below_a_root_of_this_machine_is_public(
 ) -> None:
     public = Authority("Public Root", now=NOW)
     monkeypatch.setattr(chain_check, "public_roots", lambda: (public.certificate.der,))
-    found = describe_issuer(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
+    found = issuer_of(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
     assert found.kind == "public"
 
 
@@ -86,10 +87,10 @@ def test_an_issuer_below_a_root_of_this_machine_is_public(
      ("DO_NOT_TRUST_FiddlerRoot", "debugging", "Fiddler")],
 )  # fmt: skip
 def test_the_name_of_a_product_is_only_a_claim(name: str, kind: str, product: str) -> None:
-    found = describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
+    found = issuer_of(ders(Authority(name, now=NOW).issue(HOST)))
     assert found.kind == kind
-    assert product in found.title
-    assert "only a claim of the certificate" in found.sentences[0]
+    assert product in issuer_title(found)
+    assert "only a claim of the certificate" in issuer_sentences(found, "unknown")[0]
 
 
 def test_a_public_authority_with_the_name_of_a_proxy_is_public(
@@ -97,14 +98,16 @@ def test_a_public_authority_with_the_name_of_a_proxy_is_public(
 ) -> None:
     public = Authority("Zscaler Public Root", now=NOW)
     monkeypatch.setattr(chain_check, "public_roots", lambda: (public.certificate.der,))
-    assert describe_issuer(ders(public.issue(HOST))).kind == "public"
+    assert issuer_of(ders(public.issue(HOST))).kind == "public"
 
 
 def test_self_signed_missing_and_unreadable_chains_are_distinguished() -> None:
     self_signed = Authority(HOST, now=NOW)
-    assert describe_issuer((self_signed.certificate.der,)).kind == "self-signed"
-    assert describe_issuer(()).kind == "none"
-    assert describe_issuer((b"junk",)).name == "(unreadable)"
+    assert issuer_of((self_signed.certificate.der,)).kind == "self-signed"
+    none = issuer_of(())
+    assert (none.kind, issuer_title(none)) == ("none", "No chain was reported")
+    assert issuer_sentences(none, "unknown") == ("The reports contained no certificates.",)
+    assert issuer_of((b"junk",)).name == "(unreadable)"
 
 
 def test_the_roots_of_this_machine_are_readable() -> None:

@@ -28,7 +28,7 @@ from certpin_watch.store.alerts import SilenceRow
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.queries import sightings
 from certpin_watch.store.queries.failures import ChainCount
-from certpin_watch.web.failures import describe_chains
+from certpin_watch.web.failures import chains_with_issuers
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
             ).items
             if silence.rule in {"", alert.rule} and silence.host in {"", alert.host}
         ]
-        chains = describe_chains(connection, page, _chain_counts(alert))
+        chains = chains_with_issuers(connection, page, _chain_counts(alert))
     return page.render(
         "alert.html",
         422 if problem else 200,

@@ -17,7 +17,7 @@ from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
 from certpin.support.text import clean
 from certpin.x509.chain import public_roots
-from certpin_watch.chain_check import describe_issuer
+from certpin_watch.chain_check import issuer_of
 from certpin_watch.html import number, reason
 from certpin_watch.snapshot import anchors_of, live_pins
 from certpin_watch.store.queries import chains, failures, report_counts
@@ -25,6 +25,7 @@ from certpin_watch.store.queries.alerts import open_alerts
 from certpin_watch.store.queries.freshness import arrivals
 from certpin_watch.store.queries.reports import samples
 from certpin_watch.store.queries.sightings import locations_of_chain
+from certpin_watch.web.chain_issuer import issuer_sentences, issuer_title
 from certpin_watch.web.charts import COLOURS, Bars, BarSeries, chain_picture, colour, stacked_bars
 from certpin_watch.web.request import NotFoundError
 
@@ -97,7 +98,7 @@ def failures_page(page: PageRequest) -> Response:
         counts, chain_counts = failures.breakdown_and_chains(
             connection, recent, tuple(DIMENSIONS), only, limit=12
         )
-        described = describe_chains(connection, page, chain_counts)
+        described = chains_with_issuers(connection, page, chain_counts)
     title = f"Failures by {DIMENSIONS[by].lower()}"
     return page.render(
         "failures.html",
@@ -271,6 +272,7 @@ def chain_page(page: PageRequest) -> Response:
         by_dimension = failures.breakdown(connection, within, _CHAIN_DIMENSIONS, only)
         locations = locations_of_chain(connection, host, digest)
     anchors = _anchors(page, host)
+    issuer = issuer_of(ders, expected, anchors, verdict)
     expected_picture = None
     if expected:
         context = _context(page, host, (*anchors, *expected[-1:]))
@@ -283,7 +285,9 @@ def chain_page(page: PageRequest) -> Response:
         total=sum(count.count for count in counts),
         verdict=verdict,
         unverified=sum(count for name, count in by_dimension["reason"] if name in UNVERIFIED),
-        issuer=describe_issuer(ders, expected, anchors, verdict),
+        issuer=issuer,
+        issuer_title=issuer_title(issuer),
+        issuer_sentences=issuer_sentences(issuer, verdict),
         pairs=_pairs(ders, expected),
         picture=chain_picture("met", ders, _context(page, host, (*anchors, *public_roots()))),
         expected_picture=expected_picture,
@@ -294,10 +298,10 @@ def chain_page(page: PageRequest) -> Response:
     )
 
 
-def describe_chains(
+def chains_with_issuers(
     connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Return the reported chains, each with a description of its issuer.
+    """Return the reported chains, each with its issuer.
 
     Args:
         connection: a read transaction.
@@ -305,7 +309,7 @@ def describe_chains(
         counts: the chains, each with its host and its number of reports.
 
     Returns:
-        Pairs of a chain and the description. The ``verdict`` of each chain is set to the result of
+        Pairs of a chain and its issuer. The ``verdict`` of each chain is set to the result of
         comparing it with the current pins of its host.
     """
     described = []
@@ -316,7 +320,7 @@ def describe_chains(
             expected = chains.expected_path(connection, page.snapshot, page.now, count.host)
             of_hosts[count.host] = expected, _anchors(page, count.host)
         expected, anchors = of_hosts[count.host]
-        issuer = describe_issuer(ders or (), expected, anchors, count.verdict)
+        issuer = issuer_of(ders or (), expected, anchors, count.verdict)
         described.append((count, issuer))
     return described
 
@@ -409,7 +413,7 @@ def live_page(page: PageRequest) -> Response:
         minutes = arrivals(connection, page.now)
         counts = failures.top_chains(connection, hour, limit=_MAX_CHAINS)
         newest = sorted(counts, key=lambda count: count.last_at, reverse=True)
-        described = describe_chains(connection, page, newest)
+        described = chains_with_issuers(connection, page, newest)
         total = failures.total(connection, hour)
         by_dimension = failures.breakdown(connection, hour, _LIVE_DIMENSIONS)
         series = failures.series(connection, day, by="reason")

@@ -14,7 +14,7 @@ from certpin_watch.store.queries.alerts import open_alerts, open_counts
 from certpin_watch.store.queries.chains import describe_certificate, load_der
 from certpin_watch.web import pin_sets, unknowns
 from certpin_watch.web.charts import chain_picture, sparkline
-from certpin_watch.web.failures import describe_chains, draw_series
+from certpin_watch.web.failures import chains_with_issuers, draw_series
 from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def host_page(page: PageRequest) -> Response:
         open_ = open_alerts(connection, page.watch.settings.alerts.hold, host=name)
         changes = sightings.changes(connection, name, limit=30)
         counts = failures.top_chains(connection, within, only=only, limit=5)
-        chains = describe_chains(connection, page, counts)
+        chains = chains_with_issuers(connection, page, counts)
         series = failures.series(connection, within, by="reason", only=only)
     title = "Failures of the last week by reason"
     return page.render(

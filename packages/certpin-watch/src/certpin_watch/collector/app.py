@@ -39,7 +39,7 @@ from certpin_watch.collector.body import (
     unpack,
     unsupported,
 )
-from certpin_watch.collector.decode import Failure, ReceivedBody, read_report, records_of
+from certpin_watch.collector.decode import CountedFailure, ReceivedBody, read_report, records_of
 from certpin_watch.collector.intake import NotDurableError, StoreIntake
 from certpin_watch.collector.samples import SampleFilter, sample_of
 from certpin_watch.counters import COUNTERS
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.addresses import Network
     from certpin_watch.collector.body import Receive
-    from certpin_watch.collector.decode import CheckIn
+    from certpin_watch.collector.decode import CountedRecord
     from certpin_watch.collector.intake import Intake
     from certpin_watch.collector.jetstream import JetStreamIntake
     from certpin_watch.context import Watch
@@ -215,7 +215,7 @@ class Collector:
 
     def _run_codec(
         self, data: bytes, content_type: bytes, source: str, now: datetime
-    ) -> tuple[Failure | CheckIn, ...]:
+    ) -> tuple[CountedRecord, ...]:
         document = parse(data, self._settings.most_depth)
         try:
             reports = decode(document, content_type.decode("latin-1"), now)
@@ -231,7 +231,7 @@ class Collector:
             self._rates.charge(source, len(reports) - 1)
         return records_of(reports, source)
 
-    def _sample(self, data: bytes, record: Failure | CheckIn, at: int) -> bytes:
+    def _sample(self, data: bytes, record: CountedRecord, at: int) -> bytes:
         """Return a request body as a sample to store: JSON without fields that identify a device.
 
         Of the bodies with equal fields, only the first few in each hour are used as samples.
@@ -245,7 +245,7 @@ class Collector:
             The JSON. It is empty if there are enough samples, if the JSON would be too large, or
             if the record is not a failed connection.
         """
-        if not isinstance(record, Failure):
+        if not isinstance(record, CountedFailure):
             return b""
         fields = (
             *(record.host, record.reason, record.served, record.verified, record.kind),

@@ -9,8 +9,8 @@
 4. Add the same numbers to the daily sums.
 5. Record from which networks each chain was reported.
 6. Store a few samples of each report group.
-7. Count the clients that checked in, by day, version and app. With a check-in, a client reports the
-   version of the pin set that it holds.
+7. Count the clients that sent a presence, by day, version and app. With a *presence*, a client
+   reports the version of the pin set that it holds.
 
 The storage quota limits the bytes of chains and samples. A transaction that inserts a chain, a
 group or a sample first locks the database row with the used bytes (``store.chains``), and then
@@ -31,18 +31,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import astuple
 
 from certpin_watch.addresses import provider_network
-from certpin_watch.collector.decode import Failure
+from certpin_watch.collector.decode import CountedFailure
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    CheckInLimits,
     CountingLimits,
     GroupCounts,
     HourCache,
+    PresenceLimits,
     RecentChains,
     ReportLimits,
     RowCache,
     chain_fits,
-    check_in_folds,
     day_of,
     every_fold,
     fold,
@@ -50,7 +49,8 @@ from certpin_watch.collector.grouping import (
     group_of,
     own_step,
     place,
-    place_check_ins,
+    place_presences,
+    presence_folds,
     step_of,
     trait_key,
 )
@@ -68,7 +68,7 @@ from certpin_watch.store.chains import (
     new_certificate_sizes,
 )
 from certpin_watch.store.identities import FIRST_DATED, HOUR, punctual_from, undated
-from certpin_watch.store.reports import CheckInGroup, ReportGroup, ReportOrigin
+from certpin_watch.store.reports import PresenceGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.tables.columns import TRAITS
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.collector.decode import CheckIn, ReceivedBody
+    from certpin_watch.collector.decode import CountedPresence, ReceivedBody
     from certpin_watch.collector.grouping import SumKey
 
     # The digest for each list of certificates; None if there was no room for the chain.
@@ -95,7 +95,7 @@ class BatchResult:
     """The numbers of counted, repeated and folded reports of a batch, and the database rows used.
 
     Attributes:
-        reports: how many reports were counted, check-ins included.
+        reports: how many reports were counted, presences included.
         repeats: how many reports were not counted, because they were counted before.
         folded: how many of the counted reports were stored with less detail, because of a limit.
         hours: the database rows that the transaction wrote or read, by hour, for
@@ -111,7 +111,7 @@ class BatchResult:
 class NewFailure(NamedTuple):
     """A report of a failed connection that was not stored before, and its request body."""
 
-    failure: Failure
+    failure: CountedFailure
     body: ReceivedBody
 
     @property
@@ -135,7 +135,7 @@ def count(
     Returns:
         The numbers of counted, repeated and folded reports, and the rows to add to the cache.
     """
-    failures, check_ins, repeats = _first_seen(connection, batch)
+    failures, presences, repeats = _first_seen(connection, batch)
     found: defaultdict[int, HourCache] = defaultdict(HourCache)
     alike = _alike(failures)
     chains = _store_chains(connection, [same[0] for same in alike], limits.reports, cache, found)
@@ -151,23 +151,23 @@ def count(
     _record_origins(connection, members, limits.reports, cache, found)
     if offered:
         keep_samples(connection, _offered_samples(members, placed), limits)
-    _count_check_ins(connection, check_ins, limits.check_ins)
+    _count_presences(connection, presences, limits.presences)
     for key, group in placed.values():
         found[group.hour].groups[key] = sums[key]
     folded = sum(len(members[original]) for original, (_, group) in placed.items() if group.folded)
-    return BatchResult(len(failures) + len(check_ins), repeats, folded, found)
+    return BatchResult(len(failures) + len(presences), repeats, folded, found)
 
 
 def _first_seen(
     connection: Connection, batch: Sequence[ReceivedBody]
-) -> tuple[list[NewFailure], list[tuple[CheckIn, int]], int]:
+) -> tuple[list[NewFailure], list[tuple[CountedPresence, int]], int]:
     """Store the identities of all reports of a batch, and return the reports that are not repeats.
 
     An identity is a digest that is equal each time that a report is sent. A report is a repeat if
     its identity is stored already, or is that of an earlier report in the batch.
 
     Returns:
-        The reports of failed connections; the check-ins of clients, each with its time of arrival;
+        The reports of failed connections; the presences of clients, each with its time of arrival;
         and the number of repeats.
     """
     bodies = [(record, body) for body in batch for record in body.records]
@@ -191,9 +191,9 @@ def _first_seen(
     stored = owners.keys() - reports.insert_identities(connection, rows)
     again.update([owners[key] for key in stored])
     new = [pair for number, pair in enumerate(bodies) if number not in again]
-    failures = [NewFailure(record, body) for record, body in new if isinstance(record, Failure)]
-    check_ins = [(record, body.at) for record, body in new if not isinstance(record, Failure)]
-    return failures, check_ins, len(bodies) - len(new)
+    failures = [NewFailure(item, body) for item, body in new if isinstance(item, CountedFailure)]
+    presences = [(item, body.at) for item, body in new if not isinstance(item, CountedFailure)]
+    return failures, presences, len(bodies) - len(new)
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
@@ -490,27 +490,27 @@ def _offered_samples(
     ]
 
 
-def _count_check_ins(
+def _count_presences(
     connection: Connection,
-    check_ins: Iterable[tuple[CheckIn, int]],
-    limits: CheckInLimits,
+    presences: Iterable[tuple[CountedPresence, int]],
+    limits: PresenceLimits,
 ) -> None:
-    """Count clients by day, version and app, from their check-ins.
+    """Count clients by day, version and app, from their presences.
 
-    ``check_ins`` are pairs of a check-in and its time of arrival, in seconds since 1970.
+    ``presences`` are pairs of a presence and its time of arrival, in seconds since 1970.
     """
     reported = Counter(
-        CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)
-        for one, at in check_ins
+        PresenceGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)
+        for one, at in presences
     )
-    days: dict[int, list[CheckInGroup]] = defaultdict(list)
+    days: dict[int, list[PresenceGroup]] = defaultdict(list)
     for key in sorted(reported):
         days[key.day].append(key)
-    counts: Counter[CheckInGroup] = Counter()
+    counts: Counter[PresenceGroup] = Counter()
     for day, keys in days.items():
-        folds = {folded for key in keys for folded in check_in_folds(key)}
-        stored = reports.existing_check_ins(connection, folds)
-        number = reports.count_check_ins(connection, day)
-        for key, row in place_check_ins(keys, stored, number, limits).items():
+        folds = {folded for key in keys for folded in presence_folds(key)}
+        stored = reports.existing_presences(connection, folds)
+        number = reports.count_presence_rows(connection, day)
+        for key, row in place_presences(keys, stored, number, limits).items():
             counts[row] += reported[key]
-    reports.add_to_check_ins(connection, counts)
+    reports.add_to_presences(connection, counts)

@@ -75,7 +75,7 @@ _Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
-class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
+class CountedFailure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
     """The counted fields of a report of a failed connection. Chains are DER certificates.
 
     ``identity`` is a digest that is equal each time that the report is sent. ``also`` is a second
@@ -99,13 +99,13 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
     also: _Also = b""
 
 
-class CheckIn(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
-    """A check-in of a client: it reports the version of a pin set that it holds.
+class CountedPresence(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
+    """The counted fields of a presence: a client reports the version of a pin set that it holds.
 
-    ``certpin.reports``, settings and database tables use the name ``Presence`` for it.
+    The tag "holding" is stored in streams, so it does not change.
 
-    ``identity`` is a digest that is equal each time that the check-in is sent. ``also`` is empty:
-    only a ``Failure`` can have a second digest.
+    ``identity`` is a digest that is equal each time that the presence is sent. ``also`` is empty:
+    only a ``CountedFailure`` can have a second digest.
     """
 
     identity: _Identity
@@ -117,13 +117,16 @@ class CheckIn(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holdi
     also: _Also = b""
 
 
+CountedRecord = CountedFailure | CountedPresence
+
+
 class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The reports of one request body.
 
     Attributes:
         at: the time of arrival by this machine's clock, in seconds since 1970.
         source: the network that sent the body.
-        records: the reports of failed connections and the check-ins of clients.
+        records: the reports of failed connections and the presences of clients.
         sample: the JSON document without fields that identify a device; empty if no sample is
             needed.
         size: the number of bytes of the body.
@@ -131,7 +134,7 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     at: _Number
     source: _Counted
-    records: tuple[Failure | CheckIn, ...]
+    records: tuple[CountedRecord, ...]
     sample: bytes = b""
     size: _Number = 0
 
@@ -200,7 +203,7 @@ _decode = msgspec.json.Decoder(_Document).decode
 _is_id = ID.fullmatch
 
 
-def read_report(data: bytes, source: str) -> Failure | None:
+def read_report(data: bytes, source: str) -> CountedFailure | None:
     """Decode a request body that is a valid report in certpin's own format, with an ``id``.
 
     Args:
@@ -230,7 +233,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
     )
     if not (_is_id(document.id) and "".join(texts).isprintable()):
         return None
-    return Failure(
+    return CountedFailure(
         identity("certpin", f"id:{document.id}", "", at),
         "certpin",
         document.decision,
@@ -286,20 +289,20 @@ def _check_expiry(text: str) -> None:
     Fields({"": text}).expiry("")
 
 
-def records_of(reports: Sequence[Report | Presence], source: str) -> tuple[Failure | CheckIn, ...]:
+def records_of(reports: Sequence[Report | Presence], source: str) -> tuple[CountedRecord, ...]:
     """Convert reports that a codec decoded to the fields that are counted.
 
     Args:
-        reports: reports of failed connections, and check-ins of clients (``Presence``).
+        reports: reports of failed connections, and presences of clients (``Presence``).
         source: the network that sent them.
     """
     return tuple(
-        _failure(report, source) if isinstance(report, Report) else _check_in(report)
+        _failure(report, source) if isinstance(report, Report) else _presence(report)
         for report in reports
     )
 
 
-def _failure(report: Report, source: str) -> Failure:
+def _failure(report: Report, source: str) -> CountedFailure:
     client = report.client
     codec = CODECS[report.kind]
     # If the format has no identity, the network distinguishes two clients that report the same
@@ -311,7 +314,7 @@ def _failure(report: Report, source: str) -> Failure:
         # identities, two neighbouring half minutes, don't.
         begin = int(at.timestamp() // period) * period
         at, later = (datetime.fromtimestamp(moment, UTC) for moment in (begin, begin + period))
-    return Failure(
+    return CountedFailure(
         identity(report.kind, report.identity, nameless, at),
         report.kind,
         report.decision,
@@ -329,9 +332,9 @@ def _failure(report: Report, source: str) -> Failure:
     )
 
 
-def _check_in(presence: Presence) -> CheckIn:
+def _presence(presence: Presence) -> CountedPresence:
     client = presence.client
-    return CheckIn(
+    return CountedPresence(
         identity("presence", presence.identity, "", presence.at),
         _text("pin_set", presence.pin_set),
         _version(presence.pin_set_version),
@@ -390,8 +393,8 @@ def _is_printable(body: ReceivedBody) -> bool:
     return body.source.isprintable() and all(map(str.isprintable, texts))
 
 
-def _texts(record: Failure | CheckIn) -> tuple[str, ...]:
+def _texts(record: CountedRecord) -> tuple[str, ...]:
     app = (record.pin_set, record.app, record.app_version, record.platform)
-    if isinstance(record, Failure):
+    if isinstance(record, CountedFailure):
         return (*app, record.host, record.network, record.reason)
     return app

@@ -12,7 +12,7 @@ hour, ``OWN`` groups, new chains and samples are reserved for each share. So a s
 host can't hide reports about another host. All hosts without a policy together have a quarter of
 each limit.
 
-With a *check-in*, a client reports the version of the pin set that it holds.
+With a *presence*, a client reports the version of the pin set that it holds.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from certpin_watch.store.identities import DAY, HOUR
-from certpin_watch.store.reports import OTHER, CheckInGroup, ReportGroup
+from certpin_watch.store.reports import OTHER, PresenceGroup, ReportGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from certpin_watch.collector.decode import Failure
+    from certpin_watch.collector.decode import CountedFailure
     from certpin_watch.snapshot import MonitoredPinSet
 
     SumKey = tuple[int, int]  # the row numbers of place and traits
@@ -126,7 +126,7 @@ def trait_key(values: tuple[Any, ...]) -> bytes:
     return sha256(_encode(values)).digest()
 
 
-def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> ReportGroup:
+def group_of(failure: CountedFailure, at: int, served: bytes, verified: bytes) -> ReportGroup:
     """Return the report group, with all details, that counts a report of a failed connection.
 
     Args:
@@ -385,11 +385,11 @@ class RowCache:
             known.marks |= new.marks
 
 
-class CheckInLimits(NamedTuple):
-    """Limits on the rows that count clients by day, version and app, from their check-ins.
+class PresenceLimits(NamedTuple):
+    """Limits on the rows that count clients by day, version and app, from their presences.
 
     A client with a deployed version is always counted with its version, even if these limits are
-    reached. Otherwise a flood of false check-ins could hide the clients of an old version, and a
+    reached. Otherwise a flood of false presences could hide the clients of an old version, and a
     rotation would be planned as if no client held that version.
 
     Attributes:
@@ -405,7 +405,7 @@ class CheckInLimits(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return the maximum number of rows of a day, for check-ins with this pin set.
+        """Return the maximum number of rows of a day, for presences with this pin set.
 
         The result is the whole limit for a pin set with a pin file, and a quarter of the limit for
         any other pin set. If there are no pin files, it is the whole limit for every pin set.
@@ -422,32 +422,32 @@ class CountingLimits:
         reports: the limits on report groups and chains.
         samples: the maximum number of samples (stored report documents) of a report group.
         max_samples: the maximum number of samples of all groups together.
-        check_ins: the limits on check-ins.
+        presences: the limits on presences.
     """
 
     reports: ReportLimits
     samples: int = 3
     max_samples: int = 10_000
-    check_ins: CheckInLimits = field(default_factory=CheckInLimits)
+    presences: PresenceLimits = field(default_factory=PresenceLimits)
 
 
-def check_in_limits(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInLimits:
-    """Return the limits on check-ins.
+def presence_limits(sets: Iterable[MonitoredPinSet], rows: int) -> PresenceLimits:
+    """Return the limits on presences.
 
     Args:
         sets: the monitored pin sets.
-        rows: the maximum number of database rows that count the check-ins of one day.
+        rows: the maximum number of database rows that count the presences of one day.
     """
     numbers: dict[str, set[int]] = {}
     for watched in sets:
         own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
         numbers.setdefault(watched.pins.name, set()).update(own)
     versions = frozenset((name, number) for name, own in numbers.items() for number in own)
-    return CheckInLimits(rows, frozenset(numbers) or None, versions)
+    return PresenceLimits(rows, frozenset(numbers) or None, versions)
 
 
-def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
-    """Return the three rows that can count a check-in of a client, the most detailed first.
+def presence_folds(key: PresenceGroup) -> tuple[PresenceGroup, PresenceGroup, PresenceGroup]:
+    """Return the three rows that can count a presence of a client, the most detailed first.
 
     The first row has all fields. The second has no app, app version and platform. The third has no
     pin set and version either.
@@ -456,28 +456,28 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
 
 
-def place_check_ins(
-    keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, limits: CheckInLimits
-) -> dict[CheckInGroup, CheckInGroup]:
-    """Choose the database row that counts each check-in.
+def place_presences(
+    keys: Iterable[PresenceGroup], known: set[PresenceGroup], count: int, limits: PresenceLimits
+) -> dict[PresenceGroup, PresenceGroup]:
+    """Choose the database row that counts each presence.
 
-    If a row with all fields of the check-in is stored already, it is chosen. Otherwise the chosen
+    If a row with all fields of the presence is stored already, it is chosen. Otherwise the chosen
     row is a new one with all fields, or, if the day has too many rows, a row with less detail.
 
     Args:
-        keys: the check-ins of one day, with all fields.
-        known: the stored rows that could count these check-ins (see ``check_in_folds``).
+        keys: the presences of one day, with all fields.
+        known: the stored rows that could count these presences (see ``presence_folds``).
         count: how many rows are stored for the day.
         limits: the limits.
 
     Returns:
-        The chosen row for each check-in.
+        The chosen row for each presence.
     """
     stored = set(known)
-    placed: dict[CheckInGroup, CheckInGroup] = {}
+    placed: dict[PresenceGroup, PresenceGroup] = {}
     for key in keys:
         limit = limits.rows_for(key.pin_set)
-        whole, nameless, last = check_in_folds(key)
+        whole, nameless, last = presence_folds(key)
         deployed = (key.pin_set, key.version) in limits.versions
         if whole in stored or count < limit:
             found = whole

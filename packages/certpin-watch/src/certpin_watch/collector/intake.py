@@ -22,11 +22,11 @@ from certpin.errors import CertpinError, StoreError
 from certpin_watch import telemetry
 from certpin_watch.collector.counting import count
 from certpin_watch.collector.grouping import (
-    CheckInLimits,
     CountingLimits,
+    PresenceLimits,
     ReportLimits,
     RowCache,
-    check_in_limits,
+    presence_limits,
 )
 from certpin_watch.context import pause
 from certpin_watch.counters import COUNTERS
@@ -289,7 +289,7 @@ class Committer:
         self._watched = watch.pin_files
         self._settings = watch.settings.collector
         self._patterns = Patterns(named=watch.settings.monitor.named)
-        self._check_ins = CheckInLimits()
+        self._presence_limits = PresenceLimits()
         self._renewed_at = -_RENEW_SETS
         self._cache = RowCache()
         self._failing = False
@@ -325,7 +325,9 @@ class Committer:
             settings.groups_per_day,
             settings.budget,
         )
-        limits = CountingLimits(reports, settings.samples, settings.most_samples, self._check_ins)
+        limits = CountingLimits(
+            reports, settings.samples, settings.most_samples, self._presence_limits
+        )
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),
             self._store.write() as connection,
@@ -340,7 +342,7 @@ class Committer:
         self._renewed_at = now
         sets = self._watched.snapshot().sets
         self._patterns = self._patterns.renewed(sets)
-        self._check_ins = check_in_limits(sets, self._settings.presences_per_day)
+        self._presence_limits = presence_limits(sets, self._settings.presences_per_day)
 
     def _record_success(self, result: BatchResult) -> None:
         self._cache.learn(result.hours)

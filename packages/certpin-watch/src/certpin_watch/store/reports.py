@@ -45,7 +45,7 @@ OTHER = "other"  # replaces a value in rows that are stored with less detail
 LISTENING_PAUSE = 180  # seconds without a record that mean that no process accepted reports
 
 _MAX_KEYS = 500  # keys in one query
-_MAX_TUPLES = 100  # keys of check-ins in one query: each has six values
+_MAX_TUPLES = 100  # keys of presences in one query: each has six values
 _MAX_ROWS = 256  # identities in one statement
 _COMPILED: dict[tuple[str, str], Any] = {}
 
@@ -75,10 +75,10 @@ class ReportGroup(NamedTuple):
     folded: int = 0
 
 
-class CheckInGroup(NamedTuple):
-    """The key of a row of ``presences``, which counts the clients that checked in on one day.
+class PresenceGroup(NamedTuple):
+    """The key of a row of ``presences``, which counts the clients that sent a presence on one day.
 
-    With a check-in, a client reports the pin-set version that it holds. All clients in one row have
+    With a presence, a client reports the pin-set version that it holds. All clients in one row have
     the same pin-set version, app and platform.
     """
 
@@ -369,45 +369,45 @@ def _upsert_day_places(connection: Connection) -> Any:
     )
 
 
-def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
+def existing_presences(connection: Connection, keys: set[PresenceGroup]) -> set[PresenceGroup]:
     """Return those of the given keys that have a row in ``presences``.
 
     A row counts the clients of a day with equal pin-set version, app and platform.
     """
-    columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
+    columns = [PRESENCES.c[name] for name in PresenceGroup._fields]
     found = set()
     for piece in pieces(keys, _MAX_TUPLES):
         values = [tuple(key) for key in piece]
         rows = connection.execute(select(*columns).where(tuple_(*columns).in_(values)))
-        found |= {CheckInGroup(*row) for row in rows}
+        found |= {PresenceGroup(*row) for row in rows}
     return found
 
 
-def count_check_ins(connection: Connection, day: int) -> int:
+def count_presence_rows(connection: Connection, day: int) -> int:
     """Return how many rows of ``presences`` a day has. ``day`` is its first second, since 1970.
 
-    A row counts the clients with equal pin-set version, app and platform that checked in on the
-    day.
+    A row counts the clients with equal pin-set version, app and platform that sent a presence on
+    the day.
     """
     in_day = select(func.count()).where(PRESENCES.c.day == day)
     return connection.execute(in_day).scalar_one()
 
 
-def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
+def add_to_presences(connection: Connection, counts: Mapping[PresenceGroup, int]) -> None:
     """Add numbers of clients to rows of ``presences``; insert the rows that are not stored yet.
 
     A row counts the clients of a day with equal pin-set version, app and platform.
     """
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
-        connection.execute(_upsert_check_ins(connection), rows)
+        connection.execute(_upsert_presences(connection), rows)
 
 
 @_once
-def _upsert_check_ins(connection: Connection) -> Any:
+def _upsert_presences(connection: Connection) -> Any:
     statement = upsert(connection, PRESENCES)
     return statement.on_conflict_do_update(
-        index_elements=list(CheckInGroup._fields),
+        index_elements=list(PresenceGroup._fields),
         set_={"count": PRESENCES.c.count + statement.excluded.count},
     )
 

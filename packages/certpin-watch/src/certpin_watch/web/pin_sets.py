@@ -105,9 +105,9 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return the number of clients by pin-set version, for some of the days with check-ins.
+    """Return the number of clients by pin-set version, for some of the days with presences.
 
-    These are the newest day with check-ins, and every seventh one before it. Each item is a day,
+    These are the newest day with presences, and every seventh one before it. Each item is a day,
     and pairs of a version and its number of clients. The newest day comes first.
     """
     rows: dict[datetime, list[tuple[int, int]]] = {}

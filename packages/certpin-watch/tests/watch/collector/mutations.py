@@ -27,7 +27,7 @@ MUTATIONS: list[Mutation] = [
         "grouping.py",
         "nameless if deployed or nameless",
         "nameless if nameless",
-        _COUNTING + "hostile_check_ins_can_only_fill_a_day",
+        _COUNTING + "hostile_presences_can_only_fill_a_day",
     ),
     _rule(
         "a phone that changes networks is counted once",
@@ -37,11 +37,11 @@ MUTATIONS: list[Mutation] = [
         _DECODE + "phone_that_changes_networks_sends_the_same_report_if_it_contains_the_device",
     ),
     _rule(
-        "a day has a limit of check-ins",
+        "a day has a limit of presences",
         "grouping.py",
         "if whole in stored or count < limit:",
         "if True:",
-        _COUNTING + "hostile_check_ins_can_only_fill_a_day",
+        _COUNTING + "hostile_presences_can_only_fill_a_day",
     ),
     _rule(
         "no answer before the report is durable",

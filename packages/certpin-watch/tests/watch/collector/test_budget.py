@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin_watch.collector.counting import MAX_ORIGINS
-from certpin_watch.collector.decode import Failure, ReceivedBody
+from certpin_watch.collector.decode import CountedFailure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     OWN,
@@ -57,7 +57,7 @@ def chain_report(
 
 def served_of(body: ReceivedBody) -> tuple[bytes, ...]:
     (failure,) = body.records
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CountedFailure)
     return failure.served
 
 

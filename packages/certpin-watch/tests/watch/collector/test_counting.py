@@ -11,11 +11,16 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin_watch.collector.counting import BatchResult, count
-from certpin_watch.collector.decode import CheckIn, Failure, ReceivedBody
+from certpin_watch.collector.decode import (
+    CountedFailure,
+    CountedPresence,
+    CountedRecord,
+    ReceivedBody,
+)
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    CheckInLimits,
     CountingLimits,
+    PresenceLimits,
     ReportLimits,
     RowCache,
 )
@@ -46,7 +51,7 @@ LIMITS = CountingLimits(ReportLimits(1000, 100))
 SERVED = (b"leaf", b"intermediate")
 
 
-def failure(number: int, **fields: Any) -> Failure:
+def failure(number: int, **fields: Any) -> CountedFailure:
     defaults: dict[str, Any] = {
         "kind": "certpin",
         "decision": "refuse",
@@ -61,10 +66,10 @@ def failure(number: int, **fields: Any) -> Failure:
         "platform": "android",
         "network": "wifi",
     }
-    return Failure(identity=number.to_bytes(32, "big"), **(defaults | fields))
+    return CountedFailure(identity=number.to_bytes(32, "big"), **(defaults | fields))
 
 
-def body(*records: Failure | CheckIn, at: int = AT, sample: bytes = b"") -> ReceivedBody:
+def body(*records: CountedRecord, at: int = AT, sample: bytes = b"") -> ReceivedBody:
     return ReceivedBody(at, "192.0.2.0/24", records, sample)
 
 
@@ -122,7 +127,7 @@ def test_report_with_two_identities_is_recognised_by_either(store: Store) -> Non
     assert total(store) == 2
 
 
-def with_second(known: Failure, also: int) -> Failure:
+def with_second(known: CountedFailure, also: int) -> CountedFailure:
     return msgspec.structs.replace(known, also=also.to_bytes(32, "big"))
 
 
@@ -174,7 +179,8 @@ def test_chains_are_stored_once_by_digest(store: Store) -> None:
 
 def test_clients_with_a_version_are_counted_by_day(store: Store) -> None:
     records = [
-        CheckIn(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
+        CountedPresence(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios")
+        for n in range(4)
     ]
     counted(store, [body(record) for record in records[:3]] + [body(records[0])])
     counted(store, [body(records[1]), body(records[3], at=AT + DAY)])
@@ -182,22 +188,22 @@ def test_clients_with_a_version_are_counted_by_day(store: Store) -> None:
     assert found == {100 * DAY: 3, 101 * DAY: 1}
 
 
-def test_hostile_check_ins_can_only_fill_a_day(store: Store) -> None:
-    limits = CountingLimits(LIMITS.reports, check_ins=CheckInLimits(20, frozenset({"bank-app"})))
+def test_hostile_presences_can_only_fill_a_day(store: Store) -> None:
+    limits = CountingLimits(LIMITS.reports, presences=PresenceLimits(20, frozenset({"bank-app"})))
 
-    def check_in(
+    def presence(
         number: int, pin_set: str = "bank-app", version: int = 12, app: str = ""
     ) -> ReceivedBody:
         key = number.to_bytes(32, "big")
-        return body(CheckIn(key, pin_set, version, app or f"app {number}", "1", "ios"))
+        return body(CountedPresence(key, pin_set, version, app or f"app {number}", "1", "ios"))
 
-    counted(store, [check_in(0, app="app")], limits)
-    counted(store, [check_in(n, f"unknown {n}", n) for n in range(1, 101)], limits)
-    counted(store, [check_in(n) for n in range(101, 201)], limits)
-    counted(store, [check_in(n, version=n) for n in range(201, 301)], limits)
-    counted(store, [check_in(301, app="app")], limits)
-    old = limits.check_ins._replace(versions=frozenset({("bank-app", 999)}))
-    counted(store, [check_in(302, version=999)], replace(limits, check_ins=old))
+    counted(store, [presence(0, app="app")], limits)
+    counted(store, [presence(n, f"unknown {n}", n) for n in range(1, 101)], limits)
+    counted(store, [presence(n) for n in range(101, 201)], limits)
+    counted(store, [presence(n, version=n) for n in range(201, 301)], limits)
+    counted(store, [presence(301, app="app")], limits)
+    old = limits.presences._replace(versions=frozenset({("bank-app", 999)}))
+    counted(store, [presence(302, version=999)], replace(limits, presences=old))
     found = rows(store, PRESENCES)
     assert sum(row.count for row in found if row.version == 999) == 1  # the old version is counted
     assert len(found) <= 2 * 20 + 4

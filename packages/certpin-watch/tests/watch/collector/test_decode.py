@@ -22,7 +22,7 @@ from certpin.reports.model import Client
 from certpin_watch.collector.body import RequestRefusedError, parse
 from certpin_watch.collector.decode import (
     WIDTHS,
-    Failure,
+    CountedFailure,
     ReceivedBody,
     identity,
     pack_batch,
@@ -165,9 +165,9 @@ AT = datetime(2027, 1, 1, 12, 0, 0, tzinfo=UTC)
 REPORT = Report("rfc7469", AT, "api.bank.example", 443, "refuse", "mismatch", "rfc7469:1")
 
 
-def decoded(report: Report, source: str = "192.0.2.0/24") -> Failure:
+def decoded(report: Report, source: str = "192.0.2.0/24") -> CountedFailure:
     [failure] = records_of([report], source)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, CountedFailure)
     return failure
 
 

@@ -37,7 +37,7 @@ from tests.watch.collector.test_counting import body, counted, failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin_watch.collector.decode import Failure
+    from certpin_watch.collector.decode import CountedFailure
     from certpin_watch.store import Store
 
 NOW = int(datetime(2027, 3, 1, 9, 30, tzinfo=UTC).timestamp())
@@ -58,7 +58,7 @@ def maintain(store: Store, now: int, settings: ServiceSettings | None = None) ->
                 deleted = steps[name](connection, BATCH)
 
 
-def report(number: int, at: int) -> Failure:
+def report(number: int, at: int) -> CountedFailure:
     """Return a report with this number, from a client with a clock at ``at`` (Unix time in
     seconds).
     """

@@ -1,6 +1,6 @@
 """The adoption of pin-set versions: how many clients hold each version, by day, as they report.
 
-Each client reports the version that it holds (it *checks in*) at most once a day. Check-ins are
+Each client reports the version that it holds (a *presence*) at most once a day. Presences are
 anonymous, so the same clients are counted again on each day: do not add numbers of different days.
 """
 

@@ -112,7 +112,7 @@ class Freshness(msgspec.Struct, frozen=True):
         leases: the tasks that only one process does at a time, and the process that does each.
         problems: messages about pin files and journals that can't be read; the content that was
             last read stays in force.
-        last_report: when the last stored report or check-in arrived; null if none is stored.
+        last_report: when the last stored report or presence arrived; null if none is stored.
         last_presence: the last day on which a client reported its pin-set version.
         queue: the stream in which reports wait to be stored; null if there is none.
         room: how much of each limit on reported data is used.
@@ -156,11 +156,11 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 class Arrivals(msgspec.Struct, frozen=True):
-    """The number of new failure reports and check-ins of clients in each minute.
+    """The number of new failure reports and presences of clients in each minute.
 
-    With a check-in, a client reports its pin-set version. ``begins`` has the start of each minute,
+    With a presence, a client reports its pin-set version. ``begins`` has the start of each minute,
     ``counts`` the number in that minute. ``cut`` is true if there were too many reports and
-    check-ins to count all: then only the newest ones are counted.
+    presences to count all: then only the newest ones are counted.
     """
 
     begins: tuple[datetime, ...]
@@ -210,7 +210,7 @@ def freshness(
 
 
 def arrivals(connection: Connection, now: datetime) -> Arrivals:
-    """Count the new failure reports and check-ins of clients in each of the last 60 minutes.
+    """Count the new failure reports and presences of clients in each of the last 60 minutes.
 
     The current minute is included. The function counts the stored report identities (digests that
     recognise repeats) instead of reports, because they have the second of arrival. So a report with
@@ -284,7 +284,7 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 
 
 def _last_report(connection: Connection) -> datetime | None:
-    """Return when the last stored report or check-in of a client arrived; None if none is stored.
+    """Return when the last stored report or presence of a client arrived; None if none is stored.
 
     The time is that of the newest stored identity (a digest that recognises repeats). Identities
     are usually deleted earlier than the hourly counts of reports. If no identity is left, the

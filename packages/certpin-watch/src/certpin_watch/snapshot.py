@@ -1,7 +1,7 @@
 """The monitored pin files (``PinFiles``), and the host patterns in them (``Patterns``).
 
-Each pin file contains a pin set. Host patterns also decide which hosts share a limit on the reports
-that are stored.
+Each pin file contains a pin set. Host patterns also decide which hosts have one *share* of the
+limits on stored reports.
 """
 
 from __future__ import annotations
@@ -257,16 +257,17 @@ def _mark(path: Path) -> object:
 
 @dataclass
 class Patterns:
-    """Maps hosts to the patterns of pin sets that cover them.
+    """Maps hosts to the patterns of pin sets that cover them, and to their *share*.
 
-    It also decides which hosts share a limit (a quota) on the reports that are stored. Clients can
-    report any host name. So all names that a pattern covers share one quota, and so do all hosts
-    that are not monitored.
+    A *share* is a monitored host, or all names that one pattern covers. Reports about its hosts are
+    counted together, a part of each limit on stored reports is reserved for it, and so a flood of
+    reports about one share doesn't hide another one. The names below a wildcard have one share
+    because clients can report any name.
 
     Attributes:
         sets: the monitored pin sets.
         named: the host names in the settings that the monitor probes, such as names below a
-            wildcard. Each has a separate quota.
+            wildcard. Each has its own share.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -285,12 +286,12 @@ class Patterns:
             pattern = self._known[host] = self._find(host)
         return pattern
 
-    def share(self, host: str) -> str:
-        """Return the name of the quota (a limit on stored data) that reports about a host use.
+    def share_of(self, host: str) -> str:
+        """Return the name of the share to which a host belongs.
 
         If a monitored pin set covers the host, the name is the host itself if the settings name it,
-        else the pattern that covers it. All hosts that are not monitored share the quota with an
-        empty name. Without pin sets, all hosts share one quota.
+        else the pattern that covers it. It is empty for a host that is not monitored. Without pin
+        sets, all hosts have one share, ``*``.
         """
         if not self.sets:
             return "*"

@@ -119,7 +119,7 @@ def gather_reports(
         vouched=checked.vouched,
         networks=reports.reporting_networks(connection, chains, now, limit),
         spread=reports.count_networks(connection, now),
-        share=patterns.share,
+        share_of=patterns.share_of,
         pattern=patterns.of,
     )
 
@@ -165,7 +165,7 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
         group = ReportedFailures._make(row)
         if not patterns.of(group.host):
             continue
-        share = patterns.share(group.host)
+        share = patterns.share_of(group.host)
         reserved[share] += 1
         if len(kept) < _MAX_GROUPS or reserved[share] <= _RESERVED_GROUPS:
             kept.append(group)
@@ -278,7 +278,7 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
     for key in sorted(counts, key=lambda key: -counts[key]):
-        share = patterns.share(key[0])
+        share = patterns.share_of(key[0])
         ordered.append((turns[share], key))
         turns[share] += 1
     return [key for _, key in sorted(ordered, key=lambda entry: entry[0])]

@@ -45,13 +45,13 @@ from certpin_watch.collector.grouping import (
     day_of,
     every_fold,
     fold,
+    fold_step,
     group_key,
     group_of,
-    own_step,
     place,
     place_presences,
     presence_folds,
-    step_of,
+    step_with_reserve,
     trait_key,
 )
 from certpin_watch.collector.samples import OfferedSample, keep_samples
@@ -239,7 +239,7 @@ def _store_chains(
                 continue
             chain = chains[certificates] = chain_record(certificates)
             if chain.digest not in cache.of(new.hour).chains:
-                share = limits.share(new.failure.host)
+                share = limits.share_of(new.failure.host)
                 unknown[chain.digest] = ReportedChain(chain, new.body.at, new.body.source, share)
                 hours[chain.digest] = new.hour
     refused = _keep_chains(connection, unknown, limits) if unknown else set()
@@ -333,7 +333,7 @@ def _place_groups(
 def _by_share(hosts: Iterable[tuple[str, int]], limits: ReportLimits) -> Counter[str]:
     found: Counter[str] = Counter()
     for host, number in hosts:
-        found[limits.share(host)] += number
+        found[limits.share_of(host)] += number
     return found
 
 
@@ -380,8 +380,8 @@ def _fold_sums(
 
     A daily sum counts the reports of one day with equal fields. If the day already has too many
     sums, the fields have less detail than those of the group. But some sums are reserved for each
-    share (a host or wildcard with its own limits, see ``grouping``). So a flood of reports about
-    one share doesn't affect the sums of others.
+    share (see ``snapshot.Patterns``). So a flood of reports about one share doesn't affect the sums
+    of others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -390,12 +390,12 @@ def _fold_sums(
         day = day_of(group.hour)
         if day not in counts:
             counts[day] = reports.count_day_sums(connection, day)
-        step = step_of(counts[day], limits.part_for(_FULL_HOURS * limits.groups, group.host))
+        step = fold_step(counts[day], limits.part_for(_FULL_HOURS * limits.groups, group.host))
         if step and day not in shares:
             shares[day] = _by_share(reports.day_sums_by_host(connection, day), limits)
         if step:
-            step = own_step(step, group.host, shares[day], limits)
-            shares[day][limits.share(group.host)] += 1
+            step = step_with_reserve(step, group.host, shares[day], limits)
+            shares[day][limits.share_of(group.host)] += 1
         found[key] = fold(group, step, limits)
         counts[day] += 1
     return found
@@ -460,7 +460,7 @@ def _record_origins(
     for group, failures in members.items():
         met = group.verified or group.served
         before, marks = cache.of(group.hour).marks, found[group.hour].marks
-        share = limits.share(group.host)
+        share = limits.share_of(group.host)
         for _, body in failures:
             mark = hash((body.source, group.host, met))
             if mark not in before and mark not in marks:

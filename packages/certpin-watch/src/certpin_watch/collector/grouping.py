@@ -7,10 +7,10 @@ version, then the app and its platform. Finally only two fields remain: the form
 and the decision (whether the client refused the connection). Daily sums and counts of clients are
 folded in the same way.
 
-A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
-hour, ``OWN`` groups, new chains and samples are reserved for each share. So a sender who floods one
-host can't hide reports about another host. All hosts without a policy together have a quarter of
-each limit.
+In each hour, ``RESERVED`` groups, new chains and samples are reserved for each *share*: a monitored
+host, or all names that one pattern of a pin set covers (see ``snapshot.Patterns``). So a sender who
+floods one host can't hide reports about another host. All hosts without a policy together have a
+quarter of each limit.
 
 With a *presence*, a client reports the version of the pin set that it holds.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     SumKey = tuple[int, int]  # the row numbers of place and traits
 
-OWN = 8  # groups, new chains and samples of an hour that only their share can use
+RESERVED = 8  # groups, new chains and samples of an hour that only their share can use
 
 # The fields that each step folds, beside those of the step before it. Step 0 folds nothing.
 _FOLDED: tuple[dict[str, Any], ...] = (
@@ -65,15 +65,15 @@ class ReportLimits:
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
-        share: a function that returns the name of the share (a host or wildcard with its own
-            limits) to which a host belongs, or an empty text if no policy covers the host.
+        share_of: a function that returns the name of the share to which a host belongs, or an empty
+            text if no policy covers the host.
         groups_a_day: the maximum number of report groups in a day.
         budget: the maximum bytes of chains and samples in total.
     """
 
     groups: int
     chains: int
-    share: Callable[[str], str] = lambda _: "*"
+    share_of: Callable[[str], str] = lambda _: "*"
     groups_a_day: int = maxsize
     budget: int = maxsize
 
@@ -84,16 +84,15 @@ class ReportLimits:
         a quarter of the limit, which all hosts without a policy share. ``limit`` is a number of
         groups or bytes.
         """
-        return limit if self.share(host) else limit // 4
+        return limit if self.share_of(host) else limit // 4
 
-    def is_own_share(self, host: str) -> bool:
-        """Return True if the limits are counted for this host itself, and not for a wildcard.
+    def has_own_share(self, host: str) -> bool:
+        """Return True if the share of this host is the host itself, and not a wildcard.
 
-        This is so if the monitor probes the host by its name. Some report groups are reserved for
-        such a host, and ``fold`` never removes its name. Senders of reports can't invent these
-        names, so their number is limited.
+        This is so if the monitor probes the host by its name. ``fold`` never removes such a name:
+        senders of reports can't invent these names, so their number is limited.
         """
-        return self.share(host) == host
+        return self.share_of(host) == host
 
 
 @dataclass
@@ -103,8 +102,7 @@ class GroupCounts:
     Attributes:
         hour: the number of groups of the hour.
         day: the number of groups of the day that contains this hour.
-        shares: the number of groups of the hour by the name of the share (a host or wildcard with
-            its own limits).
+        shares: the number of groups of the hour by the name of the share.
     """
 
     hour: int = 0
@@ -168,7 +166,7 @@ def fold(group: ReportGroup, step: int, limits: ReportLimits) -> ReportGroup:
     changes: dict[str, Any] = {"folded": group.folded + step}
     for fields in _FOLDED[: step + 1]:
         changes |= fields
-    if limits.is_own_share(group.host):
+    if limits.has_own_share(group.host):
         changes["host"] = group.host
     return group._replace(**changes)
 
@@ -212,7 +210,7 @@ def place(
             stored.add(key)
             now.hour += 1
             now.day += 1
-            now.shares[limits.share(found.host)] += 1
+            now.shares[limits.share_of(found.host)] += 1
     return placed
 
 
@@ -236,18 +234,18 @@ def _place(
     hour, day = (
         limits.part_for(limit, group.host) for limit in (limits.groups, limits.groups_a_day)
     )
-    step = max(step_of(now.hour, hour), step_of(now.day, day))
-    folded = fold(group, own_step(step, group.host, now.shares, limits), limits)
+    step = max(fold_step(now.hour, hour), fold_step(now.day, day))
+    folded = fold(group, step_with_reserve(step, group.host, now.shares, limits), limits)
     return group_key(folded), folded
 
 
-def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
+def step_with_reserve(step: int, host: str, shares: Counter[str], limits: ReportLimits) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group of this host.
 
-    Some groups are reserved for each share. So if the host's share has fewer than ``OWN`` groups,
-    the result is 0: the new group keeps all details. If the share has fewer than twice as many, the
-    result is lower than ``LAST_STEP``. In all other cases, also for a host without a policy, the
-    result is the given ``step``.
+    Some groups are reserved for each share. So if the host's share has fewer than ``RESERVED``
+    groups, the result is 0: the new group keeps all details. If the share has fewer than twice as
+    many, the result is lower than ``LAST_STEP``. In all other cases, also for a host without a
+    policy, the result is the given ``step``.
 
     Args:
         step: how much detail to remove without the reserve: from 0 (nothing) to ``LAST_STEP``.
@@ -255,15 +253,15 @@ def own_step(step: int, host: str, shares: Counter[str], limits: ReportLimits) -
         shares: the number of groups of each share in this hour or day.
         limits: the limits, which know the share of a host.
     """
-    if not (share := limits.share(host)):
+    if not (share := limits.share_of(host)):
         return step
-    own = shares[share]
-    if own < OWN:
+    stored = shares[share]
+    if stored < RESERVED:
         return 0
-    return min(step, LAST_STEP - 1) if own < 2 * OWN else step
+    return min(step, LAST_STEP - 1) if stored < 2 * RESERVED else step
 
 
-def step_of(count: int, limit: int) -> int:
+def fold_step(count: int, limit: int) -> int:
     """Return the ``step`` with which ``fold`` removes details from a new report group.
 
     The result is 0 (all details stay) below the limit, 1 from the limit on, and grows to
@@ -282,8 +280,7 @@ class RecentChains:
 
     Attributes:
         used: how many bytes of the budget for chains and samples are used.
-        shares: the number of new chains of the last hour by the name of the share (a host or
-            wildcard with its own limits).
+        shares: the number of new chains of the last hour by the name of the share.
         sources: the number of new chains of the last hour by the network that reported them.
     """
 
@@ -304,10 +301,10 @@ def chain_fits(
 
     There is room if one of these is true:
 
-    1. The share has fewer than ``OWN`` new chains in the last hour, and the chain fits into the
-       budget (the maximum bytes of chains and samples).
+    1. The share has fewer than ``RESERVED`` new chains in the last hour, and the chain fits into
+       the budget (the maximum bytes of chains and samples).
     2. The limit on new chains in an hour is not reached; the network reported only a small part of
-       this limit (or fewer than ``OWN`` chains); and an eighth of the budget stays free.
+       this limit (or fewer than ``RESERVED`` chains); and an eighth of the budget stays free.
 
     For hosts without a policy (``share`` is empty), only the second condition counts, with a
     quarter of the limit on new chains and a quarter of the budget.
@@ -317,8 +314,7 @@ def chain_fits(
     without the chain.
 
     Args:
-        share: the name of the share (a host or wildcard with its own limits) to which the chain's
-            host belongs, or empty.
+        share: the name of the share to which the chain's host belongs, or empty.
         source: the network that reported the chain.
         size: the bytes of the chain, certificates included.
         recent: the used budget, and the chains that were stored in the last hour.
@@ -327,9 +323,9 @@ def chain_fits(
     part = 1 if share else 4
     chains, budget = limits.chains // part, limits.budget // part
     used = recent.used + size
-    if share and recent.shares[share] < OWN and used <= budget:
+    if share and recent.shares[share] < RESERVED and used <= budget:
         return True
-    rare = recent.sources[source] < max(OWN, limits.chains // _NETWORKS)
+    rare = recent.sources[source] < max(RESERVED, limits.chains // _NETWORKS)
     return rare and recent.sources.total() < chains and used <= budget - budget // 8
 
 

@@ -321,7 +321,7 @@ class Committer:
         reports = ReportLimits(
             settings.groups_per_hour,
             settings.chains_per_hour,
-            self._patterns.share,
+            self._patterns.share_of,
             settings.groups_per_day,
             settings.budget,
         )

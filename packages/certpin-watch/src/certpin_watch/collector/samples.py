@@ -3,9 +3,9 @@
 The fields to store are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit, user
 agents, referrers, paths and queries of addresses, and any field that a future client adds.
 
-The total number of samples is limited (``max_samples``). But in each hour, ``OWN`` samples are
-reserved for each share (a host or wildcard with its own limits, see ``grouping``), even if the
-limit is reached. So a sender who floods one host does not keep out the samples of another.
+The total number of samples is limited (``max_samples``). But in each hour, ``RESERVED`` samples are
+reserved for each share (see ``snapshot.Patterns``), even if the limit is reached. So a sender who
+floods one host does not keep out the samples of another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from certpin_watch.collector.grouping import OWN
+from certpin_watch.collector.grouping import RESERVED
 from certpin_watch.store import reports
 from certpin_watch.store.chains import ROW_OVERHEAD, add_usage, lock_usage
 from certpin_watch.store.identities import HOUR
@@ -194,8 +194,7 @@ class SampleCounts:
     Attributes:
         total: the number of stored samples.
         used: the used bytes of the storage quota, which samples and chains share.
-        shares: the number of samples of the last hour by the name of the share (a host or wildcard
-            with its own limits).
+        shares: the number of samples of the last hour by the name of the share.
     """
 
     total: int
@@ -237,7 +236,7 @@ def keep_samples(
         key, body = sample.key, sample.body
         if held[key] < limits.samples and _fits(sample, counts, limits):
             held[key] += 1
-            share = limits.reports.share(sample.host)
+            share = limits.reports.share_of(sample.host)
             counts.add(share, sample.size)
             rows.append(SampleRow(key, body.at, body.source, body.sample, share))
     if rows:
@@ -264,8 +263,8 @@ def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -
     ``counts`` has the number of stored samples and the used bytes.
     """
     reports, used = limits.reports, counts.used + sample.size
-    share = reports.share(sample.host)
-    if share and limits.max_samples and counts.shares[share] < OWN:
+    share = reports.share_of(sample.host)
+    if share and limits.max_samples and counts.shares[share] < RESERVED:
         # The last part of the budget is for chains, because a sample says little without them.
         return used <= reports.budget - reports.budget // 16
     parts = (limits.max_samples, reports.budget)

@@ -105,10 +105,9 @@ class ReportEvidence:
     """The data about reports of clients that the alert rules evaluate.
 
     A *live version* of a pin set is the version in the pin file, or one that clients may still
-    hold. A *quota* is a limit on stored data, which is shared by all hosts that one pattern covers;
-    ``Patterns.share`` returns its name. A *network* is an address range of an internet provider's
-    size (IPv4 /16, IPv6 /32). A *pair* is a host and the digest of a chain that was reported for
-    it.
+    hold. A *share* is a monitored host, or all names that one pattern covers (see
+    ``snapshot.Patterns``). A *network* is an address range of an internet provider's size (IPv4
+    /16, IPv6 /32). A *pair* is a host and the digest of a chain that was reported for it.
 
     Attributes:
         sets: the monitored pin sets.
@@ -123,10 +122,10 @@ class ReportEvidence:
         issuers: the issuer of each chain's leaf, by the digest of the chain.
         sighted: the pairs in which a probe observed the chain on the host.
         vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
-        networks: the networks from which each chain was reported, by quota and digest of the chain.
+        networks: the networks from which each chain was reported, by share and digest of the chain.
             The digest is empty for failures without a chain.
-        spread: the number of networks from which any report came, by quota.
-        share: a function that returns the quota of a host.
+        spread: the number of networks from which any report came, by share.
+        share_of: a function that returns the name of the share to which a host belongs.
         pattern: a function that returns the pattern that covers a host, or an empty text.
     """
 
@@ -142,7 +141,7 @@ class ReportEvidence:
     vouched: frozenset[HostChain] = frozenset()
     networks: Mapping[HostChain, frozenset[str]] = field(default_factory=dict)
     spread: Mapping[str, int] = field(default_factory=dict)
-    share: Callable[[str], str] = field(default=str, compare=False)
+    share_of: Callable[[str], str] = field(default=str, compare=False)
     pattern: Callable[[str], str] = field(default=str, compare=False)
 
     def pin_set_for(self, host: str) -> MonitoredPinSet | None:
@@ -165,14 +164,14 @@ class ReportEvidence:
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
         """Return the number of internet providers' networks that reported these chains for a host.
 
-        Reports about all hosts that have the same quota as the host are counted, because networks
-        are stored by quota, and not by host.
+        Reports about all hosts of the host's share are counted, because networks are stored by
+        share, and not by host.
 
         Args:
             host: the host.
             chains: the digests of the chains.
         """
-        share = self.share(host)
+        share = self.share_of(host)
         networks = (self.networks.get((share, chain), frozenset()) for chain in chains)
         return len(frozenset().union(*networks))
 

@@ -71,7 +71,7 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
         groups = [group for group in reports.groups if group.host == host]
         shares = _shares(groups, _NETWORK | _APP_VERSION)
         is_large = now >= 10 * max(usual, limits.few)
-        networks = reports.spread.get(reports.share(host), 0)
+        networks = reports.spread.get(reports.share_of(host), 0)
         yield AlertFinding(
             "failures-surge",
             _claim_severity(evidence, networks) if is_large else "warning",

@@ -6,7 +6,7 @@ and never deadlock.
 
 An *identity* is a digest that recognises a report that is sent again. A *report group* counts the
 reports of one hour with equal fields. A *sample* is a request body with reports. A *share* is a
-monitored host or pattern.
+monitored host or pattern (see ``snapshot.Patterns``).
 """
 
 from __future__ import annotations

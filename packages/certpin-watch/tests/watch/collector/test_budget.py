@@ -18,7 +18,7 @@ from certpin_watch.collector.counting import MAX_ORIGINS
 from certpin_watch.collector.decode import CountedFailure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    OWN,
+    RESERVED,
     CountingLimits,
     ReportLimits,
     RowCache,
@@ -82,19 +82,19 @@ def used(store: Store) -> int:
 def test_invented_chains_of_one_host_do_not_hide_a_chain_of_another(
     sqlite_store: Store,
 ) -> None:
-    limits = CountingLimits(ReportLimits(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share_of=str))
     many = [f"198.{n}.0.0/24" for n in range(20)]
     counted(
         sqlite_store, [chain_report(n, "flooded.example", many[n % 20]) for n in range(500)], limits
     )
     counted(sqlite_store, [chain_report(n, "a.example") for n in range(500)], limits)
     assert kept(sqlite_store, "flooded.example") == 100
-    assert kept(sqlite_store, "a.example") == OWN
+    assert kept(sqlite_store, "a.example") == RESERVED
     assert total(sqlite_store) == 1000
 
 
 def test_one_network_does_not_hide_chains_that_others_report(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportLimits(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share_of=str))
     counted(
         sqlite_store, [chain_report(n, "a.example", "198.51.100.0/24") for n in range(500)], limits
     )
@@ -104,7 +104,7 @@ def test_one_network_does_not_hide_chains_that_others_report(sqlite_store: Store
 
 
 def test_chains_from_a_clock_that_ran_ahead_fill_no_hour(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportLimits(1000, 100, share=str))
+    limits = CountingLimits(ReportLimits(1000, 100, share_of=str))
     ahead = [chain_report(n, "a.example", f"198.{n}.0.0/24", AT + 40 * DAY) for n in range(100)]
     counted(sqlite_store, ahead, limits)
     now = [chain_report(100 + n, "a.example", f"198.{n}.0.0/24") for n in range(50)]
@@ -135,7 +135,7 @@ def test_budget_is_exact_and_its_last_part_is_for_hosts_with_a_policy(
 
 
 def test_samples_count_for_the_budget(sqlite_store: Store) -> None:
-    limits = CountingLimits(ReportLimits(1000, 1000, share=str, budget=20_000), samples=3)
+    limits = CountingLimits(ReportLimits(1000, 1000, share_of=str, budget=20_000), samples=3)
     batch = [
         ReceivedBody(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
         for n in range(50)
@@ -146,7 +146,7 @@ def test_samples_count_for_the_budget(sqlite_store: Store) -> None:
 
 
 def test_chains_that_the_monitor_sees_do_not_count_for_the_budget(store: Store) -> None:
-    limits = CountingLimits(ReportLimits(1000, 1000, share=str))
+    limits = CountingLimits(ReportLimits(1000, 1000, share_of=str))
     counted(store, [chain_report(1, "a.example"), chain_report(2, "a.example")], limits)
     before, now = used(store), datetime.fromtimestamp(AT, UTC)
     seen = served_of(chain_report(1, "a.example"))
@@ -164,7 +164,7 @@ def test_chains_that_the_monitor_sees_do_not_count_for_the_budget(store: Store) 
 @pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_largest_source_is_evicted_first(sqlite_store: Store, passed: int) -> None:
     limits, hostile = (
-        CountingLimits(ReportLimits(1000, 1000, share=str, budget=100_000)),
+        CountingLimits(ReportLimits(1000, 1000, share_of=str, budget=100_000)),
         "198.51.100.0/24",
     )
     counted(sqlite_store, [chain_report(n, "a.example", at=AT) for n in range(3)], limits)
@@ -191,7 +191,7 @@ def test_many_samples_of_one_network_are_evicted_for_those_of_others(
     store: Store,
 ) -> None:
     limits, hostile = (
-        CountingLimits(ReportLimits(1000, 1000, share=str), max_samples=20),
+        CountingLimits(ReportLimits(1000, 1000, share_of=str), max_samples=20),
         "198.51.100.0/24",
     )
 
@@ -211,10 +211,13 @@ def test_many_samples_of_one_network_are_evicted_for_those_of_others(
     flood = [chain_report(n, "a.example", hostile, at=AT + HOUR) for n in range(60)]
     assert samples_after(AT, *few, *flood) == {"192.0.2.0/24": 3, hostile: 17}
     late = AT + HOUR + MIN_AGE
-    own = [chain_report(70 + n, "a.example", at=late) for n in range(OWN + 1)]
-    assert samples_after(late, *own) == {"192.0.2.0/24": 3 + OWN, hostile: 17}  # still young
+    own = [chain_report(70 + n, "a.example", at=late) for n in range(RESERVED + 1)]
+    assert samples_after(late, *own) == {"192.0.2.0/24": 3 + RESERVED, hostile: 17}  # still young
     last = chain_report(90, "a.example", at=late + 1)
-    assert samples_after(late + 1, last) == {"192.0.2.0/24": 4 + OWN, hostile: 15 - 3 - OWN}
+    assert samples_after(late + 1, last) == {
+        "192.0.2.0/24": 4 + RESERVED,
+        hostile: 15 - 3 - RESERVED,
+    }
     used(store)
 
 
@@ -243,17 +246,17 @@ def test_flood_at_one_host_keeps_out_no_sample_of_another(store: Store) -> None:
     flood = [chain_report(n, "flooded.example", f"198.51.{n}.0/24") for n in range(100)]
     strange = [chain_report(n, f"{n}.example", at=AT + 1) for n in range(50)]
     assert samples(AT, *flood, *strange) == {"flooded.example": 20}
-    few = [chain_report(n, "a.example", at=AT + 2) for n in range(100, 100 + 2 * OWN)]
-    assert samples(AT + 2, *few) == {"flooded.example": 20, "a.example": OWN}
+    few = [chain_report(n, "a.example", at=AT + 2) for n in range(100, 100 + 2 * RESERVED)]
+    assert samples(AT + 2, *few) == {"flooded.example": 20, "a.example": RESERVED}
     late = AT + MIN_AGE + 3
-    assert samples(late) == {"flooded.example": 15 - OWN, "a.example": OWN}
+    assert samples(late) == {"flooded.example": 15 - RESERVED, "a.example": RESERVED}
     used(store)
 
 
 def test_several_writers_keep_only_the_reserved_samples_of_a_host(
     postgres_store: Store,
 ) -> None:
-    limits = CountingLimits(ReportLimits(1000, 1000, share=str), max_samples=1)
+    limits = CountingLimits(ReportLimits(1000, 1000, share_of=str), max_samples=1)
 
     def writer(start: int) -> None:
         for turn in range(4):
@@ -265,12 +268,12 @@ def test_several_writers_keep_only_the_reserved_samples_of_a_host(
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(writer, range(4)))
-    assert len(rows(postgres_store, REPORT_SAMPLES)) == OWN
+    assert len(rows(postgres_store, REPORT_SAMPLES)) == RESERVED
 
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:
     """Writers store some of the same chains, and a monitor stores some of them too."""
-    limits = CountingLimits(ReportLimits(60, 10**6, share=str, budget=40_000))
+    limits = CountingLimits(ReportLimits(60, 10**6, share_of=str, budget=40_000))
 
     def writer(start: int) -> None:
         known = RowCache()
@@ -295,7 +298,7 @@ def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) 
 
 
 def test_networks_that_report_a_chain_are_recorded(sqlite_store: Store) -> None:
-    limits, known = CountingLimits(ReportLimits(1000, 1000, share=str)), RowCache()
+    limits, known = CountingLimits(ReportLimits(1000, 1000, share_of=str)), RowCache()
     sources = ("192.0.2.0/24", "192.0.3.0/24", "198.51.100.0/24", "2001:db8:1::/48", "")
     for _ in range(2):
         batch = [ReceivedBody(AT, source, (failure(n),)) for n, source in enumerate(sources)]

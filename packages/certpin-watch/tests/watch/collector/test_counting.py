@@ -213,7 +213,9 @@ def test_hostile_presences_can_only_fill_a_day(store: Store) -> None:
 
 
 def test_few_samples_of_each_group_are_kept(store: Store) -> None:
-    limits = CountingLimits(ReportLimits(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
+    limits = CountingLimits(
+        ReportLimits(1000, 100, share_of=lambda _: ""), samples=2, max_samples=20
+    )
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)

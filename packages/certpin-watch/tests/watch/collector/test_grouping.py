@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from certpin_watch.collector.grouping import (
     LAST_STEP,
-    OWN,
+    RESERVED,
     GroupCounts,
     ReportLimits,
     every_fold,
@@ -88,16 +88,16 @@ def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
 @pytest.mark.medium
 def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> None:
     hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
-    ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]
+    ours = [GROUP._replace(network=f"net {number}") for number in range(3 * RESERVED)]
     for limits in (
         ReportLimits(100, 10, str),
         ReportLimits(10**6, 10, str, groups_a_day=100),
     ):
         placed = place([*hostile, *ours], set(), GroupCounts(), limits)
         found = [placed[group][1] for group in ours]
-        assert found[:OWN] == ours[:OWN]
+        assert found[:RESERVED] == ours[:RESERVED]
         assert {group.host for group in found} == {GROUP.host}  # failures there still count
-        assert len({key for key, _ in placed.values()}) <= 2 * 100 + 4 * OWN
+        assert len({key for key, _ in placed.values()}) <= 2 * 100 + 4 * RESERVED
 
 
 def test_stored_group_counts_its_reports_in_a_full_hour() -> None:

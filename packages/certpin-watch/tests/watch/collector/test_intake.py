@@ -238,11 +238,11 @@ def test_store_failure_is_logged_once_and_so_is_its_end(
 
 def test_share_of_a_host_is_itself_or_its_pattern(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
-    assert Patterns().share("evil.example") == "*"
+    assert Patterns().share_of("evil.example") == "*"
     path.write_text(_PINS.format(kit.NOBODY, kit.NOBODY_ELSE))
     patterns = Patterns(
         PinFiles((path,)).snapshot().sets, frozenset({"api.bank.example", "x.example"})
     )
     hosts = ("api.bank.example", "a.bank.example", "b.bank.example", "x.example", "no host")
     shares = ["api.bank.example", "*.bank.example", "*.bank.example", "", ""]
-    assert [patterns.share(host) for host in hosts] == shares
+    assert [patterns.share_of(host) for host in hosts] == shares

@@ -128,8 +128,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "sums: a day has an end",
         "certpin_watch/collector/counting.py",
-        "        step = step_of(counts[day], ",
-        "        step = 0 and step_of(counts[day], ",
+        "        step = fold_step(counts[day], ",
+        "        step = 0 and fold_step(counts[day], ",
         _COUNTING + "hostile_reports_can_only_fill_the_sums_of_a_day[sqlite]",
     ),
     Mutation(

@@ -42,14 +42,14 @@ from certpin_watch.collector.grouping import (
     ReportLimits,
     RowCache,
     chain_fits,
+    choose_presence_rows,
+    choose_rows,
     day_of,
     every_fold,
     fold,
     fold_step,
     group_key,
     group_of,
-    place,
-    place_presences,
     presence_folds,
     step_with_reserve,
     trait_key,
@@ -67,7 +67,7 @@ from certpin_watch.store.chains import (
     missing_chains,
     new_certificate_sizes,
 )
-from certpin_watch.store.identities import FIRST_DATED, HOUR, punctual_from, undated
+from certpin_watch.store.identities import FIRST_DATED, HOUR, lowest_on_time, undated
 from certpin_watch.store.reports import PresenceGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.tables.columns import TRAITS
 
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 
     # The digest for each list of certificates; None if there was no room for the chain.
     Digests = dict[tuple[bytes, ...], bytes | None]
-    Placed = dict[ReportGroup, tuple[bytes, ReportGroup]]
+    ChosenRows = dict[ReportGroup, tuple[bytes, ReportGroup]]
 
 MAX_ORIGINS = 64  # origins that are recorded of a network in a day
 
@@ -136,26 +136,26 @@ def count(
         The numbers of counted, repeated and folded reports, and the rows to add to the cache.
     """
     failures, presences, repeats = _first_seen(connection, batch)
-    found: defaultdict[int, HourCache] = defaultdict(HourCache)
+    learned: defaultdict[int, HourCache] = defaultdict(HourCache)
     alike = _alike(failures)
-    chains = _store_chains(connection, [same[0] for same in alike], limits.reports, cache, found)
+    chains = _store_chains(connection, [same[0] for same in alike], limits.reports, cache, learned)
     members: dict[ReportGroup, list[NewFailure]] = defaultdict(list)
     for same in alike:
         members[_group(same[0], chains)] += same
     offered = any(new.body.sample for new in failures)
     if limits.samples and offered:
         lock_usage(connection)
-    placed = _place_groups(connection, list(members), limits.reports, cache)
-    sums = _find_sums(connection, dict(placed.values()), limits.reports, cache)
-    _count_groups(connection, members, placed, sums)
-    _record_origins(connection, members, limits.reports, cache, found)
+    chosen = _choose_rows(connection, list(members), limits.reports, cache)
+    sums = _find_sums(connection, dict(chosen.values()), limits.reports, cache)
+    _count_groups(connection, members, chosen, sums)
+    _record_origins(connection, members, limits.reports, cache, learned)
     if offered:
-        keep_samples(connection, _offered_samples(members, placed), limits)
+        keep_samples(connection, _offered_samples(members, chosen), limits)
     _count_presences(connection, presences, limits.presences)
-    for key, group in placed.values():
-        found[group.hour].groups[key] = sums[key]
-    folded = sum(len(members[original]) for original, (_, group) in placed.items() if group.folded)
-    return BatchResult(len(failures) + len(presences), repeats, folded, found)
+    for key, group in chosen.values():
+        learned[group.hour].groups[key] = sums[key]
+    folded = sum(len(members[original]) for original, (_, group) in chosen.items() if group.folded)
+    return BatchResult(len(failures) + len(presences), repeats, folded, learned)
 
 
 def _first_seen(
@@ -172,25 +172,23 @@ def _first_seen(
     """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
-    again = set()
-    punctual = FIRST_DATED  # SQLite: no report is late, because rows expire by time of arrival
+    repeats = set()
+    earliest_on_time = FIRST_DATED  # SQLite: no report is late: rows expire by time of arrival
     if connection.dialect.name != "sqlite":
-        punctual = punctual_from(max((body.at for body in batch), default=0))
+        earliest_on_time = lowest_on_time(max((body.at for body in batch), default=0))
     for number, (record, _) in enumerate(bodies):
-        first = owners.setdefault(record.identity, number)
-        second = owners.setdefault(record.also, number) if record.also else number
-        if first != number or second != number:
-            again.add(number)
-        if FIRST_DATED <= record.identity < punctual:
-            for key in filter(None, (record.identity, record.also)):
-                if owners.setdefault(undated(key), number) != number:
-                    again.add(number)
+        # An identity begins with the client's time, so identities are compared as times.
+        is_late = FIRST_DATED <= record.identity < earliest_on_time
+        keys = [record.identity, record.also] if record.also else [record.identity]
+        for key in [*keys, *map(undated, keys)] if is_late else keys:
+            if owners.setdefault(key, number) != number:
+                repeats.add(number)
     if not bodies:
         return [], [], 0
     rows = [(key, bodies[owners[key]][1].at) for key in sorted(owners)]
     stored = owners.keys() - reports.insert_identities(connection, rows)
-    again.update([owners[key] for key in stored])
-    new = [pair for number, pair in enumerate(bodies) if number not in again]
+    repeats.update([owners[key] for key in stored])
+    new = [pair for number, pair in enumerate(bodies) if number not in repeats]
     failures = [NewFailure(item, body) for item, body in new if isinstance(item, CountedFailure)]
     presences = [(item, body.at) for item, body in new if not isinstance(item, CountedFailure)]
     return failures, presences, len(bodies) - len(new)
@@ -214,7 +212,7 @@ def _store_chains(
     failures: Sequence[NewFailure],
     limits: ReportLimits,
     cache: RowCache,
-    found: defaultdict[int, HourCache],
+    learned: defaultdict[int, HourCache],
 ) -> Digests:
     """Store the chains in these reports, while the limits on stored chains leave room.
 
@@ -223,8 +221,8 @@ def _store_chains(
         failures: the reports.
         limits: the limits on stored reports and chains.
         cache: a cache of rows that are in the database.
-        found: rows to add to the cache later, by hour. This function adds the digests of the chains
-            that are not in ``cache``, and that it stores or finds in the database.
+        learned: rows to add to the cache later, by hour. This function adds the digests of the
+            chains that are not in ``cache``, and that it stores or finds in the database.
 
     Returns:
         A mapping of each chain (its certificates) to its digest. The digest is None if the chain
@@ -244,7 +242,7 @@ def _store_chains(
                 hours[chain.digest] = new.hour
     refused = _keep_chains(connection, unknown, limits) if unknown else set()
     for digest in unknown.keys() - refused:
-        found[hours[digest]].chains.add(digest)
+        learned[hours[digest]].chains.add(digest)
     return {
         certificates: None if chain.digest in refused else chain.digest
         for certificates, chain in chains.items()
@@ -297,9 +295,9 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
     return group._replace(folded=CHAINS_LEFT_OUT) if left_out else group
 
 
-def _place_groups(
+def _choose_rows(
     connection: Connection, groups: Sequence[ReportGroup], limits: ReportLimits, cache: RowCache
-) -> Placed:
+) -> ChosenRows:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
     The chosen row is the group itself or, if the hour or day is nearly full, a group with less
@@ -308,12 +306,12 @@ def _place_groups(
     Returns:
         The key and the fields of the chosen row, by the given group.
     """
-    placed: Placed = {}
+    chosen: ChosenRows = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
     for group in groups:
         key = group_key(group)
         if key in cache.of(group.hour).groups:
-            placed[group] = key, group
+            chosen[group] = key, group
         else:
             unknown[group.hour].append(group)
     if unknown:
@@ -326,8 +324,8 @@ def _place_groups(
             taken.shares = _by_share(reports.groups_by_host(connection, hour), limits)
         keys = every_fold(new, limits) if nearly_full else {group_key(group) for group in new}
         stored = reports.existing_groups(connection, keys)
-        placed |= place(new, stored, taken, limits)
-    return placed
+        chosen |= choose_rows(new, stored, taken, limits)
+    return chosen
 
 
 def _by_share(hosts: Iterable[tuple[str, int]], limits: ReportLimits) -> Counter[str]:
@@ -404,11 +402,11 @@ def _fold_sums(
 def _count_groups(
     connection: Connection,
     members: Mapping[ReportGroup, Sequence[NewFailure]],
-    placed: Placed,
+    chosen: ChosenRows,
     sums: Mapping[bytes, SumKey],
 ) -> None:
     rows: dict[bytes, dict[str, Any]] = {}
-    for original, (key, group) in placed.items():
+    for original, (key, group) in chosen.items():
         times = [body.at for _, body in members[original]]
         counts = {"count": len(times), "first_at": min(times), "last_at": max(times)}
         if (row := rows.get(key)) is None:
@@ -447,7 +445,7 @@ def _record_origins(
     members: Mapping[ReportGroup, Sequence[NewFailure]],
     limits: ReportLimits,
     cache: RowCache,
-    found: Mapping[int, HourCache],
+    learned: Mapping[int, HourCache],
 ) -> None:
     """Record which networks reported each chain of a monitored host, in the table of origins.
 
@@ -459,7 +457,7 @@ def _record_origins(
     new = set()
     for group, failures in members.items():
         met = group.verified or group.served
-        before, marks = cache.of(group.hour).marks, found[group.hour].marks
+        before, marks = cache.of(group.hour).marks, learned[group.hour].marks
         share = limits.share_of(group.host)
         for _, body in failures:
             mark = hash((body.source, group.host, met))
@@ -480,10 +478,10 @@ def _record_origins(
 
 
 def _offered_samples(
-    members: Mapping[ReportGroup, Sequence[NewFailure]], placed: Placed
+    members: Mapping[ReportGroup, Sequence[NewFailure]], chosen: ChosenRows
 ) -> list[OfferedSample]:
     return [
-        OfferedSample(placed[group][0], new.failure.host, new.body)
+        OfferedSample(chosen[group][0], new.failure.host, new.body)
         for group, failures in members.items()
         for new in failures
         if new.body.sample
@@ -511,6 +509,6 @@ def _count_presences(
         folds = {folded for key in keys for folded in presence_folds(key)}
         stored = reports.existing_presences(connection, folds)
         number = reports.count_presence_rows(connection, day)
-        for key, row in place_presences(keys, stored, number, limits).items():
+        for key, row in choose_presence_rows(keys, stored, number, limits).items():
             counts[row] += reported[key]
     reports.add_to_presences(connection, counts)

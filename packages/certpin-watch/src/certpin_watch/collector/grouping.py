@@ -182,7 +182,7 @@ def every_fold(groups: Iterable[ReportGroup], limits: ReportLimits) -> set[bytes
     }
 
 
-def place(
+def choose_rows(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, limits: ReportLimits
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
@@ -199,22 +199,22 @@ def place(
     Returns:
         The key and the fields of the chosen row, by the given group.
     """
-    placed: dict[ReportGroup, tuple[bytes, ReportGroup]] = {}
+    chosen: dict[ReportGroup, tuple[bytes, ReportGroup]] = {}
     stored = set(known)
     now = GroupCounts(taken.hour, taken.day, Counter(taken.shares))
     for group in groups:
-        if group in placed:
+        if group in chosen:
             continue
-        key, found = placed[group] = _place(group, stored, now, limits)
+        key, found = chosen[group] = _choose_row(group, stored, now, limits)
         if key not in stored:
             stored.add(key)
             now.hour += 1
             now.day += 1
             now.shares[limits.share_of(found.host)] += 1
-    return placed
+    return chosen
 
 
-def _place(
+def _choose_row(
     group: ReportGroup, stored: set[bytes], now: GroupCounts, limits: ReportLimits
 ) -> tuple[bytes, ReportGroup]:
     """Return the key and the fields of the row of ``report_groups`` that counts a report group.
@@ -367,12 +367,12 @@ class RowCache:
                 self._hours.popitem(last=False)
         return self._hours[hour]
 
-    def learn(self, found: Mapping[int, HourCache]) -> None:
+    def learn(self, learned: Mapping[int, HourCache]) -> None:
         """Add rows to the cache that a transaction stored in, or read from, the database.
 
-        Call it after the commit. ``found`` has the rows by hour (its first second).
+        Call it after the commit. ``learned`` has the rows by hour (its first second).
         """
-        for hour, new in found.items():
+        for hour, new in learned.items():
             known = self.of(hour)
             known.groups |= new.groups
             known.chains |= new.chains
@@ -452,7 +452,7 @@ def presence_folds(key: PresenceGroup) -> tuple[PresenceGroup, PresenceGroup, Pr
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
 
 
-def place_presences(
+def choose_presence_rows(
     keys: Iterable[PresenceGroup], known: set[PresenceGroup], count: int, limits: PresenceLimits
 ) -> dict[PresenceGroup, PresenceGroup]:
     """Choose the database row that counts each presence.
@@ -470,7 +470,7 @@ def place_presences(
         The chosen row for each presence.
     """
     stored = set(known)
-    placed: dict[PresenceGroup, PresenceGroup] = {}
+    chosen: dict[PresenceGroup, PresenceGroup] = {}
     for key in keys:
         limit = limits.rows_for(key.pin_set)
         whole, nameless, last = presence_folds(key)
@@ -481,8 +481,8 @@ def place_presences(
             found = nameless if deployed or nameless in stored or count < 2 * limit else last
         count += found not in stored
         stored.add(found)
-        placed[key] = found
-    return placed
+        chosen[key] = found
+    return chosen
 
 
 def day_of(at: int) -> int:

@@ -82,7 +82,7 @@ def undated(identity: bytes) -> bytes:
     return bytes(_SECOND_BYTES) + sha256(identity).digest()[: len(identity) - _SECOND_BYTES]
 
 
-def punctual_from(received_at: int) -> bytes:
+def lowest_on_time(received_at: int) -> bytes:
     """Return the lowest identity of a report that arrives at ``received_at`` and isn't late.
 
     An identity begins with the client's time, so any lower identity belongs to a late report: one

@@ -123,7 +123,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a repeat is not counted",
         "counting.py",
-        "new = [pair for number, pair in enumerate(bodies) if number not in again]",
+        "new = [pair for number, pair in enumerate(bodies) if number not in repeats]",
         "new = list(bodies)",
         _COUNTING + "repeat_is_not_counted_again[sqlite]",
     ),
@@ -242,8 +242,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a report is recognised by either identity",
         "counting.py",
-        "owners.setdefault(record.also, number) if record.also else number",
-        "number",
+        "[record.identity, record.also] if record.also else [record.identity]",
+        "[record.identity]",
         _COUNTING + "report_with_two_identities_is_recognised_by_either[sqlite]",
     ),
     _rule(

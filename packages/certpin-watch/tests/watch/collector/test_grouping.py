@@ -13,11 +13,11 @@ from certpin_watch.collector.grouping import (
     RESERVED,
     GroupCounts,
     ReportLimits,
+    choose_rows,
     every_fold,
     fold,
     group_key,
     group_of,
-    place,
 )
 from certpin_watch.store.reports import OTHER, ReportGroup
 from tests.watch.collector.test_decode import REPORT, decoded
@@ -67,11 +67,11 @@ def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values
         GROUP._replace(host=host, app=app, app_version=version, network=network, reason=reason)
         for host, app, version, network, reason in seen
     ]
-    placed = place(groups, set(), GroupCounts(), ReportLimits(room, 10))
-    assert set(placed) == set(groups)
+    chosen = choose_rows(groups, set(), GroupCounts(), ReportLimits(room, 10))
+    assert set(chosen) == set(groups)
     kinds = len({(group.kind, group.decision) for group in groups})
-    assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
-    for group, (key, found) in placed.items():
+    assert len({key for key, _ in chosen.values()}) <= 2 * room + kinds
+    for group, (key, found) in chosen.items():
         assert key == group_key(found)
         assert found in {fold(group, step, UNLIMITED) for step in range(LAST_STEP + 1)}
 
@@ -81,8 +81,8 @@ def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
     limits = ReportLimits(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(40)]
-    placed = place([*strangers, *ours], set(), GroupCounts(), limits)
-    assert all(placed[group][1] == group for group in ours)
+    chosen = choose_rows([*strangers, *ours], set(), GroupCounts(), limits)
+    assert all(chosen[group][1] == group for group in ours)
 
 
 @pytest.mark.medium
@@ -93,13 +93,15 @@ def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> Non
         ReportLimits(100, 10, str),
         ReportLimits(10**6, 10, str, groups_a_day=100),
     ):
-        placed = place([*hostile, *ours], set(), GroupCounts(), limits)
-        found = [placed[group][1] for group in ours]
+        chosen = choose_rows([*hostile, *ours], set(), GroupCounts(), limits)
+        found = [chosen[group][1] for group in ours]
         assert found[:RESERVED] == ours[:RESERVED]
         assert {group.host for group in found} == {GROUP.host}  # failures there still count
-        assert len({key for key, _ in placed.values()}) <= 2 * 100 + 4 * RESERVED
+        assert len({key for key, _ in chosen.values()}) <= 2 * 100 + 4 * RESERVED
 
 
 def test_stored_group_counts_its_reports_in_a_full_hour() -> None:
-    placed = place([GROUP], {group_key(GROUP)}, GroupCounts(10**6, 10**6), ReportLimits(100, 10))
-    assert placed[GROUP] == (group_key(GROUP), GROUP)
+    chosen = choose_rows(
+        [GROUP], {group_key(GROUP)}, GroupCounts(10**6, 10**6), ReportLimits(100, 10)
+    )
+    assert chosen[GROUP] == (group_key(GROUP), GROUP)

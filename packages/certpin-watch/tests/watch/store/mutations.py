@@ -100,8 +100,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a late report is recognised after its day was dropped",
         "certpin_watch/collector/counting.py",
-        "if FIRST_DATED <= record.identity < punctual:",
-        "if False:",
+        "is_late = FIRST_DATED <= record.identity < earliest_on_time",
+        "is_late = False",
         _TESTS + "identities.py::test_a_repeat_is_recognised_in_the_whole_window[postgres]",
     ),
     _rule(

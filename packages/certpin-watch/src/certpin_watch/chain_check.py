@@ -90,7 +90,7 @@ class ChainJudge:
             return "accepted"
         for policy in policies:
             roots = policy.trust.der if policy.trust is not None else self._public_roots
-            if is_vouched_for(chain, host, roots, since or self.now, self.now):
+            if is_issued_for(chain, host, roots, since or self.now, self.now):
                 return "issued"
         return "refused"
 
@@ -129,7 +129,7 @@ class ChainJudge:
         return tuple(dict.fromkeys((*named, *self._public_roots)))
 
 
-def is_vouched_for(
+def is_issued_for(
     chain: tuple[bytes, ...],
     host: str,
     roots: tuple[bytes, ...],

@@ -102,7 +102,7 @@ def gather_reports(
     patterns = history.use(sets, watch.settings.monitor.named)
     groups = _groups(connection, patterns, now)
     checked = check_chains(connection, patterns, groups, datetime.fromtimestamp(now, UTC))
-    chains = {digest for _, digest in checked.accepted | checked.strange}
+    chains = {digest for _, digest in checked.accepted | checked.refused}
     limit = max(_MAX_NETWORKS, watch.settings.alerts.networks)
     hours, heard = _failure_hours(connection, history, now)
     holders = reports.version_holders(connection, now)
@@ -113,10 +113,10 @@ def gather_reports(
         hours=hours,
         heard=tuple(sorted(heard)),
         accepted=checked.accepted,
-        strange=checked.strange,
+        refused=checked.refused,
         issuers=checked.issuers,
         sighted=reports.observed_chains(connection, {group.host for group in groups}),
-        vouched=checked.vouched,
+        issued=checked.issued,
         networks=reports.reporting_networks(connection, chains, now, limit),
         spread=reports.count_networks(connection, now),
         share_of=patterns.share_of,
@@ -217,14 +217,14 @@ class CheckedChains(NamedTuple):
     Attributes:
         accepted: the pairs with a chain that matches the pins of the host, in the pin file or in a
             version that clients may still hold.
-        strange: the pairs with a chain that matches none of these pins.
-        vouched: the pairs in ``strange`` with a chain that a trusted authority issued for the host.
+        refused: the pairs with a chain that matches none of these pins, those in ``issued`` too.
+        issued: the pairs in ``refused`` with a chain that a trusted authority issued for the host.
         issuers: maps the digest of each chain to the name of the issuer in its leaf.
     """
 
     accepted: frozenset[HostChain]
-    strange: frozenset[HostChain]
-    vouched: frozenset[HostChain]
+    refused: frozenset[HostChain]
+    issued: frozenset[HostChain]
     issuers: dict[bytes, str]
 
 

@@ -117,11 +117,11 @@ class ReportEvidence:
         heard: the hours in which any report arrived, each as its first second. It has at least
             those of the week that ends with the last report.
         accepted: the pairs in which the chain matches the pins of a live version.
-        strange: the pairs in which the chain matches no live version. Pairs that are neither here
+        refused: the pairs in which the chain matches no live version. Pairs that are neither here
             nor in ``accepted`` were not checked.
         issuers: the issuer of each chain's leaf, by the digest of the chain.
         sighted: the pairs in which a probe observed the chain on the host.
-        vouched: the pairs of ``strange`` with a chain that a trusted authority issued for the host.
+        issued: the pairs of ``refused`` with a chain that a trusted authority issued for the host.
         networks: the networks from which each chain was reported, by share and digest of the chain.
             The digest is empty for failures without a chain.
         spread: the number of networks from which any report came, by share.
@@ -135,10 +135,10 @@ class ReportEvidence:
     hours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     heard: tuple[int, ...] = ()
     accepted: frozenset[HostChain] = frozenset()
-    strange: frozenset[HostChain] = frozenset()
+    refused: frozenset[HostChain] = frozenset()
     issuers: Mapping[bytes, str] = field(default_factory=dict)
     sighted: frozenset[HostChain] = frozenset()
-    vouched: frozenset[HostChain] = frozenset()
+    issued: frozenset[HostChain] = frozenset()
     networks: Mapping[HostChain, frozenset[str]] = field(default_factory=dict)
     spread: Mapping[str, int] = field(default_factory=dict)
     share_of: Callable[[str], str] = field(default=str, compare=False)
@@ -153,13 +153,13 @@ class ReportEvidence:
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
     def is_strange(self, group: ReportedFailures) -> bool:
-        """Return True if the chain in a group of reports matches no pins, and no probe observed it.
+        """Return True if the chain in a group of reports is refused, and no probe observed it.
 
-        The chain was compared with the pins of every live version. A chain that can't be read was
-        not compared, and is not strange.
+        The chain was compared with the pins of every live version, and none accepts it. A chain
+        that can't be read was not compared, and is not strange.
         """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
-        return (group.host, group.chain) in self.strange and not observed
+        return (group.host, group.chain) in self.refused and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
         """Return the number of internet providers' networks that reported these chains for a host.

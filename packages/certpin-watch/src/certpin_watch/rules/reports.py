@@ -149,13 +149,13 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
         holders = reports.count_holders(watched.pins.name)
         clients = _max_clients(evidence, groups, watched)
         reach = _Reach(_total(groups), clients, holders, _count_networks(evidence, groups))
-        vouched = [group for group in groups if (host, group.chain) in reports.vouched]
+        issued = [group for group in groups if (host, group.chain) in reports.issued]
         yield AlertFinding(
             "strange-chain",
-            _strange_severity(evidence, groups, vouched, reach),
+            _strange_severity(evidence, groups, issued, reach),
             host,
             watched.pins.name,
-            _strange_summary(evidence, groups, vouched, reach),
+            _strange_summary(evidence, groups, issued, reach),
             _check_command(evidence, watched, host),
             {
                 "clients": clients,
@@ -163,7 +163,7 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
                 "chains": [[group.chain.hex(), group.reports] for group in _largest(groups)],
                 "networks": _top(groups, "network"),
                 "told_from": reach.networks,
-                "authority": bool(vouched),
+                "authority": bool(issued),
                 "app_versions": _top(groups, "app_version"),
                 "refused_by_platform": _total(group for group in groups if group.unverified),
                 "let_through": _total(group for group in groups if group.decision != "refuse"),
@@ -190,7 +190,7 @@ class _Reach(NamedTuple):
 def _strange_severity(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
-    vouched: Sequence[ReportedFailures],
+    issued: Sequence[ReportedFailures],
     reach: _Reach,
 ) -> Severity:
     """Return the severity of reports about one host with strange chains, which no pins match.
@@ -203,10 +203,10 @@ def _strange_severity(
     Args:
         evidence: has the thresholds in ``limits``.
         groups: all of these reports, identical ones in one group.
-        vouched: the groups with a chain that a trusted authority issued for the host.
+        issued: the groups with a chain that a trusted authority issued for the host.
         reach: how many clients and networks sent the reports.
     """
-    if _total(vouched) >= evidence.limits.few:
+    if _total(issued) >= evidence.limits.few:
         return "critical"
     clients, holders = reach.clients, reach.holders
     is_large = holders is not None and clients is not None and clients > _LARGE_PART * holders
@@ -219,16 +219,16 @@ def _strange_severity(
 def _strange_summary(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
-    vouched: Sequence[ReportedFailures],
+    issued: Sequence[ReportedFailures],
     reach: _Reach,
 ) -> str:
-    issuer = evidence.reports.issuers.get(_largest(vouched or groups)[0].chain, "")
+    issuer = evidence.reports.issuers.get(_largest(issued or groups)[0].chain, "")
     parts = [
         (
             f"{counted(reach.reports, 'report')} in a day of a chain that no version of the pins "
             "accepts and no location saw; it may be an attack"
         ),
-        "an authority did issue it for this host" if vouched else "",
+        "an authority did issue it for this host" if issued else "",
         f"the issuer named in the leaf is {printable(issuer[:120])}" if issuer else "",
         _networks_text(reach.networks),
         _platform_text(groups),

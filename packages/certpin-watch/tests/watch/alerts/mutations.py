@@ -165,7 +165,7 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/chain_check.py",
         "    begin, end = int(since.timestamp()), ",
         "    begin, end = int(since.timestamp()) // 3600 * 3600, ",
-        _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
+        _GATHER + "a_leaf_is_issued_from_its_first_second",
     ),
     _rule(
         "a rise in severity of an acknowledged alert is sent",
@@ -283,18 +283,18 @@ MUTATIONS: list[Mutation] = [
         _RULES + "an_unconfirmed_claim_is_critical_only_from_many_networks",
     ),
     Mutation(
-        "a vouched chain needs enough reports",
+        "an issued chain needs enough reports",
         _ALERT_RULES + "reports.py",
-        "if _total(vouched) >= evidence.limits.few:",
-        "if vouched:",
+        "if _total(issued) >= evidence.limits.few:",
+        "if issued:",
         _RULES + "a_chain_of_a_trusted_authority_is_critical_with_few_reports",
     ),
     Mutation(
-        "an authority vouches only for the host",
+        "an authority issues only for the host",
         "certpin_watch/chain_check.py",
         "verifier.verify(path[0], path[1:])",
         "store",
-        _GATHER + "a_forged_chain_is_not_vouched_for",
+        _GATHER + "a_forged_chain_is_not_issued",
     ),
     _rule(
         "a silence of an unknown rule is refused",

@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from certpin.pins import HostPin
 from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
-from certpin_watch.chain_check import ChainJudge, is_vouched_for
+from certpin_watch.chain_check import ChainJudge, is_issued_for
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
 from certpin_watch.rules.evidence import Evidence, ReportEvidence
 from certpin_watch.settings import AlertSettings
@@ -131,8 +131,8 @@ def test_reports_are_counted_and_their_chains_checked(
     assert sorted(group.reports for group in found.groups) == [7, 17]
     assert found.count_holders("test") == 50
     assert found.hours[HOST] == {NOW - NOW % HOUR: 24, NOW - 3 * DAY: 99}
-    (strange,) = found.strange
-    assert found.issuers[strange[1]] == root.certificate.subject
+    (refused,) = found.refused
+    assert found.issuers[refused[1]] == root.certificate.subject
     assert len(found.accepted) == 1
     assert found == again
     (one,) = strange_chains(found)
@@ -178,7 +178,7 @@ def test_networks_of_one_chain_hide_none_of_another(
     here = stage(store, watched(good.pin), networks=2)
     report(store, ders(root.issue(HOST)))
     with store.read() as connection:
-        ((_, met),) = gather_reports(connection, here.watch, FailureHistory(), NOW).strange
+        ((_, met),) = gather_reports(connection, here.watch, FailureHistory(), NOW).refused
     with store.write() as connection:
         for chain, numbers in ((b"", range(40)), (met, range(100, 102))):
             for day, number in itertools.product((TODAY, TODAY - DAY), numbers):
@@ -255,42 +255,42 @@ def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Autho
     assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
 
 
-def test_a_forged_chain_is_not_vouched_for(good: Identity, root: Authority) -> None:
+def test_a_forged_chain_is_not_issued(good: Identity, root: Authority) -> None:
     from certpin.lab import Authority
 
     moment = datetime.now(UTC)
     trusted = (root.certificate.der,)
 
-    def is_vouched(chain: tuple[bytes, ...], host: str = HOST, when: datetime = moment) -> bool:
-        return is_vouched_for(chain, host, trusted, when)
+    def is_issued(chain: tuple[bytes, ...], host: str = HOST, when: datetime = moment) -> bool:
+        return is_issued_for(chain, host, trusted, when)
 
-    assert is_vouched(ders(good), when=moment + timedelta(minutes=1))
-    assert is_vouched((*ders(good), *trusted))
-    assert not is_vouched(ders(good), "other.example")
-    assert not is_vouched(ders(good), when=moment + timedelta(days=9000))
-    assert not is_vouched((*ders(Authority("Evil").issue(HOST)), *ders(good)))
+    assert is_issued(ders(good), when=moment + timedelta(minutes=1))
+    assert is_issued((*ders(good), *trusted))
+    assert not is_issued(ders(good), "other.example")
+    assert not is_issued(ders(good), when=moment + timedelta(days=9000))
+    assert not is_issued((*ders(Authority("Evil").issue(HOST)), *ders(good)))
     forged = ders(Authority("Test Intermediate").issue(HOST))
-    assert not is_vouched((forged[0], *ders(good)[1:]))
+    assert not is_issued((forged[0], *ders(good)[1:]))
     for junk in ((), (b"junk",), (ders(good)[0],)):
-        assert not is_vouched(junk)
+        assert not is_issued(junk)
 
 
-def test_a_leaf_is_vouched_for_from_its_first_second(root: Authority) -> None:
+def test_a_leaf_is_issued_from_its_first_second(root: Authority) -> None:
     issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST, days=6)
     chain, leaf, second = ders(issued), issued.chain[0], timedelta(seconds=1)
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
 
-    def is_vouched(since: datetime, until: datetime | None = None) -> bool:
-        return is_vouched_for(chain, HOST, (root.certificate.der,), since, until)
+    def is_issued(since: datetime, until: datetime | None = None) -> bool:
+        return is_issued_for(chain, HOST, (root.certificate.der,), since, until)
 
-    assert not is_vouched(begin - second)
-    assert is_vouched(begin)
-    assert is_vouched(end)
-    assert not is_vouched(end + second)
+    assert not is_issued(begin - second)
+    assert is_issued(begin)
+    assert is_issued(end)
+    assert not is_issued(end + second)
     # Reported by a clock that is behind, or expired since: it was still issued.
-    assert is_vouched(begin - second, begin)
-    assert is_vouched(end - second, end + timedelta(days=30))
-    assert not is_vouched(begin - timedelta(days=2), begin - second)
+    assert is_issued(begin - second, begin)
+    assert is_issued(end - second, end + timedelta(days=30))
+    assert not is_issued(begin - timedelta(days=2), begin - second)
 
 
 def test_a_certificate_of_this_hour_is_critical_at_once(
@@ -324,7 +324,7 @@ def test_a_root_that_no_server_sends_counts_if_it_signed(
     report(sqlite_store, ders(good)[:1], reason="date")  # its signer is unknown
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), NOW)
-    assert (len(found.accepted), len(found.strange)) == (1, 1)
+    assert (len(found.accepted), len(found.refused)) == (1, 1)
 
 
 def test_the_expiry_of_signatures_is_read_from_the_folder(tmp_path: Path) -> None:

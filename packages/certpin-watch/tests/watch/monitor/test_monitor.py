@@ -89,13 +89,13 @@ def test_the_command_of_a_rule_over_reports_finds_the_healthy_server(
         scene = watch_over(leaf, host=[server_at(server.port)])
         probed = gather_probes(scene.watch, scene.watch.clock())
         decision = "report" if rule == "would-lock-out" else "refuse"
-        strange = {("localhost", chain)} if rule == "strange-chain" else set()
+        refused = {("localhost", chain)} if rule == "strange-chain" else set()
         place = ("localhost", chain, b"", "bank", 1, "bank", "3.1", "carrier")
         reports = ReportEvidence(
             sets=scene.watch.pin_files.snapshot().sets,
             groups=(ReportedFailures(*place, decision, "mismatch", 99),),
             hours={"localhost": {now - now % 3600: 99}},
-            strange=frozenset(strange),
+            refused=frozenset(refused),
         )
         evidence = Evidence(now, AlertSettings(few=5), probed, reports)
         (finding,) = RULES[rule].check(evidence)

@@ -111,15 +111,15 @@ def test_failures_at_a_host_without_pins_are_ignored() -> None:
 
 
 def test_a_strange_chain_is_one_that_no_pins_accept_and_no_location_saw() -> None:
-    strange = frozenset({(HOST, CHAIN)})
-    (one,) = found("strange-chain", groups=(group(), group(3, network="wifi")), strange=strange)
+    refused = frozenset({(HOST, CHAIN)})
+    (one,) = found("strange-chain", groups=(group(), group(3, network="wifi")), refused=refused)
     assert one.severity == "warning"
     assert "13 reports" in one.summary
     assert "77 % of them in the network carrier" in one.summary
     assert "the platform" not in one.summary
     assert not found("strange-chain", groups=(group(),))
-    assert not found("strange-chain", groups=(group(),), strange=strange, sighted=strange)
-    assert not found("strange-chain", groups=(group(4),), strange=strange)
+    assert not found("strange-chain", groups=(group(),), refused=refused, sighted=refused)
+    assert not found("strange-chain", groups=(group(4),), refused=refused)
 
 
 def test_a_strange_chain_that_the_platform_refuses_is_described_as_such() -> None:
@@ -127,16 +127,16 @@ def test_a_strange_chain_that_the_platform_refuses_is_described_as_such() -> Non
 
     Most clients refuse its chain before they check pins.
     """
-    strange = frozenset({(HOST, CHAIN)})
+    refused = frozenset({(HOST, CHAIN)})
     groups = group(9, reason="untrusted", network="hotel"), group(3, network="home")
-    (one,) = found("strange-chain", groups=groups, strange=strange, holders=(held(400),))
+    (one,) = found("strange-chain", groups=groups, refused=refused, holders=(held(400),))
     assert "in 75 % of them the platform itself refuses it" in one.summary
     assert "75 % of them in the network hotel" in one.summary
     assert "at most 3 % of all clients" in one.summary
     assert one.details["refused_by_platform"] == 9
 
 
-STRANGE = frozenset({(HOST, CHAIN)})
+REFUSED = frozenset({(HOST, CHAIN)})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ STRANGE = frozenset({(HOST, CHAIN)})
     [(9, "100 %"), (10, "90 %"), (95, "9.5 %"), (900, "1 %"), (10**7, "0.01 %")],
 )
 def test_the_share_of_affected_clients_is_a_plain_number(clients: int, text: str) -> None:
-    (one,) = found("strange-chain", groups=(group(9),), strange=STRANGE, holders=(held(clients),))
+    (one,) = found("strange-chain", groups=(group(9),), refused=REFUSED, holders=(held(clients),))
     assert f"at most {text} of all clients" in one.summary
 
 
@@ -155,11 +155,11 @@ def test_the_command_for_a_strange_chain_names_the_probed_server() -> None:
     watched = replace(SET, pins=pins)
     (monitored,) = monitored_policies((watched,), MonitorSettings(), now)
     probes = ProbeEvidence((PolicyEvidence(monitored, (), MonitorSettings(), now),))
-    (one,) = found("strange-chain", probes=probes, groups=(group(9),), strange=STRANGE)
+    (one,) = found("strange-chain", probes=probes, groups=(group(9),), refused=REFUSED)
     assert one.command == (
         f"certpin check pins.toml --host {HOST}:8443 --connect 10.0.0.5:8443 --starttls smtp"
     )
-    (one,) = found("strange-chain", groups=(group(9),), strange=STRANGE)
+    (one,) = found("strange-chain", groups=(group(9),), refused=REFUSED)
     assert one.command == f"certpin check pins.toml --host {HOST}"
 
 
@@ -179,11 +179,11 @@ def test_an_unconfirmed_claim_is_critical_only_from_many_networks(many: dict[str
     """A sender can repeat a claim a million times, but only from the networks it has."""
     few, enough = LIMITS.networks - 1, LIMITS.networks
     for networks, severity in ((few, "warning"), (enough, "critical")):
-        (one,) = found("strange-chain", **many, strange=STRANGE, networks=networks_of(networks))
+        (one,) = found("strange-chain", **many, refused=REFUSED, networks=networks_of(networks))
         assert one.severity == severity
         assert f"reported from {networks} networks" in one.summary
     others = networks_of(enough, b"another chain")  # of another chain that is no attack
-    (one,) = found("strange-chain", **many, strange=STRANGE, networks=others)
+    (one,) = found("strange-chain", **many, refused=REFUSED, networks=others)
     assert one.severity == "warning"
 
 
@@ -191,7 +191,7 @@ def test_a_few_refusals_from_many_networks_are_a_warning() -> None:
     (one,) = found(
         "strange-chain",
         groups=(group(30),),
-        strange=STRANGE,
+        refused=REFUSED,
         networks=networks_of(50),
         holders=(held(10_000),),
     )
@@ -202,12 +202,12 @@ def test_a_few_refusals_from_many_networks_are_a_warning() -> None:
 
 def test_a_chain_of_a_trusted_authority_is_critical_with_few_reports() -> None:
     few = LIMITS.few
-    (one,) = found("strange-chain", groups=(group(few),), strange=STRANGE, vouched=STRANGE)
+    (one,) = found("strange-chain", groups=(group(few),), refused=REFUSED, issued=REFUSED)
     assert one.severity == "critical"
     assert "an authority did issue it for this host" in one.summary
-    other = group(few, served=b"d" * 32)  # the vouched chain has too few reports
-    strange = STRANGE | {(HOST, b"d" * 32)}
-    (one,) = found("strange-chain", groups=(group(1), other), strange=strange, vouched=STRANGE)
+    other = group(few, served=b"d" * 32)  # the issued chain has too few reports
+    refused = REFUSED | {(HOST, b"d" * 32)}
+    (one,) = found("strange-chain", groups=(group(1), other), refused=refused, issued=REFUSED)
     assert one.severity == "warning"
 
 
@@ -226,8 +226,8 @@ def test_an_old_app_fails_if_newer_ones_do_not() -> None:
     both = (*groups, group(LIMITS.few, app_version="3.10"))
     assert not found("old-app-fails", groups=both, holders=holders)
     assert not found("old-app-fails", groups=groups)
-    strange = frozenset({(HOST, CHAIN)})
-    assert not found("old-app-fails", groups=groups, holders=holders, strange=strange)
+    refused = frozenset({(HOST, CHAIN)})
+    assert not found("old-app-fails", groups=groups, holders=holders, refused=refused)
 
 
 def test_wrong_clocks_do_not_count_for_an_old_app() -> None:

@@ -50,7 +50,7 @@ _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # for policies that don't expire
 
 # `accepted`: a live version of the pins accepts the chain. `issued`: none does, and an authority
 # issued it for this host. `refused`: neither. `unknown`: no chain, or no pin set covers the host.
-Verdict = Literal["accepted", "issued", "refused", "unknown"]
+ChainVerdict = Literal["accepted", "issued", "refused", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ChainJudge:
 
     def verdict(
         self, host: str, chain: tuple[bytes, ...], since: datetime | None = None
-    ) -> Verdict:
+    ) -> ChainVerdict:
         """Return the verdict of the pins on a chain that clients reported.
 
         If several pin sets cover the host, it is enough that one of them accepts the chain, because
@@ -370,7 +370,7 @@ def issuer_of(
     chain: tuple[bytes, ...],
     expected: tuple[bytes, ...] = (),
     anchors: tuple[bytes, ...] = (),
-    verdict: Verdict = "unknown",
+    verdict: ChainVerdict = "unknown",
 ) -> ChainIssuer:
     """Return the issuer of a reported chain.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from certpin_watch import telemetry
 from certpin_watch.alerts.message import Item, Message
 from certpin_watch.alerts.services import RESEND_SECONDS, TIMED_OUT, AlertmanagerService
-from certpin_watch.alerts.silences import covers
+from certpin_watch.alerts.silences import matches_host
 from certpin_watch.counters import COUNTERS
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store.alerts import is_worse
@@ -79,7 +79,7 @@ def _concerns(alert: AlertRow, entry: str) -> bool:
     pattern is equal to it, matches it, or is matched by it. Alerts about probes, for example, name
     the host pattern of the pin file, such as ``*.bank.example``.
     """
-    return covers(entry, alert.host) or covers(alert.host, entry)
+    return matches_host(entry, alert.host) or matches_host(alert.host, entry)
 
 
 class Notifier:

@@ -146,7 +146,7 @@ def gather_service(
         full=capacity(connection, at, thresholds).full,
         sweeps=sweeps(connection, at),
         window=repeat_window(connection, at, thresholds),
-        roles=tuple(role for watched in sets for role in signed_roles(watched, now)),
+        roles=tuple(role for monitored in sets for role in signed_roles(monitored, now)),
     )
 
 
@@ -284,7 +284,7 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
     return [key for _, key in sorted(ordered, key=lambda entry: entry[0])]
 
 
-def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
+def signed_roles(monitored: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
     The metadata (a signed file, as The Update Framework defines it) is read from the folder
@@ -293,7 +293,7 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     Signatures are not verified here; ``certpin publish status`` and clients verify them. The only
     effect of a forged date is that an alert fires too early or too late.
     """
-    folder = watched.path.parent / "publish"
+    folder = monitored.path.parent / "publish"
     metadata = folder / "site" / "metadata"
     lifetimes = _lifetimes(folder / "publish.toml")
     for role in _ROLES:
@@ -301,7 +301,7 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
         expires = _expiry(newest) if newest else None
         if expires is not None:
             is_soon = expires - now <= lifetimes[role] / 3
-            yield SignedRole(watched.pins.name, watched.path, role, expires, is_soon)
+            yield SignedRole(monitored.pins.name, monitored.path, role, expires, is_soon)
 
 
 def _lifetimes(path: Path) -> dict[str, int]:

@@ -21,7 +21,7 @@ from certpin_watch.alerts.delivery import Notifier, is_wanted, send_once
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, gather_service
 from certpin_watch.alerts.message import Item, Message, clients_text, harmless, message_json
 from certpin_watch.alerts.services import make_services
-from certpin_watch.alerts.silences import Silencing, describe_cover, maintenance_windows
+from certpin_watch.alerts.silences import Silencing, describe_suppression, maintenance_windows
 from certpin_watch.alerts.state import decide
 from certpin_watch.context import pause
 from certpin_watch.monitor.evidence import ProbeEvidence, gather_probes
@@ -446,7 +446,7 @@ def _event_note(
         clients.
     """
     if transition.what in {"silenced", "maintenance"}:
-        return describe_cover(change.alert, silencing, now, settings)
+        return describe_suppression(change.alert, silencing, now, settings)
     before = change.before.told_clients if change.before else None
     return "", clients_text(change.alert.clients, before)
 

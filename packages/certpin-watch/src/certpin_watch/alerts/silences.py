@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.settings import AlertSettings
     from certpin_watch.snapshot import MonitoredPinSet, Snapshot
-    from certpin_watch.store.alerts import AlertRow, Cover, SilenceRow
+    from certpin_watch.store.alerts import AlertRow, SilenceRow, Suppression
 
     Problem = AlertFinding | AlertRow
 
@@ -74,7 +74,9 @@ class Silencing:
     windows: tuple[MaintenanceWindow, ...] = ()
 
 
-def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
+def suppression_of(
+    problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
+) -> Suppression:
     """Return the condition that suppresses messages about a problem, if there is one.
 
     Returns:
@@ -88,7 +90,7 @@ def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSetti
     return ""
 
 
-def describe_cover(
+def describe_suppression(
     problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
 ) -> tuple[str, str]:
     """Return the user and the reason if messages about a problem are suppressed.
@@ -170,10 +172,10 @@ def maintenance_windows(
     seconds = int(length.total_seconds())
     return tuple(
         window
-        for watched in sets
-        for event in watched.history.events
+        for monitored in sets
+        for event in monitored.history.events
         if int(event.time.timestamp()) <= now < int(event.time.timestamp()) + seconds
-        for window in _windows_of(watched.pins.name, event, seconds)
+        for window in _windows_of(monitored.pins.name, event, seconds)
     )
 
 
@@ -310,11 +312,11 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
     """
     patterns = _monitored_patterns(snapshot)
     for setting, host in named if patterns else ():
-        if not any(_matches(pattern, host) or covers(host, str(pattern)) for pattern in patterns):
+        if not any(_matches(entry, host) or matches_host(host, str(entry)) for entry in patterns):
             yield f"{setting}: {host_warning(host, snapshot)}"
 
 
-def covers(pattern: str, host: str) -> bool:
+def matches_host(pattern: str, host: str) -> bool:
     """Return True if a pattern, such as ``*.bank.example``, matches a host.
 
     If both texts are equal, return True, too: ``host`` can also be a pattern. An invalid pattern
@@ -330,10 +332,10 @@ def covers(pattern: str, host: str) -> bool:
 
 def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
     """Return the host patterns of the pin files, and of all deployed versions of the pin sets."""
-    released = [version.pins for watched in snapshot.sets for version in watched.deployed.versions]
     return frozenset(
         policy.pattern
-        for pins in (*(watched.pins for watched in snapshot.sets), *released)
+        for monitored in snapshot.sets
+        for pins in (monitored.pins, *(version.pins for version in monitored.deployed.versions))
         for policy in pins.policies
     )
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from certpin_watch.alerts.silences import cover
+from certpin_watch.alerts.silences import suppression_of
 from certpin_watch.store.alerts import FLAP_SECONDS, AlertRow, is_worse
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from certpin_watch.rules.engine import Evaluation
     from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.settings import AlertSettings
+    from certpin_watch.store.alerts import Suppression
 
 What = Literal["opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"]
 
@@ -75,8 +76,8 @@ class _Context:
     now: int
     settings: AlertSettings
 
-    def cover(self, problem: AlertFinding | AlertRow) -> Literal["", "silenced", "maintenance"]:
-        return cover(problem, self.silencing, self.now, self.settings)
+    def suppression_of(self, problem: AlertFinding | AlertRow) -> Suppression:
+        return suppression_of(problem, self.silencing, self.now, self.settings)
 
 
 def decide(
@@ -159,7 +160,7 @@ def _open(
         details=finding.details,
         clients=clients,
         peak=finding.severity,
-        quiet=context.cover(finding),
+        quiet=context.suppression_of(finding),
     )
     if last and last.resolved_at is not None and now - last.resolved_at <= FLAP_SECONDS:
         alert = replace(alert, flaps=last.flaps + 1)
@@ -183,7 +184,7 @@ def _continue(
         context: silences, time and settings.
     """
     now = context.now
-    quiet = context.cover(finding)
+    quiet = context.suppression_of(finding)
     alert = replace(
         known,
         severity=finding.severity,
@@ -260,7 +261,7 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
     alert = replace(known, gone_at=gone_at)
     if now - gone_at < alert.hold_seconds(context.settings.hold):
         return AlertChange(alert, before=known)
-    notify = known.told_at is not None and context.cover(known) != "silenced"
+    notify = known.told_at is not None and context.suppression_of(known) != "silenced"
     resolved = replace(alert, resolved_at=now)
     return AlertChange(resolved, (Transition("resolved", notify),), known)
 

@@ -269,26 +269,26 @@ class PinSetFacts(msgspec.Struct, frozen=True):
 
 
 def _pin_sets(request: ResourceRequest) -> list[PinSetFacts]:
-    return [_pin_set(watched, request.now) for watched in request.snapshot.sets]
+    return [_pin_set(monitored, request.now) for monitored in request.snapshot.sets]
 
 
-def _pin_set(watched: MonitoredPinSet, now: datetime) -> PinSetFacts:
-    latest, adopt = watched.deployed.latest, watched.timing.adopt
+def _pin_set(monitored: MonitoredPinSet, now: datetime) -> PinSetFacts:
+    latest, adopt = monitored.deployed.latest, monitored.timing.adopt
     return PinSetFacts(
-        watched.pins.name,
-        watched.pins.version,
-        len(watched.pins.policies),
+        monitored.pins.name,
+        monitored.pins.version,
+        len(monitored.pins.policies),
         latest.number if latest else None,
-        tuple(version.number for version in watched.alive(now)),
+        tuple(version.number for version in monitored.alive(now)),
         int(adopt / timedelta(seconds=1)),
     )
 
 
 def _adoption(request: ResourceRequest) -> adoption.Adoption:
     name, days = request.path["name"], request.query["days"]
-    named = (watched for watched in request.snapshot.sets if watched.pins.name == name)
-    watched = require_found(next(named, None))
-    return adoption.adoption(request.connection, watched, request.now, days=days)
+    named = (monitored for monitored in request.snapshot.sets if monitored.pins.name == name)
+    monitored = require_found(next(named, None))
+    return adoption.adoption(request.connection, monitored, request.now, days=days)
 
 
 def _alerts(request: ResourceRequest) -> Listed[alerts.Alert]:

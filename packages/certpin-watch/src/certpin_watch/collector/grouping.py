@@ -435,9 +435,10 @@ def presence_limits(sets: Iterable[MonitoredPinSet], rows: int) -> PresenceLimit
         rows: the maximum number of database rows that count the presences of one day.
     """
     numbers: dict[str, set[int]] = {}
-    for watched in sets:
-        own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
-        numbers.setdefault(watched.pins.name, set()).update(own)
+    for monitored in sets:
+        own = numbers.setdefault(monitored.pins.name, set())
+        own |= {version.number for version in monitored.deployed.versions}
+        own.add(monitored.pins.version)
     versions = frozenset((name, number) for name, own in numbers.items() for number in own)
     return PresenceLimits(rows, frozenset(numbers) or None, versions)
 

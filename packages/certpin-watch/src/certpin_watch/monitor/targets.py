@@ -125,14 +125,14 @@ def monitored_policies(
         now: the current time, which decides which versions clients may still hold.
     """
     found = []
-    for watched in sets:
+    for monitored in sets:
         by_pins: dict[int, dict[HostPattern, list[HostSettings]]] = {}
-        for pins, policy in _policies(watched, now):
+        for pins, policy in _policies(monitored, now):
             if id(pins) not in by_pins:
                 by_pins[id(pins)] = _host_settings(pins, settings)
             named = by_pins[id(pins)].get(policy.pattern, [])
             targets = tuple(_targets(policy, named, settings))
-            found.append(MonitoredPolicy(watched, pins, policy, targets))
+            found.append(MonitoredPolicy(monitored, pins, policy, targets))
     return tuple(found)
 
 
@@ -164,15 +164,15 @@ def server_words(targets: Iterable[Target], host: str) -> list[str]:
     return [address, *target.connect_options()]
 
 
-def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
+def _policies(monitored: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
     """Yield the host policies of a monitored pin set, each with the version that contains it.
 
     First come the policies of the pin file, then those that only older versions have, if clients
     may still hold these versions.
     """
     seen = set()
-    versions = [version.pins for version in reversed(watched.alive(now))]
-    for pins in (watched.pins, *versions):
+    versions = [version.pins for version in reversed(monitored.alive(now))]
+    for pins in (monitored.pins, *versions):
         for policy in pins.policies:
             if policy.pattern not in seen:
                 seen.add(policy.pattern)

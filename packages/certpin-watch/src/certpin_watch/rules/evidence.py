@@ -150,7 +150,7 @@ class ReportEvidence:
         Returns:
             None if no pin set has one, or the host name is invalid.
         """
-        return next((watched for watched in self.sets if _covers(watched, host)), None)
+        return next((monitored for monitored in self.sets if _covers(monitored, host)), None)
 
     def is_strange(self, group: ReportedFailures) -> bool:
         """Return True if the chain in a group of reports is refused, and no probe observed it.
@@ -231,8 +231,8 @@ class Evidence:
     starting: bool = False
 
 
-def _covers(watched: MonitoredPinSet, host: str) -> bool:
+def _covers(monitored: MonitoredPinSet, host: str) -> bool:
     try:
-        return watched.pins.policy_for(host) is not None
+        return monitored.pins.policy_for(host) is not None
     except HostError:
         return False

@@ -63,10 +63,10 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
     for host, hours in sorted(reports.hours.items()):
-        watched = reports.pin_set_for(host)
+        monitored = reports.pin_set_for(host)
         now = max(hours.get(this, 0), hours.get(this - HOUR, 0))
         usual = _usual_failures(hours, this - HOUR)
-        if watched is None or not _is_surge(now, usual, evidence):
+        if monitored is None or not _is_surge(now, usual, evidence):
             continue
         groups = [group for group in reports.groups if group.host == host]
         shares = _shares(groups, _NETWORK | _APP_VERSION)
@@ -76,14 +76,14 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
             "failures-surge",
             _claim_severity(evidence, networks) if is_large else "warning",
             host,
-            watched.pins.name,
+            monitored.pins.name,
             f"{counted(now, 'failure')} in an hour, {usual} {'is' if usual == 1 else 'are'} usual"
             + (f"; in the last day {shares}" if shares else ""),
-            _check_command(evidence, watched, host),
+            _check_command(evidence, monitored, host),
             {
                 "hour": now,
                 "usual": usual,
-                "clients": _max_clients(evidence, groups, watched),
+                "clients": _max_clients(evidence, groups, monitored),
                 "told_from": networks,
             },
         )
@@ -143,20 +143,20 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
     for host, groups in _by_host(strange).items():
-        watched = reports.pin_set_for(host)
-        if watched is None or _total(groups) < evidence.limits.few:
+        monitored = reports.pin_set_for(host)
+        if monitored is None or _total(groups) < evidence.limits.few:
             continue
-        holders = reports.count_holders(watched.pins.name)
-        clients = _max_clients(evidence, groups, watched)
+        holders = reports.count_holders(monitored.pins.name)
+        clients = _max_clients(evidence, groups, monitored)
         reach = _Reach(_total(groups), clients, holders, _count_networks(evidence, groups))
         issued = [group for group in groups if (host, group.chain) in reports.issued]
         yield AlertFinding(
             "strange-chain",
             _strange_severity(evidence, groups, issued, reach),
             host,
-            watched.pins.name,
+            monitored.pins.name,
             _strange_summary(evidence, groups, issued, reach),
-            _check_command(evidence, watched, host),
+            _check_command(evidence, monitored, host),
             {
                 "clients": clients,
                 "reports": reach.reports,
@@ -281,10 +281,12 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
         if _is_refused_by_pins(group) and group.app_version and not reports.is_strange(group)
     ]
     for host, groups in _by_host(refused).items():
-        if (watched := reports.pin_set_for(host)) is None:
+        if (monitored := reports.pin_set_for(host)) is None:
             continue
         for app in sorted({group.app for group in groups}):
-            yield from _old_app(evidence, watched, [group for group in groups if group.app == app])
+            yield from _old_app(
+                evidence, monitored, [group for group in groups if group.app == app]
+            )
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
@@ -299,13 +301,13 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 
 
 def _old_app(
-    evidence: Evidence, watched: MonitoredPinSet, groups: Sequence[ReportedFailures]
+    evidence: Evidence, monitored: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
     """Yield a finding if old versions of an app refuse a host, and newer versions don't.
 
     Args:
         evidence: the numbers of clients by app version, and the settings.
-        watched: the pin set that covers the host.
+        monitored: the pin set that covers the host.
         groups: the reports in which this app refused this host. There must be at least one.
     """
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
@@ -313,7 +315,7 @@ def _old_app(
     for group in groups:
         counts[group.app_version] += group.reports
     failing = {version for version, count in counts.items() if count >= few}
-    held = _clients_by_app_version(evidence, watched.pins.name, app)
+    held = _clients_by_app_version(evidence, monitored.pins.name, app)
     working = {version for version, count in held.items() if count >= few and counts[version] < few}
     if not failing or not working or max(map(order, failing)) >= min(map(order, working)):
         return
@@ -324,12 +326,12 @@ def _old_app(
         "old-app-fails",
         _claim_severity(evidence, _count_networks(evidence, failures)),
         host,
-        watched.pins.name,
+        monitored.pins.name,
         f"only old versions of {printable(app) or 'the app'} are refused: "
         f"{', '.join(map(printable, versions))}; newer ones are not. "
         f"{counted(_total(groups), 'report')} in a day; their pins or anchors are too old for the "
         "chain that the server presents",
-        f"certpin rotate status --file {shlex.quote(str(watched.path))}",
+        f"certpin rotate status --file {shlex.quote(str(monitored.path))}",
         {
             "clients": sum(known) if known else None,
             "app": app[:_MAX_VALUE],
@@ -380,20 +382,20 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
         if group.decision == "report" and not reports.is_strange(group)
     ]
     for host, groups in _by_host(passed).items():
-        watched = reports.pin_set_for(host)
-        if watched is None or _total(groups) < evidence.limits.few:
+        monitored = reports.pin_set_for(host)
+        if monitored is None or _total(groups) < evidence.limits.few:
             continue
         shares = _shares(groups, _APP_VERSION)
         yield AlertFinding(
             "would-lock-out",
             "warning",
             host,
-            watched.pins.name,
+            monitored.pins.name,
             f"{counted(_total(groups), 'connection')} in a day would have been refused if the "
             "pins were enforced" + (f"; {shares}" if shares else ""),
-            _check_command(evidence, watched, host),
+            _check_command(evidence, monitored, host),
             {
-                "clients": _max_clients(evidence, groups, watched),
+                "clients": _max_clients(evidence, groups, monitored),
                 "reports": _total(groups),
                 "versions": _versions(groups),
             },
@@ -504,13 +506,13 @@ def _claim_severity(evidence: Evidence, networks: int) -> Severity:
 
 
 def _max_clients(
-    evidence: Evidence, groups: Sequence[ReportedFailures], watched: MonitoredPinSet
+    evidence: Evidence, groups: Sequence[ReportedFailures], monitored: MonitoredPinSet
 ) -> int | None:
     """Return the largest number of clients that can have sent these reports; None if unknown.
 
     That is the number of reports, or the number of all clients of the pin set if that is smaller.
     """
-    holders = evidence.reports.count_holders(watched.pins.name)
+    holders = evidence.reports.count_holders(monitored.pins.name)
     return None if holders is None else min(holders, _total(groups))
 
 
@@ -526,11 +528,11 @@ def _percent(share: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
-def _check_command(evidence: Evidence, watched: MonitoredPinSet, host: str) -> str:
+def _check_command(evidence: Evidence, monitored: MonitoredPinSet, host: str) -> str:
     """Return the ``certpin check`` command that probes a host and compares its chain with the pins.
 
     The command verifies the chain with the anchors in the pin file (``trust``), as the monitor
     does.
     """
     server = server_words(evidence.probes.targets, host)
-    return shlex.join(["certpin", "check", str(watched.path), "--host", *server])
+    return shlex.join(["certpin", "check", str(monitored.path), "--host", *server])

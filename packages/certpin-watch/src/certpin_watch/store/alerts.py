@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # `recovering`: the problem is gone, and the alert is held open until the hold time is over.
 AlertState = Literal["open", "acknowledged", "silenced", "maintenance", "recovering", "resolved"]
 # Why no messages are sent about an alert; empty if they are.
-Cover = Literal["", "silenced", "maintenance"]
+Suppression = Literal["", "silenced", "maintenance"]
 
 FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it was resolved flaps
 _MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
@@ -83,7 +83,7 @@ class AlertRow:
     told_at: int | None = None
     told_clients: int | None = None
     peak: Severity = "info"
-    quiet: Cover = ""
+    quiet: Suppression = ""
     flaps: int = 0
     repeats: int = 0
     acknowledged_at: int | None = None

@@ -33,9 +33,9 @@ def calendar_page(page: PageRequest) -> Response:
     verified, served = _latest_chains(page)
     data, today = load_data(), page.now.date()
     sets = []
-    for watched in page.snapshot.sets:
-        name = watched.pins.name
-        events = list_events(watched.pins, verified[name], data, page.now, served=served[name])
+    for monitored in page.snapshot.sets:
+        name = monitored.pins.name
+        events = list_events(monitored.pins, verified[name], data, page.now, served=served[name])
         shown = [each for each in events if each.day is None or each.is_due(today, _AHEAD.days)]
         sets.append((name, shown[:_MAX_EVENTS], len(shown)))
     return page.render(
@@ -60,8 +60,8 @@ def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
         seen = latest_chains(connection, hosts.names(connection, page.snapshot))
         stored = load_chains(connection, {digest for _, *pair in seen for digest in pair})
     for host, sent, path in seen:
-        for watched, policy in page.snapshot.policies_of(host):
+        for monitored, policy in page.snapshot.policies_of(host):
             for found, digest in ((verified, path), (served, sent)):
                 if chain := stored.get(digest):
-                    found[watched.pins.name][str(policy.pattern)].append(chain)
+                    found[monitored.pins.name][str(policy.pattern)].append(chain)
     return verified, served

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from certpin_watch.chain_check import ChainIssuer, IssuerKind, Verdict
+    from certpin_watch.chain_check import ChainIssuer, ChainVerdict, IssuerKind
 
 _TITLES: dict[IssuerKind, str] = {
     "pinned": "{}: the pins accept this chain",
@@ -25,7 +25,7 @@ _TITLES: dict[IssuerKind, str] = {
 
 _CLAIM = "This is only a claim of the certificate: anyone can put this name into one."
 
-_VERDICTS: dict[Verdict, tuple[str, ...]] = {
+_VERDICTS: dict[ChainVerdict, tuple[str, ...]] = {
     "issued": (
         "No version of the pins accepts it.",
         "An authority did issue it for this host: it may be an attack.",
@@ -84,7 +84,7 @@ def issuer_title(issuer: ChainIssuer) -> str:
     return _TITLES[issuer.kind].format(issuer.product or issuer.name)
 
 
-def issuer_sentences(issuer: ChainIssuer, verdict: Verdict) -> tuple[str, ...]:
+def issuer_sentences(issuer: ChainIssuer, verdict: ChainVerdict) -> tuple[str, ...]:
     """Return sentences for users about a chain with this issuer.
 
     ``verdict`` is the verdict of the pins on the chain, from ``ChainJudge.verdict``.

@@ -122,7 +122,7 @@ def fleet_page(page: PageRequest) -> Response:
         order=order,
         at=at,
         pages=pages,
-        sets=[watched.pins.name for watched in page.snapshot.sets],
+        sets=[monitored.pins.name for monitored in page.snapshot.sets],
         query={name: page.text(name) for name in ("q", "status", "set")},
         unknowns=unknowns.of_service(fresh, page.now, page.health),
     )
@@ -229,8 +229,8 @@ def host_page(page: PageRequest) -> Response:
         only = report_counts.ReportFilter(host=name)
         served = list(_served(connection, host, policies, page))
         rotations = [
-            pin_sets.rotation(connection, page, watched, policy, host)
-            for watched, policy in policies
+            pin_sets.rotation(connection, page, monitored, policy, host)
+            for monitored, policy in policies
         ]
         open_ = open_alerts(connection, page.watch.settings.alerts.hold, host=name)
         changes = sightings.changes(connection, name, limit=30)

@@ -66,8 +66,8 @@ def pin_sets_page(page: PageRequest) -> Response:
     """Return the page ``/pin-sets``: the monitored pin sets."""
     with page.connection() as connection:
         rows = [
-            (watched, queries.adoption(connection, watched, page.now, days=8))
-            for watched in page.snapshot.sets
+            (monitored, queries.adoption(connection, monitored, page.now, days=8))
+            for monitored in page.snapshot.sets
         ]
     return page.render("pin_sets.html", rows=rows, problems=page.snapshot.problems)
 
@@ -78,28 +78,28 @@ def pin_set_page(page: PageRequest) -> Response:
     The page also lists the pins that some clients don't accept yet.
     """
     name = page.request.path_params["name"]
-    watched = next((each for each in page.snapshot.sets if each.pins.name == name), None)
-    if watched is None:
+    monitored = next((each for each in page.snapshot.sets if each.pins.name == name), None)
+    if monitored is None:
         raise NotFoundError(f"a pin set {name[:80]}")
     days = _RANGES[page.choice("days", ("90", "30", "365"))]
     with page.connection() as connection:
-        reported = queries.adoption(connection, watched, page.now, days=days)
+        reported = queries.adoption(connection, monitored, page.now, days=days)
         last = max((day.day for day in reported.days), default=None)
         apps = queries.apps(connection, name, last) if last else ()
     return page.render(
         "pin_set.html",
-        watched=watched,
+        monitored=monitored,
         reported=reported,
         days=days,
         last=last,
         shares=_draw_shares(reported, page.now),
         table=_weekly(reported),
-        lifetimes=_draw_lifetimes(watched, page.now),
+        lifetimes=_draw_lifetimes(monitored, page.now),
         apps=apps,
         colours={version: colour(at) for at, version in enumerate(_shown_versions(reported))},
-        pending=_pending(watched, page.now),
-        adopt=format_duration(watched.timing.adopt),
-        timing=watched.timing.texts(),
+        pending=_pending(monitored, page.now),
+        adopt=format_duration(monitored.timing.adopt),
+        timing=monitored.timing.texts(),
         sentences=list(_sentences(reported)),
     )
 
@@ -117,7 +117,7 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
     return [(day, rows[day]) for day in newest[::7]]
 
 
-def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
+def _pending(monitored: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     """Return the pins in a pin file that some clients don't accept yet, in groups.
 
     The pins of one group are refused by clients of the same versions, and have the same time from
@@ -130,14 +130,14 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
       (the key is lost).
 
     Args:
-        watched: the pin file, with the journal of its rotation.
+        monitored: the pin file, with the journal of its rotation.
         now: the time of the page.
     """
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
-    deployed, timing = watched.deployed, watched.timing
-    for policy in watched.pins.policies:
-        past = watched.history.past(policy.pattern)
-        situation = Situation(watched.pins, policy.pattern, deployed, (), timing, now, past)
+    deployed, timing = monitored.deployed, monitored.timing
+    for policy in monitored.pins.policies:
+        past = monitored.history.past(policy.pattern)
+        situation = Situation(monitored.pins, policy.pattern, deployed, (), timing, now, past)
         for entry in policy.pins:
             if not entry.live or pin_state(situation, entry.pin) in _SETTLED:
                 continue
@@ -237,12 +237,12 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
     return sorted(sorted(clients, key=lambda version: -clients[version])[: COLOURS - 1])
 
 
-def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
+def _draw_lifetimes(monitored: MonitoredPinSet, now: datetime) -> Markup | None:
     """Draw a timeline with the period in which clients may hold each version of a pin set.
 
     Return None if no version has a known release date.
     """
-    deployed, timing = watched.deployed, watched.timing
+    deployed, timing = monitored.deployed, monitored.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
     known = [(version, since) for version in newest if (since := version.since) is not None]
     if not known:
@@ -345,7 +345,7 @@ class Rotation:
 def rotation(
     connection: Connection,
     page: PageRequest,
-    watched: MonitoredPinSet,
+    monitored: MonitoredPinSet,
     policy: HostPolicy,
     host: Host,
 ) -> Rotation:
@@ -354,23 +354,23 @@ def rotation(
     Args:
         connection: a read transaction.
         page: the request for the page.
-        watched: the pin set, with the journal of its rotation.
+        monitored: the pin set, with the journal of its rotation.
         policy: the policy of the host.
         host: the host, with the chains that its servers present.
     """
     situation = Situation(
-        watched.pins,
+        monitored.pins,
         policy.pattern,
-        watched.deployed,
+        monitored.deployed,
         tuple(_sightings(connection, host)),
-        watched.timing,
+        monitored.timing,
         page.now,
-        watched.history.past(policy.pattern),
+        monitored.history.past(policy.pattern),
     )
-    pins = tuple(_pin_status(situation, watched, entry) for entry in policy.pins)
+    pins = tuple(_pin_status(situation, monitored, entry) for entry in policy.pins)
     expiry = ((host.not_after, "certificate expires"), (policy.expires, "pins expire"))
     ends = tuple((end, text) for end, text in expiry if end)
-    name, version = watched.pins.name, watched.pins.version
+    name, version = monitored.pins.name, monitored.pins.version
     picture = _draw_rotation(situation, pins, ends, f"rotation-{name}")
     return Rotation(name, str(policy.pattern), version, policy, pins, picture, ends)
 
@@ -383,11 +383,11 @@ def _sightings(connection: Connection, host: Host) -> Iterator[Sighting]:
         yield Sighting(seen.vantage, chain)
 
 
-def _pin_status(situation: Situation, watched: MonitoredPinSet, entry: HostPin) -> PinStatus:
+def _pin_status(situation: Situation, monitored: MonitoredPinSet, entry: HostPin) -> PinStatus:
     return PinStatus(
         entry,
         pin_state(situation, entry.pin),
-        watched.history.since(situation.pattern, entry.pin),
+        monitored.history.since(situation.pattern, entry.pin),
         adoption(situation, entry.pin),
         situation.serving(entry.pin),
         situation.now,

@@ -206,7 +206,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an alert about a wildcard reaches a service of a host below it",
         "delivery.py",
-        " or covers(alert.host, entry)",
+        " or matches_host(alert.host, entry)",
         "",
         _DELIVERY + "an_alert_about_a_wildcard_is_sent_for_a_host_below_it",
     ),

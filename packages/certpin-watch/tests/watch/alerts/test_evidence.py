@@ -53,7 +53,7 @@ def ders(identity: Identity) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in identity.chain)
 
 
-def watched(pin: Any) -> MonitoredPinSet:
+def monitored(pin: Any) -> MonitoredPinSet:
     return MonitoredPinSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST, pin)), History())
 
 
@@ -95,7 +95,7 @@ def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any
 
 
 def test_the_regular_week_is_the_one_before_the_last_report(store: Store, good: Identity) -> None:
-    here = stage(store, watched(good.pin))
+    here = stage(store, monitored(good.pin))
     this = NOW - NOW % HOUR
     last = this - 30 * DAY
     for hour in (last - 8 * DAY, last - 7 * DAY, last - HOUR, last):
@@ -115,7 +115,7 @@ def test_reports_are_counted_and_their_chains_checked(
     store: Store, good: Identity, root: Authority
 ) -> None:
     bad = root.issue(HOST)
-    here = stage(store, watched(good.pin))
+    here = stage(store, monitored(good.pin))
     report(store, ders(good), 7)
     report(store, ders(bad), 12, network="carrier")
     report(store, ders(bad), 5, network="carrier", platform="android")
@@ -144,7 +144,7 @@ def test_unmonitored_hosts_use_no_capacity_of_monitored_ones(
 ) -> None:
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_GROUPS", 3)
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_CHAINS", 3)
-    here = stage(sqlite_store, watched(good.pin))
+    here = stage(sqlite_store, monitored(good.pin))
     for number in range(5):
         report(sqlite_store, ders(root.issue("evil.example")), 50, host=f"{number}.evil.example")
     report(sqlite_store, ders(root.issue(HOST)), 6)
@@ -175,7 +175,7 @@ def test_networks_of_one_chain_hide_none_of_another(
     store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_NETWORKS", 3)
-    here = stage(store, watched(good.pin), networks=2)
+    here = stage(store, monitored(good.pin), networks=2)
     report(store, ders(root.issue(HOST)))
     with store.read() as connection:
         ((_, met),) = gather_reports(connection, here.watch, FailureHistory(), NOW).refused
@@ -203,7 +203,7 @@ def test_invented_names_below_a_pattern_have_a_limited_number_of_findings() -> N
 def test_a_chain_that_a_location_saw_is_not_strange(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:
-    here = stage(sqlite_store, watched(good.pin))
+    here = stage(sqlite_store, monitored(good.pin))
     bad = ders(root.issue(HOST))
     report(sqlite_store, bad)
     with sqlite_store.write() as connection:
@@ -223,7 +223,7 @@ def test_a_pinned_certificate_outside_the_path_does_not_count(
     from certpin.lab import Authority
 
     evil = ders(Authority("Evil").issue(HOST))
-    judge = ChainJudge((watched(intermediate.pin),), datetime.now(UTC))
+    judge = ChainJudge((monitored(intermediate.pin),), datetime.now(UTC))
     assert judge.verdict(HOST, ders(good)) == "accepted"
     assert judge.verdict(HOST, (*evil, *ders(good))) == "refused"
     # Nor does a right name with a wrong signature.

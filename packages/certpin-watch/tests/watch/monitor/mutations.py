@@ -337,7 +337,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "hosts that only clients pin are asked",
         "certpin_watch/monitor/targets.py",
-        "versions = [version.pins for version in reversed(watched.alive(now))]",
+        "versions = [version.pins for version in reversed(monitored.alive(now))]",
         "versions: list[PinSet] = []",
         "tests/watch/rules/test_probe_rules.py::test_a_host_that_only_deployed_versions_pin_is_still_monitored",
     ),

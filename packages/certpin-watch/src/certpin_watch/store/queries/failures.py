@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from certpin_watch.chain_check import ChainJudge, Verdict  # noqa: TC001  # as above
+from certpin_watch.chain_check import ChainJudge, ChainVerdict  # noqa: TC001  # as above
 from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries import (
     chains,
@@ -60,7 +60,7 @@ class ChainCount(msgspec.Struct, frozen=True):
     count: int
     first_at: datetime
     last_at: datetime
-    verdict: Verdict = "unknown"
+    verdict: ChainVerdict = "unknown"
 
 
 class Total(msgspec.Struct, frozen=True):

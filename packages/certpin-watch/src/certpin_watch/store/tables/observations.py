@@ -53,7 +53,7 @@ CERTIFICATES = Table(
 # A chain's digest is the SHA-256 of `members`, the concatenated digests of its certificates, the
 # leaf first. `told` is the number of bytes that it added to the quota if only clients have reported
 # it, and 0 if a probe observed it. `source` is the first network that reported it, and `share` the
-# watched host or pattern that the report was about.
+# monitored host or pattern that the report was about.
 CHAINS = Table(
     "chains",
     METADATA,
@@ -149,7 +149,7 @@ AWAITED = Table(
     timestamp("since"),
 )
 
-# Certificates in a log (Certificate Transparency, RFC 6962) for a watched host. A certificate and
+# Certificates in a log (Certificate Transparency, RFC 6962) for a monitored host. A certificate and
 # its precertificate have the same `tbs`, and are one row. `kind` is certificate, or malformed if it
 # can't be parsed; `key` is the SHA-256 of its SPKI, `authorities` the concatenated ones of the
 # certificates above it. `names` are its DNS names, separated by spaces.
@@ -237,7 +237,7 @@ IDENTITY_HOURS = Table(
 )
 
 # A few reports of each group as they arrived. `source` is the client's network (a prefix), `share`
-# the watched host or pattern that the report is about.
+# the monitored host or pattern that the report is about.
 REPORT_SAMPLES = Table(
     "report_samples",
     METADATA,
@@ -251,8 +251,9 @@ REPORT_SAMPLES = Table(
 )
 
 # The networks from which a chain, or a failure without one, was reported on a day (its first
-# second), widened to those of whole providers (IPv4 /16, IPv6 /32). `share` is the watched host or
-# pattern, `met` the digest of the chain. They distinguish many clients from one that reports often.
+# second), widened to those of whole providers (IPv4 /16, IPv6 /32). `share` is the monitored host
+# or pattern, `met` the digest of the chain. They distinguish many clients from one that reports
+# often.
 REPORT_NETWORKS = Table(
     "report_networks",
     METADATA,

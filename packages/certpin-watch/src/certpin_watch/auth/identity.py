@@ -20,15 +20,10 @@ from anyio import CapacityLimiter
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.addresses import host_of, is_local_only, is_loopback
 from certpin_watch.auth import sessions
-from certpin_watch.auth.credentials import (
-    MAX_PARALLEL,
-    AuditLimit,
-    LoginThrottle,
-    TokenThrottle,
-    VerifiedTokens,
-)
+from certpin_watch.auth.credentials import MAX_PARALLEL, VerifiedTokens
 from certpin_watch.auth.id_token import LEEWAY
 from certpin_watch.auth.openid import OpenIDProvider
+from certpin_watch.auth.throttle import AuditLimit, LoginThrottle, TokenThrottle
 from certpin_watch.permissions import (
     ANYONE,
     ROLES,

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.addresses import Origin
-    from certpin_watch.auth.credentials import LoginDecision
     from certpin_watch.auth.identity import AuthState
     from certpin_watch.auth.openid import OpenIDProvider
+    from certpin_watch.auth.throttle import LoginDecision
     from certpin_watch.context import Watch
 
 MAX_ATTEMPTS = 32  # that are under way; each occupies a connection

@@ -35,7 +35,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "parallel logins count separately",
-        "credentials.py",
+        "throttle.py",
         "FailureCount(counted(failures, at) + 1, at)",
         "FailureCount(counted(failures, at), at)",
         "test_accounts.py::test_parallel_logins_count_separately",
@@ -375,7 +375,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a known user does not wait for the failures of others",
-        "credentials.py",
+        "throttle.py",
         "wait_after(of_both or failures, at)",
         "wait_after(failures, at)",
         "test_accounts.py::"
@@ -383,7 +383,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "the guesses of a known user are limited",
-        "credentials.py",
+        "throttle.py",
         "wait_after(of_both or failures, at)",
         "wait_after(None if is_known else failures, at)",
         "test_accounts.py::"

@@ -14,13 +14,7 @@ from sqlalchemy import func, select
 
 from certpin.errors import InputError
 from certpin_watch.addresses import Origin, parse_address
-from certpin_watch.auth import credentials
-from certpin_watch.auth.credentials import (
-    AuditLimit,
-    LoginDecision,
-    LoginThrottle,
-    TokenThrottle,
-)
+from certpin_watch.auth import credentials, throttle
 from certpin_watch.auth.identity import Identity, auth_state
 from certpin_watch.auth.login import (
     MAX_ATTEMPTS,
@@ -29,6 +23,12 @@ from certpin_watch.auth.login import (
     RESERVED,
     PasswordLogin,
     log_in,
+)
+from certpin_watch.auth.throttle import (
+    AuditLimit,
+    LoginDecision,
+    LoginThrottle,
+    TokenThrottle,
 )
 from certpin_watch.settings import AuthSettings
 from certpin_watch.store.accounts import remove_account
@@ -132,7 +132,7 @@ def test_account_names_are_unique(service: Service) -> None:
 @pytest.mark.medium
 def test_only_the_guessing_source_has_to_wait(service: Service) -> None:
     service.add("anna")
-    for _ in range(credentials.FREE_PER_SOURCE):
+    for _ in range(throttle.FREE_PER_SOURCE):
         assert sign_in(service.browser(), "anna", WRONG).status_code == 403
     assert sign_in(service.browser(), "anna").status_code == 429
     assert int(sign_in(service.browser(), "anna").headers["retry-after"]) >= 1
@@ -141,7 +141,7 @@ def test_only_the_guessing_source_has_to_wait(service: Service) -> None:
         sign_in(elsewhere.browser("https://watch.example", address="192.0.2.9"), "anna").status_code
         == 303
     )
-    service.clock.move(seconds=credentials.MAX_WAIT)
+    service.clock.move(seconds=throttle.MAX_WAIT)
     assert sign_in(service.browser(), "anna").status_code == 303
 
 
@@ -154,18 +154,18 @@ def test_a_forwarded_address_is_a_source_of_guesses_only_behind_a_proxy(
     access = AuthSettings(behind_proxy=behind_proxy)
     reachable = service.with_settings(listen=("0.0.0.0", 8460), access=access)
     statuses = []
-    for number in range(credentials.FREE_PER_SOURCE + 1):
+    for number in range(throttle.FREE_PER_SOURCE + 1):
         browser = reachable.browser(**{"x-forwarded-for": f"203.0.113.{number}"})
         statuses.append(sign_in(browser, "anna", WRONG).status_code)
-    assert statuses == [*([403] * credentials.FREE_PER_SOURCE), last]
+    assert statuses == [*([403] * throttle.FREE_PER_SOURCE), last]
 
 
 def test_guesses_delay_new_sources_and_lock_no_account(service: Service) -> None:
     now, logins = service.clock(), LoginThrottle(service.store)
     logins.succeeded("192.0.2.1/32", "anna", LoginDecision())
-    for number in range(credentials.FREE_PER_ACCOUNT):
+    for number in range(throttle.FREE_PER_ACCOUNT):
         logins.begin(f"203.0.113.{number}/32", "anna", now)
-    assert logins.begin("198.51.100.1/32", "anna", now).delay == credentials.ACCOUNT_DELAY
+    assert logins.begin("198.51.100.1/32", "anna", now).delay == throttle.ACCOUNT_DELAY
     assert logins.begin("198.51.100.1/32", "anna", now).refused_for == 0
     assert logins.begin("192.0.2.1/32", "anna", now) == LoginDecision()
     assert logins.begin("198.51.100.1/32", "bert", now) == LoginDecision()
@@ -176,7 +176,7 @@ def test_a_login_withdraws_no_failures_at_another_account(service: Service) -> N
     for name in ("anna", "bert"):
         service.add(name)
     browser = service.signed_in("bert")
-    for _ in range(credentials.FREE_PER_SOURCE - 1):
+    for _ in range(throttle.FREE_PER_SOURCE - 1):
         assert sign_in(service.browser(), "anna", WRONG).status_code == 403
         assert sign_in(service.browser(), "bert").status_code == 303
         fields = {"current": PASSWORD, "new": WRONG, "again": "another"}
@@ -197,7 +197,7 @@ def test_a_login_withdraws_all_failures_at_its_account(service: Service) -> None
 def test_logins_do_not_keep_the_failures_of_their_source(service: Service) -> None:
     """In an office with one address, a user signs in every few minutes."""
     logins, source = LoginThrottle(service.store), "203.0.113.1/32"
-    for _ in range(credentials.FREE_PER_SOURCE):
+    for _ in range(throttle.FREE_PER_SOURCE):
         logins.begin(source, "anan", service.clock())
     assert logins.begin(source, "bert", service.clock()).refused_for
     for _ in range(4):
@@ -205,9 +205,9 @@ def test_logins_do_not_keep_the_failures_of_their_source(service: Service) -> No
         logins.succeeded(source, "bert", logins.begin(source, "bert", service.clock()))
     waits = [
         logins.begin(source, "anna", service.clock()).refused_for
-        for _ in range(credentials.FREE_PER_SOURCE + 1)
+        for _ in range(throttle.FREE_PER_SOURCE + 1)
     ]
-    assert list(map(bool, waits)) == [False] * credentials.FREE_PER_SOURCE + [True]
+    assert list(map(bool, waits)) == [False] * throttle.FREE_PER_SOURCE + [True]
 
 
 def test_a_known_user_does_not_wait_for_the_failures_of_others_at_the_source(
@@ -215,19 +215,19 @@ def test_a_known_user_does_not_wait_for_the_failures_of_others_at_the_source(
 ) -> None:
     now, logins, source = service.clock(), LoginThrottle(service.store), "203.0.113.1/32"
     logins.succeeded(source, "anna", logins.begin(source, "anna", now))
-    for _ in range(credentials.FREE_PER_SOURCE):
+    for _ in range(throttle.FREE_PER_SOURCE):
         logins.begin(source, "robot", now)
     assert logins.begin(source, "bert", now).refused_for
     waits = [logins.begin(source, "anna", now).refused_for for _ in range(6)]
-    assert list(map(bool, waits)) == [False] * credentials.FREE_PER_SOURCE + [True]
+    assert list(map(bool, waits)) == [False] * throttle.FREE_PER_SOURCE + [True]
     logins.failed(source, "anna", now)
     assert not logins.knows(source, "anna")
 
 
 def test_no_source_waits_for_failures_of_the_future() -> None:
-    at, failed = 1_800_000_000.0, FailureCount(2 * credentials.FREE_PER_SOURCE, 1_800_000_000.0)
-    now, soon, later = (credentials.wait_after(failed, at - back) for back in (0, 600, 1200))
-    assert now == soon == 2.0**credentials.FREE_PER_SOURCE
+    at, failed = 1_800_000_000.0, FailureCount(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
+    now, soon, later = (throttle.wait_after(failed, at - back) for back in (0, 600, 1200))
+    assert now == soon == 2.0**throttle.FREE_PER_SOURCE
     assert later == 0
 
 
@@ -239,8 +239,8 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
             for number in range(20)
         ]
     decisions = [attempt.result() for attempt in attempts]
-    assert sum(not decision.refused_for for decision in decisions) == credentials.FREE_PER_SOURCE
-    later = now + timedelta(seconds=credentials.MAX_WAIT)
+    assert sum(not decision.refused_for for decision in decisions) == throttle.FREE_PER_SOURCE
+    later = now + timedelta(seconds=throttle.MAX_WAIT)
     decisions = [process.begin("203.0.113.1/32", "anna", later) for process in processes]
     assert [bool(decision.refused_for) for decision in decisions] == [False, True]
     processes[0].succeeded("203.0.113.1/32", "anna", decisions[0])
@@ -249,8 +249,8 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
 
 @pytest.mark.medium
 def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "MAX_SOURCES", 10)
-    monkeypatch.setattr(credentials, "MAX_SIGNED_IN", 10)
+    monkeypatch.setattr(throttle, "MAX_SOURCES", 10)
+    monkeypatch.setattr(throttle, "MAX_SIGNED_IN", 10)
     logins, programs = LoginThrottle(service.store), TokenThrottle()
     for number in range(30):
         programs.failed(str(number), service.clock())
@@ -267,7 +267,7 @@ def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.M
 def test_audited_failures_are_limited_per_minute(service: Service) -> None:
     limit = AuditLimit()
     written = [limit.allows(service.clock()) for _ in range(100)]
-    assert sum(written) == credentials.AUDITED_PER_MINUTE
+    assert sum(written) == throttle.AUDITED_PER_MINUTE
     service.clock.move(minutes=1)
     assert limit.allows(service.clock())
 
@@ -275,7 +275,7 @@ def test_audited_failures_are_limited_per_minute(service: Service) -> None:
 def test_delayed_logins_are_bounded(service: Service) -> None:
     state, slept = auth_state(service.watch), []
     origin = Origin("http", "127.0.0.1", None, forwarded=False)
-    for number in range(credentials.FREE_PER_ACCOUNT):
+    for number in range(throttle.FREE_PER_ACCOUNT):
         state.logins.begin(str(number), "anna", service.clock())
 
     async def sleep(seconds: float) -> None:
@@ -285,7 +285,7 @@ def test_delayed_logins_are_bounded(service: Service) -> None:
         login = PasswordLogin("anna", WRONG, origin, "")
         return asyncio.run(log_in(state, login, Identity(), service.clock(), sleep))
 
-    assert (attempt().wait, slept) == (0, [credentials.ACCOUNT_DELAY])
+    assert (attempt().wait, slept) == (0, [throttle.ACCOUNT_DELAY])
     assert not state.attempts
     state.attempts.update(dict.fromkeys(map(str, range(32)), 1))
     assert attempt().wait > 0
@@ -330,8 +330,8 @@ def test_parallel_logins_count_separately(service: Service) -> None:
         attempts = (log_in(state, login, Identity(), service.clock()) for _ in range(30))
         return await asyncio.gather(*attempts)
 
-    assert sum(not result.wait for result in asyncio.run(many())) == credentials.FREE_PER_SOURCE
-    service.clock.move(seconds=credentials.MAX_WAIT)
+    assert sum(not result.wait for result in asyncio.run(many())) == throttle.FREE_PER_SOURCE
+    service.clock.move(seconds=throttle.MAX_WAIT)
     assert sum(not result.wait for result in asyncio.run(many())) == 1
     assert not state.attempts
 

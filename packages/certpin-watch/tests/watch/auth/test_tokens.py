@@ -10,7 +10,7 @@ import pytest
 
 from certpin.errors import InputError
 from certpin_watch import permissions
-from certpin_watch.auth import credentials
+from certpin_watch.auth import credentials, throttle
 from certpin_watch.auth.credentials import VerifiedTokens
 from certpin_watch.auth.identity import Identity
 from certpin_watch.permissions import SCOPES, WORKER, location_of
@@ -92,12 +92,12 @@ def test_wrong_secrets_are_refused_and_throttled(service: Service, computed: lis
     right = service.token("metrics")
     start = right[: len("certpin_") + 13]
     wrong = permissions.token_text(start[len("certpin_") : -1], "0" * 43)
-    for _ in range(credentials.FREE_PER_SOURCE):
+    for _ in range(throttle.FREE_PER_SOURCE):
         assert _scrape(service, wrong) == 401
     before = len(computed)
     assert _scrape(service, wrong) == 429
     assert len(computed) == before
-    service.clock.move(seconds=credentials.MAX_WAIT)
+    service.clock.move(seconds=throttle.MAX_WAIT)
     assert _scrape(service, right) == 200
     assert _scrape(service, permissions.token_text("0" * 12, "0" * 43)) == 401
 

@@ -89,7 +89,7 @@ class Notifier:
         self.service = service
         self._watch = watch
         self._sent: deque[int] = deque(maxlen=_BURST)
-        self._thread: threading.Thread | None = None
+        self._sent_out: threading.Event | None = None  # set once the last message is
         self._refreshed_at = -RESEND_SECONDS
 
     async def send_next(self) -> bool:
@@ -145,7 +145,7 @@ class Notifier:
             after = alerts[-1].id or 0
 
     def _is_busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._sent_out is not None and not self._sent_out.is_set()
 
     def _now(self) -> int:
         return int(self._watch.clock().timestamp())
@@ -181,7 +181,7 @@ class Notifier:
     async def _send(self, message: Message, incident: str) -> str:
         with telemetry.span("certpin.notification") as note:
             deadline = self._watch.settings.alerts.deadline.total_seconds()
-            self._thread, answer = _start(self.service, message, incident, deadline)
+            self._sent_out, answer = _start(self.service, message, incident, deadline)
             problem = await _wait_for(answer, deadline)
             note(outcome="failed" if problem else "told")
         return problem
@@ -231,7 +231,7 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
 
 def _start(
     service: AnyService, message: Message, incident: str, deadline: float
-) -> tuple[threading.Thread, Future[str]]:
+) -> tuple[threading.Event, Future[str]]:
     """Start a daemon thread that sends a message to a notification service.
 
     It is a daemon thread so that a service that hangs can't keep the process running.
@@ -243,19 +243,23 @@ def _start(
         deadline: the seconds after which the thread shuts its connections down.
 
     Returns:
-        The thread, and a future. The future's result is the reason if sending failed, else an
-        empty text.
+        An event that is set when the service no longer sends, also if nobody waits for the result
+        any more; and a future. The future's result is the reason if sending failed, else an empty
+        text.
     """
     answer: Future[str] = Future()
+    ended = threading.Event()
 
     def body() -> None:
-        problem = service.send(message, incident, deadline)
+        try:
+            problem = service.send(message, incident, deadline)
+        finally:
+            ended.set()  # before the result, after which the next message may be sent
         if answer.set_running_or_notify_cancel():
             answer.set_result(problem)
 
-    thread = threading.Thread(target=body, name="certpin-telling", daemon=True)
-    thread.start()
-    return thread, answer
+    threading.Thread(target=body, name="certpin-telling", daemon=True).start()
+    return ended, answer
 
 
 async def _wait_for(answer: Future[str], deadline: float) -> str:

@@ -295,6 +295,33 @@ void main() {
     );
   });
 
+  test('a WebSocket without a port has port 443', () async {
+    final tunnels = await startProxy(target: server.url().port);
+    addTearDown(tunnels.close);
+    final urls = <Uri>[];
+    final failures = <PinFailure>[];
+    Future<WebSocket> connect(String expected) {
+      final client = PinnedHttpClient(
+        pinned(own, [expected]),
+        onFailure: failures.add,
+      )..findProxy = (url) {
+          urls.add(url);
+          return via(tunnels);
+        };
+      addTearDown(() => client.close(force: true));
+      return WebSocket.connect('wss://localhost/ws', customClient: client);
+    }
+
+    await (await connect(pin)).close();
+    expect(tunnels.clients.single.text, contains('CONNECT localhost:443 '));
+    expect(urls.single.port, 443);
+    await expectLater(
+      connect(otherPin),
+      throwsA(isA<PinMismatchException>()),
+    );
+    expect(failures.single.port, 443);
+  });
+
   test('clients of overrides use a proxy too', () async {
     final overrides = PinnedHttpOverrides(
       pinned(own, [pin]),

@@ -47,13 +47,15 @@ final class PinnedConnector {
   /// The `HttpClient.connectionFactory`: called for each new connection,
   /// including those of redirects.
   Future<ConnectionTask<Socket>> call(Uri uri, String? proxy, int? proxyPort) {
+    // `WebSocket.connect` passes port 0 for a `wss:` URL without a port.
+    final url = uri.port == 0 ? uri.replace(port: 443) : uri;
     final attempt = _Attempt(
       this,
-      uri.host,
-      uri.port,
-      scheme: uri.scheme,
+      url.host,
+      url.port,
+      scheme: url.scheme,
       isProxied: proxy != null,
-      routes: () => _routesOf(uri),
+      routes: () => _routesOf(url),
     );
     return Future.value(attempt.start());
   }

@@ -35,6 +35,12 @@ MUTATIONS: list[Mutation] = [
         "",
     ),
     _rule(
+        "a WebSocket without a port has port 443",
+        "connector.dart",
+        "uri.port == 0 ? uri.replace(port: 443) : uri",
+        "uri",
+    ),
+    _rule(
         "a refusal ends the connection",
         "check.dart",
         "if (decision == Decision.refuse) {",

@@ -233,3 +233,28 @@ def test_a_host_that_the_pin_file_lacks_is_a_warning(run: Run) -> None:
     done = run("rotate", "csr", "next.key", "--host", "api.bank.exampel")
     assert (done.code, f"has no host api.bank.exampel; it has {HOST}" in done.err) == (0, True)
     assert "has no host" not in run("rotate", "csr", "next.key", "--host", HOST).err
+
+
+def test_a_key_that_flutter_apps_refuse_is_not_known_or_refused(run: Run) -> None:
+    """A private authority certifies any key, but Dart's TLS can't use each of them."""
+    root = _own_root()
+    pin = key_file("ed25519")
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE, match="leaf"), trust=root)
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    started = run("rotate", "start", "next.key")
+    said = "Not known: whether Flutter apps connect to servers with this key: their TLS refuses"
+    assert (started.code, said in " ".join(started.out.split())) == (0, True), started.err
+    for words in (("switch", "next.key"), ("plan", "--to", "next.key")):
+        assert said in " ".join(run("rotate", *words, "--offline").out.split())
+    Path("publish").mkdir()
+    settings = Path("publish/publish.toml")
+    settings.write_text("flutter = true\n", encoding="utf-8")
+    for words in (("start", "next.key"), ("switch", "next.key", "--offline")):
+        refused = run("rotate", *words)
+        assert (refused.code, "their TLS refuses Ed25519" in refused.err) == (2, True)
+        assert "write flutter = false into publish/publish.toml" in refused.err
+    settings.write_text("flutter = false\n", encoding="utf-8")
+    assert "Not known: whether Flutter" in run("rotate", "start", "next.key").out
+    write(kit.policy(HOST, kit.NOBODY, pin, match="leaf"), trust=root)
+    settings.write_text("flutter = true\n", encoding="utf-8")
+    assert "their TLS refuses" not in run("rotate", "switch", "next.key", "--offline").err, "used"

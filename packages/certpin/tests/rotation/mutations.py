@@ -308,6 +308,20 @@ MUTATIONS: list[Mutation] = [
         _IN_START + "test_a_key_that_no_public_authority_certifies_is_refused",
     ),
     Mutation(
+        "a key that Flutter apps refuse is not started",
+        _START,
+        "require_usable_in_dart(self.key.key_type, policy.pattern)",
+        "pass",
+        "tests/cli/test_rotate_csr.py::test_a_key_that_flutter_apps_refuse_is_not_known_or_refused",
+    ),
+    Mutation(
+        "servers don't switch to a key that Flutter apps refuse",
+        "certpin/cli/rotate/switch.py",
+        "        step.chain.require_usable_in_dart()\n",
+        "        pass\n",
+        "tests/cli/test_rotate_csr.py::test_a_key_that_flutter_apps_refuse_is_not_known_or_refused",
+    ),
+    Mutation(
         "a server's key is not started if only authorities are compared",
         _START,
         "self._refuse_uncompared(policy)",

@@ -353,7 +353,7 @@ def test_an_rsa_key_with_inconsistent_numbers_is_refused() -> None:
 @pytest.mark.medium
 def test_an_rsa_pss_key_in_ber_is_refused(rsa_pss_key: bytes) -> None:
     (item,) = read_items(rsa_pss_key)
-    assert item.key == "RSA 2048"
+    assert item.key == "RSA-PSS 2048"
     assert item.spki != keys.public_key_of(_parsed(rsa_pss_key)).spki
     with pytest.raises(KeyParseError):
         keys.private_key(changed(rsa_pss_key, (1, 1, 0, 0), with_padded_length))

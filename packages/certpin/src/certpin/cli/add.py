@@ -22,6 +22,7 @@ from certpin.cli.choices import MATCHES, MODES
 from certpin.cli.keys import (
     backup_options,
     certifiable_unknown,
+    dart_unknown,
     require_certifiable,
     require_matchable,
     require_uncompromised,
@@ -620,12 +621,12 @@ def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
     """Return the facts about the backup that certpin could not check, as phrases for the output.
 
     There is one phrase if it is unknown whether public authorities certify the type of the backup
-    key. Otherwise the list is empty.
+    key, or if Flutter apps can't use the type. Otherwise the list is empty.
     """
-    if backup.pin is None:
+    if backup.pin is None or policy.match == "ca":
         return []
     unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)
-    return [unknown] if unknown else []
+    return list(filter(None, (unknown, dart_unknown(backup.key_type))))
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:

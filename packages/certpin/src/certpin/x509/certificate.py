@@ -339,6 +339,7 @@ def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
 # The beginnings of the object identifiers of the signatures of each type of key.
 _SIGNATURES = {
     "RSA": ("1.2.840.113549.1.1.",),
+    "RSA-PSS": ("1.2.840.113549.1.1.10",),
     "EC": ("1.2.840.10045.4.",),
     "DSA": ("1.2.840.10040.4.3", "2.16.840.1.101.3.4.3."),
     "Ed25519": ("1.3.101.112",),

@@ -160,7 +160,8 @@ def check_spki(der: bytes) -> None:
 def describe_key(spki: bytes) -> str:
     """Return the type of the key in a SubjectPublicKeyInfo, such as ``EC P-256`` or ``RSA 2048``.
 
-    For a type that certpin doesn't know, return its OID: ``key OID 1.2.3``.
+    An RSA key that is limited to RSASSA-PSS (RFC 4055 section 1.2) is ``RSA-PSS 2048``. For a type
+    that certpin doesn't know, return its OID: ``key OID 1.2.3``.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -171,7 +172,8 @@ def describe_key(spki: bytes) -> str:
     except (ValueError, UnsupportedAlgorithm):
         return _oid_of(spki)
     if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
+        is_pss = bytes(asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm[0].data) == _RSA_PSS
+        return f"{'RSA-PSS' if is_pss else 'RSA'} {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
     return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")

@@ -218,12 +218,27 @@ def public_authority_refusal(key: str) -> str:
     Returns:
         A clause with the reason; empty if public authorities accept the type. Sources: CA/Browser
         Forum, Baseline Requirements 2.1, section 6.1.5 (RSA of at least 2048 bits, P-256, P-384,
-        P-521), and Mozilla Root Store Policy 3.0, section 5.1, which excludes P-521. Not checked:
-        the exponent of an RSA key, and keys known to be weak.
+        P-521) and section 7.1.3.1.1 (no RSA-PSS), and Mozilla Root Store Policy 3.0, section 5.1,
+        which excludes P-521. Not checked: the exponent of an RSA key, and keys known to be weak.
     """
     kind, _, size = key.partition(" ")
     if key in {"EC P-256", "EC P-384"} or (kind == "RSA" and int(size) >= _MIN_RSA_BITS):
         return ""
     if key == "EC P-521":
         return "the Mozilla Root Store Policy (5.1) excludes P-521"
-    return f"the Baseline Requirements (6.1.5) don't allow {key}"
+    section = "7.1.3.1.1" if kind == "RSA-PSS" else "6.1.5"
+    return f"the Baseline Requirements ({section}) don't allow {key}"
+
+
+def dart_can_use(key: str, *, signs: bool = False) -> bool:
+    """Return True if Dart's TLS library, BoringSSL, can use a type of key.
+
+    Args:
+        key: the type of the key, as ``describe_key`` returns it.
+        signs: True for the key of an authority, whose signatures clients verify; False for that of
+            a server.
+    """
+    kind, _, curve = key.partition(" ")
+    if signs and (key == "Ed25519" or curve == "P-521"):
+        return True
+    return kind == "RSA" or curve in {"P-256", "P-384"}

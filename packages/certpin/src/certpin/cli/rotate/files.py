@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from certpin.errors import PinFileError
     from certpin.pinfile.editor import PinFileEditor
     from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Role, State
+    from certpin.publish.settings import PublishSettings
     from certpin.rotation import (
         AdoptionDelays,
         DeployedVersions,
@@ -178,20 +179,30 @@ class RotationFiles:
         """The newest entry of the journal; ``None`` if the journal is empty."""
         return self.history.events[-1] if self.history.events else None
 
-    @cached_property
+    @property
     def fetch_url(self) -> str:
-        """``fetch_url`` of ``publish.toml``; empty if there is none.
+        """``fetch_url`` of ``publish.toml``; empty if there is none."""
+        return (self._publishing and self._publishing.fetch_url) or ""
 
-        It is also empty if ``publish.toml`` is invalid, because other commands report that.
+    @property
+    def flutter(self) -> bool:
+        """True if ``publish.toml`` says that Flutter apps follow the signed pin sets."""
+        return bool(self._publishing and self._publishing.flutter)
+
+    @cached_property
+    def _publishing(self) -> PublishSettings | None:
+        """The settings in ``publish.toml``; ``None`` if there are none.
+
+        Also ``None`` if they are invalid, because other commands report that.
         """
         from certpin.errors import PinFileError
         from certpin.publish.settings import load
 
         place = settings_path(self.path)
         try:
-            return (load(place).fetch_url or "") if place.is_file() else ""
+            return load(place) if place.is_file() else None
         except PinFileError:
-            return ""
+            return None
 
     @property
     def fetch_host(self) -> str:

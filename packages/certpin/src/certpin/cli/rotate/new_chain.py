@@ -83,6 +83,31 @@ class NewChain:
             pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
             require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
 
+    def require_usable_in_dart(self) -> None:
+        """Refuse a key that no Flutter app accepts, unless servers of the host use it already.
+
+        Raises:
+            ConfigError: Dart's TLS can't use the key.
+        """
+        from certpin.cli.keys import require_usable_in_dart
+
+        for policy in self.policies:
+            served = {entry.pin for entry in policy.pins if entry.in_service}
+            if self.pin not in served and self._is_server_key(policy):
+                require_usable_in_dart(self.named.key_type, policy.pattern)
+
+    @property
+    def dart_unknown(self) -> list[str]:
+        """A note if Flutter apps can't use the key of the servers; else an empty list."""
+        from certpin.cli.keys import dart_unknown
+
+        note = dart_unknown(self.named.key_type)
+        return [note] if note and any(map(self._is_server_key, self.policies)) else []
+
+    def _is_server_key(self, policy: HostPolicy) -> bool:
+        certificates = self.named.certificates
+        return not certificates[0].is_authority if certificates else policy.match != "ca"
+
     def violations(self, situation: Situation) -> tuple[Violation, ...]:
         """Return the rules against lockouts that the use of the chain at one host would violate."""
         from certpin.rotation import check_step

@@ -109,7 +109,7 @@ def plan(
             unused_name(file_of_hosts("next-backup.key", files.pins, [policy])),
             bool(chain.prospects),
         )
-    unknown = [*results.unknown, *chain.unknown]
+    unknown = [*results.unknown, *chain.unknown, *chain.dart_unknown]
     if unpinned := [str(each.pattern) for each in situations if each.is_unpinned]:
         unknown.append(question_about_unpinned(files, unpinned, probes))
     if as_json:

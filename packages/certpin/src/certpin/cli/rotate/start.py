@@ -15,10 +15,12 @@ from certpin.cli.candidates import complete_files
 from certpin.cli.keys import (
     Backup,
     ask_passphrase_option,
+    dart_unknown,
     key_type_option,
     new_passphrase,
     require_certifiable,
     require_matchable,
+    require_usable_in_dart,
     signer_of,
 )
 from certpin.cli.named_key import KeyReference, policies_for_step, resolve_key, serving_note
@@ -282,6 +284,8 @@ class _Start:
         policies = _policies(self.files.pins, self.hosts, named)
         for policy in policies:
             require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)
+            if self.files.flutter and policy.match != "ca":
+                require_usable_in_dart(self.key.key_type, policy.pattern)
             self._refuse_uncompared(policy)
         pin = self.key.named.pin
         violations: list[HostViolation] = []
@@ -451,6 +455,8 @@ class _Start:
             change = "the journal now has this step, too" if recorded else "nothing was changed"
             outcome.messages.append(f"{pin} is in {version} already: {change}.")
         outcome.messages += self.key.advice()
+        if (note := dart_unknown(self.key.key_type)) and changed[0].match != "ca":
+            outcome.unknown.append(note)
         if self.csr:
             outcome.messages.append(
                 f"The request for its certificate is in {printable(str(self.csr))}."
@@ -465,7 +471,7 @@ class _Start:
         unpinned = [str(each.pattern) for each in situations if each.is_unpinned]
         if date.now and unpinned:
             outcome.messages.append("No recorded pins refuse it.")
-            outcome.unknown = [question_about_unpinned(files, unpinned)]
+            outcome.unknown.append(question_about_unpinned(files, unpinned))
         else:
             outcome.messages.append(date_text(date, files))
         outcome.messages += self._limits(situations)

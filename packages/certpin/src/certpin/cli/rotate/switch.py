@@ -80,6 +80,8 @@ def switch(
     """  # noqa: D301  # click reads the \b itself
     step = KeySwitch(path, key, probes, force, who, usage)
     step.chain.require_certifiable()
+    if step.files.flutter:
+        step.chain.require_usable_in_dart()
     violations = step.violations()
     if violations and force.force:
         _require_usable(step)
@@ -168,12 +170,13 @@ class KeySwitch:
     @property
     def unknown(self) -> list[str]:
         """The facts that could not be checked, as sentences without full stops."""
+        unknown = [*self.results.unknown, *self.chain.dart_unknown]
         if not self.unpinned:
-            return self.results.unknown
+            return unknown
         from certpin.cli.rotate.recording import question_about_unpinned
 
         question = question_about_unpinned(self.files, self.unpinned, self.probes)
-        return [*self.results.unknown, question]
+        return [*unknown, question]
 
     def violations(self) -> list[HostViolation]:
         """Return the rules against lockouts that the step would violate, each with its host."""

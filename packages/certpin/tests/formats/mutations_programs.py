@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _F = "certpin/formats/"
+_TRUSTED = "tests/formats/limits/test_trusted_authorities.py::test_"
 _PROXIES, _ENVOY = "tests/formats/test_proxies.py::", "tests/formats/test_envoy.py::"
 _PROGRAMS = "tests/formats/test_programs.py::"
 _LINT = "tests/cli/test_lint_exported.py::"
@@ -243,6 +244,41 @@ MUTATIONS = [
         "]",
         "tests/formats/test_curl.py::"
         "test_only_certificates_with_a_pinned_key_are_taken_and_missing_ones_reported",
+    ),
+    Mutation(
+        "the certificate in trust shows that a pin is of an authority",
+        f"{_F}limits/pins.py",
+        "entry.role in _ABOVE or entry.pin in known]",
+        "entry.role in _ABOVE]",
+        f"{_TRUSTED}an_export_of_authorities_without_roles_is_refused",
+    ),
+    Mutation(
+        "a self-signed server in trust is no authority",
+        f"{_F}limits/pins.py",
+        "    return not (certificate.dns_names or certificate.addresses)",
+        "    return True",
+        f"{_TRUSTED}a_self_signed_server_in_trust_may_be_pinned_as_a_leaf",
+    ),
+    Mutation(
+        "Dart trusts no compromised anchor",
+        f"{_F}_flutter.py",
+        "    NoCompromisedAnchors(_NO_CHAIN),\n",
+        "",
+        f"{_TRUSTED}a_compromised_anchor_is_not_exported",
+    ),
+    Mutation(
+        "an export trusts more than compromised anchors",
+        f"{_F}limits/pins.py",
+        "        if not left:",
+        "        if left is None:",
+        f"{_TRUSTED}an_export_is_refused_if_each_anchor_is_compromised",
+    ),
+    Mutation(
+        "Dart can use the key of an anchor",
+        f"{_F}limits/pins.py",
+        "        if unusable and len(unusable) == len(anchors):",
+        "        if unusable and not anchors:",
+        f"{_TRUSTED}a_server_needs_a_key_of_fewer_types_than_an_authority",
     ),
     Mutation(
         "a CA file that certpin didn't write is no pin",

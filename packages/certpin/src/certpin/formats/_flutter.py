@@ -11,7 +11,13 @@ from certpin.formats._languages import DART
 from certpin.formats.code import NO_EXPORT, read_table, tokens
 from certpin.formats.format import File
 from certpin.formats.header import commented, is_exported
-from certpin.formats.limits import LeafOrAnchors, NoTransparency, PlainAddresses
+from certpin.formats.limits import (
+    DartKeys,
+    LeafOrAnchors,
+    NoCompromisedAnchors,
+    NoTransparency,
+    PlainAddresses,
+)
 from certpin.formats.parsed import pem, read_anchors, row
 
 if TYPE_CHECKING:
@@ -21,8 +27,11 @@ if TYPE_CHECKING:
 FILE = "pins.dart"
 PINS_FORMAT = 1  # of the generated file; the Dart package refuses to compile with another one
 PACKAGE = "package:certpin/"
+_NO_CHAIN = "no chain is exposed by dart:io (dart-lang/sdk 47695)"
 LIMITS = (
-    LeafOrAnchors("no chain is exposed by dart:io (dart-lang/sdk 47695)"),
+    NoCompromisedAnchors(_NO_CHAIN),
+    LeafOrAnchors(_NO_CHAIN),
+    DartKeys("its TLS library, BoringSSL, has no such keys"),
     PlainAddresses("Uri.parse would change them"),
     NoTransparency("dart:io shows only the leaf, and an SCT needs the key of its issuer"),
 )

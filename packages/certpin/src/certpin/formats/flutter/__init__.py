@@ -105,6 +105,7 @@ FLUTTER = Format(
     read=_flutter.read,
     needs=(
         "Dart 3.5 (Flutter 3.24).",
+        "A server's key must be P-256, P-384 or RSA: Dart's TLS refuses other types.",
         "Code that does not use dart:io is not pinned: WebViews, plugins with native HTTP clients.",
         "New isolates have no overrides: use `PinnedHttpOverrides.runInIsolate`.",
         "`SecureSocket` has none either: use `PinnedSecureSocket`.",

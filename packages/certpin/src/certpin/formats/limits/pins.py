@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats.projection import PolicyLimitation
 from certpin.pins import TrustAnchors, pins_of
-from certpin.x509 import Certificate
+from certpin.x509 import Certificate, name_of
+from certpin.x509.keys import dart_can_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _MATCHES_LEAF = "can match a leaf"
+_ABOVE = frozenset({"intermediate", "root"})
 
 
 class KeysOnly(PolicyLimitation):
@@ -88,6 +91,77 @@ class NoCompromised(PolicyLimitation):
         lost = ", ".join(sorted(map(str, policy.compromised)))
         kept = tuple(entry for entry in policy.pins if entry.state != "compromised")
         return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
+class NoCompromisedAnchors(PolicyLimitation):
+    """Export limitation: the platform can refuse the compromised key of a server only.
+
+    It can't refuse a chain because of the key of an authority, but it doesn't accept one to an
+    authority that is no trust anchor. So the export has no compromised anchors.
+    """
+
+    aspect = "compromised"
+    summary = (
+        "`trust`: the certificates of `compromised` keys are omitted, so that no chain ends there"
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the policy without compromised trust anchors, and a text that names them.
+
+        A report-only policy is returned unchanged, because clients accept its compromised keys.
+        Raises ``ConfigError`` if each trust anchor is compromised.
+        """
+        if policy.trust is None or policy.mode == "report":
+            return policy, ""
+        anchors = _anchors(policy.trust)
+        lost = [each for each in anchors if not policy.compromised.isdisjoint(pins_of(each))]
+        if not lost:
+            return policy, ""
+        source = repr(policy.trust.source)
+        left = tuple(each.der for each in anchors if each not in lost)
+        if not left:
+            raise ConfigError(
+                f"each certificate in {source} is compromised, so clients refuse every chain",
+                key="trust",
+                fix="add the certificate of another authority to the file of `trust`",
+            )
+        trust = replace(policy.trust, der=left)
+        names = ", ".join(map(name_of, lost))
+        return replace(policy, trust=trust), f"{names} in {source} is compromised, and is left out"
+
+
+class DartKeys(PolicyLimitation):
+    """Export limitation: Dart's TLS library, BoringSSL, can't use each type of key.
+
+    Only the keys in ``trust`` are known: a pin is a digest, which doesn't show the type.
+    """
+
+    aspect = "trust"
+    summary = (
+        "`trust` with an authority of a key that BoringSSL can't use, such as RSA-PSS or Ed448: "
+        "reported, or refused if there is no other; a server's key of P-521, Ed25519, Ed448 or "
+        "RSA-PSS, which a pin doesn't show: every Dart client refuses the server"
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the policy unchanged, and a text that names the unusable trust anchors.
+
+        Raises ``ConfigError`` if no trust anchor of the policy is usable.
+        """
+        anchors = _anchors(policy.trust)
+        unusable = [
+            f"{name_of(each)} ({each.key})"
+            for each in anchors
+            if not dart_can_use(each.key, signs=_is_no_server(each))
+        ]
+        if unusable and len(unusable) == len(anchors):
+            raise ConfigError(
+                f"no chain to {', '.join(unusable)} would be accepted",
+                key="trust",
+                fix="use an authority, or a self-signed server, with a key of the type P-256, "
+                "P-384 or RSA",
+            )
+        return policy, f"every chain to {', '.join(unusable)} is refused" if unusable else ""
 
 
 class AnywhereInChain(PolicyLimitation):
@@ -197,32 +271,58 @@ def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
     A platform that compares only the leaf can't refuse a chain because of an authority's key. The
     text is empty if there are no such pins.
     """
-    unseen = [
-        entry
-        for entry in policy.pins
-        if entry.state == "compromised" and entry.role in {"intermediate", "root"}
-    ]
+    unseen = [entry for entry in _of_authorities(policy) if entry.state == "compromised"]
     if not unseen:
         return policy, ""
-    lost = ", ".join(f"{entry.pin} ({entry.role})" for entry in unseen)
+    lost = ", ".join(map(_labelled, unseen))
     kept = tuple(entry for entry in policy.pins if entry not in unseen)
     return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
 
 
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
-    """Return the pins of the policy that a leaf certificate can match: roles leaf and backup.
+    """Return the pins of the policy that a leaf certificate can match: those of no authority.
 
     If all pins except the backups are of authorities, the backups count as pins of authorities too:
     the result is an empty tuple.
     """
-    roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
-    if roles and roles <= {"intermediate", "root"}:
+    authorities = _of_authorities(policy)
+    live = policy.live_pins.values()
+    known = [entry for entry in live if entry.role != "backup" or entry in authorities]
+    if known and all(entry in authorities for entry in known):
         return ()
-    return tuple(entry for entry in policy.pins if entry.role in {"leaf", "backup"})
+    return tuple(entry for entry in policy.pins if entry not in authorities)
+
+
+def _of_authorities(policy: HostPolicy) -> list[HostPin]:
+    """Return the pins of authorities: by their role, or because ``trust`` has the certificate.
+
+    The role alone doesn't decide, because its default is ``leaf``.
+    """
+    anchors = _anchors(policy.trust)
+    known = {pin for each in anchors if _is_no_server(each) for pin in pins_of(each)}
+    return [entry for entry in policy.pins if entry.role in _ABOVE or entry.pin in known]
+
+
+@lru_cache(maxsize=4)  # the hosts of a pin file often have the same anchors, and up to 150 roots
+def _anchors(trust: TrustAnchors | None) -> tuple[Certificate, ...]:
+    return tuple(map(Certificate.from_der, trust.der)) if trust else ()
+
+
+def _is_no_server(certificate: Certificate) -> bool:
+    """Return True if a server can't use a trust anchor as its certificate: it has no host names.
+
+    A self-signed certificate of a server often may issue certificates (openssl req -x509), so that
+    basicConstraints don't decide it.
+    """
+    return not (certificate.dns_names or certificate.addresses)
+
+
+def _labelled(entry: HostPin) -> str:
+    return f"{entry.pin} ({entry.role if entry.role in _ABOVE else 'an authority of trust'})"
 
 
 def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
-    lost = [f"{entry.pin} ({entry.role})" for entry in policy.pins if entry not in kept]
+    lost = [_labelled(entry) for entry in policy.pins if entry not in kept]
     left_out = f", and {', '.join(lost)} is left out" if lost else ""
     return f'match = "any" becomes "leaf"{left_out}'
 
@@ -314,7 +414,7 @@ def with_anchors(
 def _anchors_are_pinned(policy: HostPolicy) -> bool:
     if policy.trust is None:
         return False
-    anchors = [pins_of(Certificate.from_der(der)) for der in policy.trust.der]
+    anchors = map(pins_of, _anchors(policy.trust))
     return all(policy.live_pins.keys() & set(each) for each in anchors)
 
 

@@ -85,6 +85,18 @@ void main() {
     await refused(withAnchors(), rogue);
   });
 
+  test('a server that neither accepts fails for its own reason', () async {
+    final server = await Server.secure(own);
+    addTearDown(server.close);
+    await expectLater(
+      connect(
+        pinned(own, [await third.pin()], debugAnchors: debugging.pem),
+        server,
+      ),
+      throwsA(isA<PinMismatchException>()),
+    );
+  });
+
   test('an upgraded socket has no second connection for them', () async {
     await expectLater(
       PinnedSecureSocket.secure(

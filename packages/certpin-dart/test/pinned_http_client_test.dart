@@ -99,6 +99,26 @@ void main() {
     expect(reported(const ReportedApp()), isNot(contains('app')));
   });
 
+  test('a report has at most 64 pins, those of certificates too', () async {
+    final failures = <PinFailure>[];
+    final certificate = 'cert-sha256/${List.filled(32, 'AB').join(':')}';
+    final client = PinnedHttpClient(
+      pinned(
+        own,
+        [certificate, ...List.filled(70, otherPin)],
+        mode: 'report',
+      ),
+      onFailure: failures.add,
+    );
+    await get(client, server.url());
+    final text = utf8.decode(failures.single.reportOf(const ReportedApp()));
+    final known = (jsonDecode(text) as Map<String, Object?>)['known-pins'];
+    expect(known, [
+      certificate,
+      ...List.filled(63, 'pin-sha256="${otherPin.substring(7)}"'),
+    ]);
+  });
+
   test('a chain that the platform refuses is reported too', () async {
     final failures = <PinFailure>[];
     const policy = HostPolicy(

@@ -258,13 +258,18 @@ final class _Attempt {
   ) async {
     try {
       return await _pinned(route, name, policy, stop);
-    } on Object catch (error) {
+    } on Object catch (error, trace) {
       final anchors = connector.check.pins.debugAnchors;
       final isUsed = route is _Opened; // One connection has one handshake.
       if (!debugOverride || anchors == null || isUsed || !_isRefusal(error)) {
         rethrow;
       }
-      return await _debugged(route, name, anchors, stop);
+      try {
+        return await _debugged(route, name, anchors, stop);
+      } on Object catch (second) {
+        developer.log('$name: debug override: $second', name: 'certpin');
+        Error.throwWithStackTrace(error, trace);
+      }
     }
   }
 

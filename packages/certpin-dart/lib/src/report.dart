@@ -115,8 +115,10 @@ final class PinFailure {
         'served-certificate-chain': served,
         'validated-certificate-chain': <String>[],
         'known-pins': [
-          for (final pin in policy.pins)
-            if (pin.startsWith('sha256/')) 'pin-sha256="${pin.substring(7)}"',
+          for (final pin in policy.pins.take(_mostPins))
+            pin.startsWith('sha256/')
+                ? 'pin-sha256="${pin.substring(7)}"'
+                : pin,
         ],
         'policy': policy.pattern,
         'pin-set': pinSet.name,
@@ -146,6 +148,9 @@ String _short(String text) {
 }
 
 const int _mostText = 255;
+
+// More of them, and a collector refuses the report.
+const int _mostPins = 64;
 
 /// Sends a limited number of reports, in the background, on a separate
 /// connection.

@@ -41,6 +41,19 @@ MUTATIONS: list[Mutation] = [
         "uri",
     ),
     _rule(
+        "a report has no more pins than a collector takes",
+        "report.dart",
+        "policy.pins.take(_mostPins)",
+        "policy.pins.skip(_mostPins - 64)",
+    ),
+    _rule(
+        "the debug override hides no refusal",
+        "connector.dart",
+        "        Error.throwWithStackTrace(error, trace);\n      }\n    }",
+        "        Error.throwWithStackTrace(second, trace);\n      }\n    }",
+        f"{_PACKAGE}the_debug_override_is_gated_by_the_build_and_the_file[override]",
+    ),
+    _rule(
         "a refusal ends the connection",
         "check.dart",
         "if (decision == Decision.refuse) {",

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -322,6 +322,32 @@ def test_work_grows_linearly_with_the_hosts(run: Run) -> None:
         counts.append(calls_of(lambda: run("export", "android")))
     _, few, many = counts
     assert many < 2.3 * few, counts
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "effect"),
+    [
+        ("flutter", "fail-closed", "refuse every connection"),
+        ("json", "fail-closed", "refuse every connection"),
+        ("flutter", "fail-open", "accept every key"),
+        ("android", "fail-open", "accept every key"),
+        ("flutter", "report", "accept every key"),
+    ],
+)
+def test_expired_pins_are_a_warning_and_with_strict_an_error(
+    run: Run, name: str, ends: Any, effect: str
+) -> None:
+    past = datetime(2025, 6, 1, tzinfo=UTC)
+    write(policy(HOST, match="leaf", expires=past, on_expiry=ends))
+    said = f"{HOST}: its pins expired on 2025-06-01, so clients {effect}: give the host a later"
+    done = run("export", name, "--release", "--strict", "--out", "out")
+    assert (done.code, f"certpin: error: {said}" in " ".join(done.err.split())) == (1, True)
+    assert not Path("out").exists()
+    done = run("export", name, "--out", "out")
+    assert (done.code, f"certpin: warning: {said}" in " ".join(done.err.split())) == (0, True)
+    losses = run("export", name, "--json").json["losses"]
+    [loss] = [each for each in losses if "expired" in each["problem"]]
+    assert (loss["aspect"], loss["host"]) == ("expires", HOST)
 
 
 def test_an_omission_is_a_warning_and_with_strict_an_error(run: Run) -> None:

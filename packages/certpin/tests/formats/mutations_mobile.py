@@ -88,6 +88,14 @@ _READERS = [
         "test_a_flag_for_subdomains_covers_no_report_only_hosts[**.bank.example-android]",
     ),
     Mutation(
+        "an export says that its pins have expired",
+        "certpin/cli/export.py",
+        "*expired_policies(made.pins, utc_now())",
+        "*expired_policies(made.pins, utc_now().replace(year=1))",
+        "tests/cli/test_export.py::test_expired_pins_are_a_warning_and_with_strict_an_error"
+        "[flutter-fail-closed-refuse every connection]",
+    ),
+    Mutation(
         "the hosts that --host leaves out",
         "certpin/cli/export.py",
         "[each for each in pins.policies if wanted.policy_of(each.pattern) is None]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 @click.option(
     "--strict",
     is_flag=True,
-    help="Treat everything that the platform can't express as an error, not as a warning.",
+    help="Treat each warning as an error: what the platform can't express, and expired pins.",
 )
 @click.option(
     "--release", is_flag=True, help="For a release build: refuse a pin file with [debug]."
@@ -121,8 +122,8 @@ def export(
     Run it whenever the pin file changes, and in CI with --check.
 
     FORMAT is the configuration or source code of an app, a program or a proxy; certpin export
-    --list prints all formats. Whatever the platform can't express is reported as a warning; with
-    --strict it is an error, and nothing is written.
+    --list prints all formats. Whatever the platform can't express, and each host with expired pins,
+    is reported as a warning; with --strict it is an error, and nothing is written.
 
     \b
     certpin export android --out app/src/main
@@ -138,7 +139,9 @@ def export(
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.export_files import compare_files, output_files, write_files
     from certpin.formats import FORMATS, only
+    from certpin.formats.projection import expired_policies
     from certpin.pinfile import PinSet
+    from certpin.pins import utc_now
     from certpin.pins.hosts import split_address
 
     pins = PinSet.load(path)
@@ -159,6 +162,7 @@ def export(
         ca_file=authorities,
         left_out=[each for each in pins.policies if wanted.policy_of(each.pattern) is None],
     )
+    made = replace(made, omissions=(*made.omissions, *expired_policies(made.pins, utc_now())))
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
     if strict and made.omissions:

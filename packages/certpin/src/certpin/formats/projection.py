@@ -15,6 +15,7 @@ from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from certpin.pins import HostPolicy, PinSet
 
@@ -176,6 +177,24 @@ def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
             fix="replace the wildcard by individual hosts (--host HOST for each), or replace the "
             f"key everywhere: certpin rotate emergency {stolen[0]} --stolen prints the steps",
         )
+
+
+def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
+    """Return a text for each exported policy that has expired at the time ``now``.
+
+    Call it with a result of ``project``: a policy whose platform has no dates doesn't expire.
+    """
+    found = []
+    for policy in pins.policies:
+        if policy.expires is not None and policy.expired(now):
+            refuses = policy.refuses_from is not None
+            effect = "refuse every connection" if refuses else "accept every key"
+            problem = (
+                f"its pins expired on {policy.expires:%Y-%m-%d}, so clients {effect}: give the "
+                "host a later expires, and raise version"
+            )
+            found.append(Omission("expires", str(policy.pattern), problem))
+    return tuple(found)
 
 
 def with_policies(

@@ -245,6 +245,13 @@ _READER = [
 
 _MISTAKE = [
     Mutation(
+        "a pin that only debug builds compare is an error",
+        f"{_D}callbacks.py",
+        'rule = "debug-only-gate" if is_enforced else "pins-in-debug-only"',
+        'rule = "debug-only-gate"',
+        f"{_CALLBACKS}a_pin_that_only_debug_builds_compare_is_an_error",
+    ),
+    Mutation(
         "a callback in a switch expression",
         f"{_D}code.py",
         "if x.type == CASE]",

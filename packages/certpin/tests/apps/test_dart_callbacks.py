@@ -371,3 +371,25 @@ def test_a_callback_of_all_clients_in_debug_builds_is_an_error() -> None:
     found = read(code).mistakes
     assert [each.rule for each in found] == [ALL]
     assert "in debug and profile builds" in found[0].message
+
+
+COMPARES = f"(cert, host, port) => sha256.convert(cert.der).toString() == '{HEX}'"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}",
+        (
+            "class O extends HttpOverrides { @override HttpClient createHttpClient(s) =>"
+            f" super.createHttpClient(s)..badCertificateCallback = {COMPARES}; }}\n"
+            "void main() { if (kDebugMode) { HttpOverrides.global = O(); } }"
+        ),
+    ],
+)
+def test_a_pin_that_only_debug_builds_compare_is_an_error(code: str) -> None:
+    [finding] = read(code).mistakes
+    assert finding.rule == "pins-in-debug-only"
+    assert finding.message == "badCertificateCallback compares the pin in debug builds only"
+    release = "void g() { client = PinnedHttpClient(pins); }\n"
+    assert rules(release + code) == [DEBUG], "release builds have another check"

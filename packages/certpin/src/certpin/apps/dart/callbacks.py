@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.apps.dart.code import CASE, CREATIONS, DEFINITIONS, GRAMMAR, SELECTORS, Definition
 from certpin.apps.dart.flow import CERTIFICATE, Returned
+from certpin.apps.dart.gates import ENFORCING
 from certpin.apps.usage import PIN_WORDS, words
 
 if TYPE_CHECKING:
@@ -83,13 +84,30 @@ def _check_callback(
         if not _is_passed_on(flow, node, run):
             reporter.ask(line, f"{name} is a function of another file: can it return true?")
     elif answers <= {"debug", "elsewhere"} or gate == "debug":
-        builds = "debug" if "kDebugMode" in flow.tree.names else "debug and profile"
-        message = f"{name} accepts every certificate in {builds} builds"
-        is_for_all = gate != "debug" and (_overrides_class(flow, node) or _is_in_zone(flow, node))
-        rule = "overrides-with-callback" if is_for_all else "debug-only-gate"
-        reporter.report(rule, line, f"{message}, for every client" if is_for_all else message)
+        _report_in_debug(flow, reporter, name, node, answers)
     else:
         _report(flow, reporter, name, node, answers)
+
+
+def _report_in_debug(
+    flow: DartFlow, reporter: FileReporter, name: str, node: Node, answers: set[Answer]
+) -> None:
+    """Report a callback that accepts refused certificates in debug builds only.
+
+    If it compares a pin, release builds have no such check, unless the file also has a client that
+    enforces pins.
+    """
+    line, gate = flow.tree.line(node), _gate_of(flow, node)
+    builds = "debug" if "kDebugMode" in flow.tree.names else "debug and profile"
+    if "compare" in answers:
+        is_enforced = any(flow.tree.names.get(each) for each in ENFORCING)
+        rule = "debug-only-gate" if is_enforced else "pins-in-debug-only"
+        reporter.report(rule, line, f"{name} compares the pin in {builds} builds only")
+        return
+    message = f"{name} accepts every certificate in {builds} builds"
+    is_for_all = gate != "debug" and (_overrides_class(flow, node) or _is_in_zone(flow, node))
+    rule = "overrides-with-callback" if is_for_all else "debug-only-gate"
+    reporter.report(rule, line, f"{message}, for every client" if is_for_all else message)
 
 
 def _report(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from certpin.apps.rules import FileReporter
 
 # Functions and classes that compare pins, or make a client that does.
-_ENFORCING = (
+ENFORCING = (
     *("CertificatePinningHttpClient", "CertificatePinningInterceptor", "HttpCertificatePinning"),
     *("PinnedHttpClient", "PinnedHttpOverrides", "SecureHttpClient", "SslPinningPlugin"),
     *("pinnedAdapter", "pinnedClient", "pinnedDio"),
@@ -122,7 +122,7 @@ _COMPARISONS = {"arguments": _is_pin_call, "equality_expression": _is_pin_equali
 
 def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
     """Report pinning HTTP clients that only debug builds use, or only release builds."""
-    for name in _ENFORCING:
+    for name in ENFORCING:
         for node in flow.tree.names.get(name, ()):
             gate = flow.gate(node) if flow.code.is_used(node) else None
             if gate not in {"debug", "release"} or _has_other_branch(flow, node):
@@ -143,7 +143,7 @@ def _has_other_branch(flow: DartFlow, node: Node) -> bool:
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
         return False
-    used = (x for name in _ENFORCING for x in flow.tree.names.get(name, ()))
+    used = (x for name in ENFORCING for x in flow.tree.names.get(name, ()))
     return sum(branch.start_byte <= x.start_byte < branch.end_byte for x in used) > 1
 
 

@@ -201,3 +201,14 @@ def test_the_marks_of_pem_alone_are_no_certificate() -> None:
     assert not questions("final b = pem.replaceAll('-----BEGIN CERTIFICATE-----', '');")
     marks = "-----BEGIN CERTIFICATE-----|-----END CERTIFICATE-----"
     assert not questions(f"final pattern = RegExp('{marks}');")
+
+
+def test_the_host_of_a_uri_with_named_parts_is_read() -> None:
+    code = (
+        f"final a = Uri(scheme: 'https', host: '{HOST}', path: '/x');\n"
+        "final b = Uri(host: 'b.example', port: 8443);\n"
+        "final c = Uri(scheme: 'http', host: 'c.example');\n"
+        "final d = Uri(scheme: 'https', host: h, path: 'd.example');\n"
+        "final e = Other(host: 'e.example');\n"
+    )
+    assert [host for host, _ in read(code).hosts] == [HOST, "b.example"]

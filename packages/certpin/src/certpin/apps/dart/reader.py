@@ -102,7 +102,7 @@ def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
 
 
 def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
-    """Add the hosts of URLs in the code, and the hosts in ``Uri.https`` calls, to the results."""
+    """Add the hosts of URLs in the code, and those in calls of ``Uri.https`` and ``Uri``."""
     for literal in code.tree.strings:
         start = code.tree.data[literal.start_byte : literal.start_byte + 16]
         if b"s://" in start:
@@ -126,12 +126,20 @@ def _read_pinned_clients(code: DartCode, path: str, findings: FileFindings) -> N
 
 
 def _uri_host(code: DartCode, literal: Node) -> str:
+    """Return the host in ``Uri.https('…')`` or ``Uri(host: '…')``; empty for another literal."""
     argument = code.tree.parent(literal)
     arguments = code.tree.parent(argument) if argument is not None else None
-    if arguments is None or arguments.type != "arguments" or code.call(arguments) != "Uri.https":
+    if arguments is None or arguments.type != "arguments":
         return ""
-    first = code.first_argument(arguments)
-    return host_in(code.decode(literal, {})) if first and first[0].id == literal.id else ""
+    host: list[Node] = []
+    call = code.call(arguments)
+    if call == "Uri.https":
+        host = code.first_argument(arguments)
+    elif call == "Uri":
+        named = dict(code.arguments(arguments))
+        if code.value(named.get("scheme", [])) not in {"http", "ws"}:
+            host = named.get("host", [])
+    return host_in(code.decode(literal, {})) if host and host[0].id == literal.id else ""
 
 
 class _PinReader:

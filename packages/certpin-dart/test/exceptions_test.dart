@@ -79,6 +79,12 @@ void main() {
     }
   });
 
+  test('the message for a log has one line', () {
+    const failure = TlsHandshakeException('a', 'failed', OSError('x:\n\ty', 7));
+    expect(failure.logMessage, contains('x: y'));
+    expect(failure.logMessage, isNot(contains('\n')));
+  });
+
   test('other errors are unrelated', () {
     final unrelated = [
       ...[null, 'text', StateError(''), const FormatException()],

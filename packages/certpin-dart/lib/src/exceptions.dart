@@ -163,8 +163,9 @@ final class TlsHandshakeException extends ConnectionException
       'or try another network.';
 
   @override
-  String get logMessage =>
-      '$host: TLS failed: $message ${osError ?? ''}'.trim();
+  String get logMessage => '$host: TLS failed: $message ${osError ?? ''}'
+      .replaceAll(RegExp(r'\s+'), ' ') // BoringSSL's texts have several lines.
+      .trim();
 }
 
 /// A failure of the network or of a proxy: no certificate was checked.

@@ -347,7 +347,11 @@ class _Merge:
         lines = [
             f"    --host {shlex.quote(host)}    ({place})" for host, place in self._candidates()
         ]
-        known = "\n".join(["; the code contains these hosts, and perhaps others:", *lines]) if lines else ""
+        known = (
+            "\n".join(["; the code contains these hosts, and perhaps others:", *lines])
+            if lines
+            else ""
+        )
         return ConfigError(
             f"the code does not name the host of {subject}:{listed}",
             key="--host",

@@ -182,7 +182,7 @@ def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
 def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
     """Return a text for each exported policy that has expired at the time ``now``.
 
-    Call it with a result of ``project``: a policy whose platform has no dates doesn't expire.
+    Call it with a result of ``project``: on a platform without dates, no policy expires.
     """
     found = []
     for policy in pins.policies:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from certpin.cli.named_key import dropped_policies
+from certpin.cli.named_key import dart_unknown, dropped_policies, require_usable_in_dart
 from certpin.cli.rotate.steps import HostViolation
 
 if TYPE_CHECKING:
@@ -89,8 +89,6 @@ class NewChain:
         Raises:
             ConfigError: Dart's TLS can't use the key.
         """
-        from certpin.cli.keys import require_usable_in_dart
-
         for policy in self.policies:
             served = {entry.pin for entry in policy.pins if entry.in_service}
             if self.pin not in served and self._is_server_key(policy):
@@ -99,12 +97,16 @@ class NewChain:
     @property
     def dart_unknown(self) -> list[str]:
         """A note if Flutter apps can't use the key of the servers; else an empty list."""
-        from certpin.cli.keys import dart_unknown
-
         note = dart_unknown(self.named.key_type)
         return [note] if note and any(map(self._is_server_key, self.policies)) else []
 
     def _is_server_key(self, policy: HostPolicy) -> bool:
+        """Return True if a private authority certifies the key for servers: it may have any type.
+
+        Dart can use each type of key that public authorities certify.
+        """
+        if policy.trust is None:
+            return False
         certificates = self.named.certificates
         return not certificates[0].is_authority if certificates else policy.match != "ca"
 

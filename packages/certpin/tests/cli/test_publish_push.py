@@ -17,12 +17,14 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from certpin.cli.publish import push
 from certpin.cli.rotate.files import RotationFiles, signatures_expiry
 from certpin.errors import UpdateError
+from certpin.pinfile import PinSet
+from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import Pin, utc_now
 from certpin.rotation import Event, ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._held import Held
-from tests.cli._pinfiles import write
+from tests.cli._pinfiles import dead, write
 from tests.cli._rotating import (
     APP,
     JOURNAL,
@@ -38,7 +40,6 @@ from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
 
 if TYPE_CHECKING:
-    from certpin.pins import PinSet
     from tests.cli.conftest import Done
 
 NEW = Pin("sha256", bytes(range(7, 39)))
@@ -71,6 +72,11 @@ def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
     _documented.check("publish push", done.json)
     assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
     return done, done.json
+
+
+def all_files() -> dict[Path, bytes]:
+    """Return the content of the journal and of the uploaded files, by path."""
+    return {path: path.read_bytes() for path in (JOURNAL, *WWW.rglob("*")) if path.is_file()}
 
 
 def waiting() -> list[bool]:
@@ -311,6 +317,27 @@ def test_a_version_without_a_journal_entry_is_refused(bank: Repository, run: Run
     done, facts = pushed(run)
     assert (done.code, facts["reason"]) == (1, "unpublished")
     assert not WWW.exists()
+
+
+def test_a_push_takes_no_mark_of_a_stolen_key_from_clients(run: Run, bank: Repository) -> None:
+    """A clone can have signed version 5 before it got version 4, which has the mark, from git."""
+    assert pushed(run)[0].code == 0
+    plain = PinFileEditor.open(Path("pins.toml"))
+    write(dead(kit.policy(HOST), NEW))
+    marked = replace(PinSet.load("pins.toml"), version=4)
+    plain.set_version(5)
+    unmarked = plain.check()
+    Path("pins.toml").write_text(plain.text)
+    theirs = Event(utc_now(), "ben", "publish", version=4, pins=marked)
+    mine = Event(utc_now(), "ada", "publish", version=5, signed=True, pins=unmarked)
+    with JOURNAL.open("a") as file:
+        file.write(format_journal([theirs, mine]))
+    bank.publish(plain.text.encode())
+    before = all_files()
+    done = run("publish", "push")
+    said = " ".join(done.err.split())
+    assert (done.code, f"version 4 marks {NEW} as COMPROMISED, and version 5" in said) == (2, True)
+    assert all_files() == before
 
 
 def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:

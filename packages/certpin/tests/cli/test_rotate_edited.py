@@ -11,6 +11,7 @@ import pytest
 
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
+from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern
 from tests.cli._pinfiles import write
 from tests.cli._rotating import JOURNAL, days_pass, journal, next_number, states
@@ -89,6 +90,63 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
     assert host["next"]["act"] != "emergency"
     assert signed(*SIGN).code == 0
     assert journal()[-1].version == 6
+
+
+def refused_without_mark(run: Run, number: int, pin: str) -> None:
+    """Require that the file can't go out, and that the command of status marks the key again.
+
+    Args:
+        run: runs commands.
+        number: the version number of the pin file without the mark.
+        pin: the pin of the stolen key.
+    """
+    before = all_files()
+    for words in (SIGN, ("rotate", "shipped", f"{number}", *SERVED, "--force", "--reason", "x")):
+        refused = run(*words)
+        said = " ".join(refused.err.split())
+        assert (refused.code, f"pins.journal.jsonl records {pin} as COMPROMISED" in said) == (
+            2,
+            True,
+        )
+        assert all_files() == before
+    (host,) = run("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["commands"] == [f"certpin rotate emergency {pin} --stolen"]
+    assert run("rotate", "emergency", pin, "--stolen", *SERVED).code == 0
+    (entry,) = [each for each in PinSet.load("pins.toml").policies[0].pins if str(each.pin) == pin]
+    assert entry.state == "compromised"
+    (host,) = run("rotate", "status", *SERVED, "--json").json["hosts"]
+    assert host["next"]["act"] in {"publish", "none"}
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("is_out", [True, False])
+def test_a_stolen_key_whose_entry_was_deleted_gets_it_back(signed: Run, is_out: bool) -> None:
+    """Also if no version with the mark went out, because the file of an older commit is back."""
+    pin = PinSet.load("pins.toml").policies[0].pins[-1].pin
+    assert signed("rotate", "emergency", "c.key", "--stolen", *SERVED).code == 0
+    if is_out:
+        assert signed(*SIGN).code == signed("publish", "push").code == 0
+    editor = PinFileEditor.open(Path("pins.toml"))
+    editor.remove_pin(HOST, pin)
+    editor.set_version(6)
+    editor.save()
+    refused_without_mark(signed, 6, str(pin))
+    assert signed(*SIGN).code == signed("publish", "push").code == 0
+
+
+def test_a_file_that_certpin_cannot_edit_does_not_go_out_without_the_mark(signed: Run) -> None:
+    assert signed("rotate", "emergency", "c.key", "--stolen", *SERVED).code == 0
+    policy = PinSet.load("pins.toml").policies[0]
+    a, b, c = policy.pins
+    listed = ", ".join(f'{{pin = "{each.pin}", role = "{each.role}"}}' for each in (a, b))
+    Path("pins.toml").write_text(
+        'schema = 1\nname = "bank"\nversion = 5\n'
+        f'[[host]]\nname = "{HOST}"\ntrust = "root.pem"\npin = [{listed}]\n',
+        encoding="utf-8",
+    )
+    done = signed(*SIGN)
+    assert (done.code, f"records {c.pin} as COMPROMISED" in " ".join(done.err.split())) == (2, True)
+    assert "the states in pins.toml can't be set" in " ".join(done.err.split())
 
 
 @pytest.mark.medium

@@ -120,6 +120,22 @@ def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
     assert clinic("status", "--json").json["hosts"][0]["next"]["act"] == "finish"
 
 
+def test_the_deleted_mark_of_a_stolen_root_comes_back_before_a_version_goes_out(
+    clinic: Clinic,
+) -> None:
+    """Clients with a version without it would accept the root above the pinned issuer again."""
+    before = Path("pins.toml").read_text()
+    clinic.emergency("root.pem")
+    marked = PinSet.load("pins.toml").policies[0].pins[-1]
+    Path("pins.toml").write_text(before.replace("version = 3", "version = 4"))
+    refused = clinic("shipped", "4")
+    assert (refused.code, f"records {clinic.root.pin} as COMPROMISED" in refused.err) == (2, True)
+    (command,) = clinic("status", "--json").json["hosts"][0]["next"]["commands"]
+    assert command == f"certpin rotate emergency {clinic.root.pin} --stolen"
+    assert clinic(*shlex.split(command)[2:]).code == 0
+    assert PinSet.load("pins.toml").policies[0].pins[-1] == marked
+
+
 def test_start_refuses_an_authority_that_clients_do_not_trust(clinic: Clinic) -> None:
     stranger = Authority("Stranger")
     for content, problem in (

@@ -427,6 +427,36 @@ MUTATIONS: list[Mutation] = [
         _EDITED + "a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark",
     ),
     Mutation(
+        "the deleted entry of a stolen key comes back",
+        _FILES,
+        "        entries = (*_marks(policy, past), *history.deleted_marks(policy, past))\n",
+        "        entries = (*_marks(policy, past),)\n",
+        _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[True]",
+    ),
+    Mutation(
+        "a mark that no version had comes back",
+        _HISTORY,
+        '                if policy.match != "leaf":\n',
+        "                if False:\n",
+        _AUTHORITY_PATHS
+        + "test_the_deleted_mark_of_a_stolen_root_comes_back_before_a_version_goes_out",
+    ),
+    Mutation(
+        "a file that can't be edited does not go out without the mark of a stolen key",
+        _FILES,
+        '            say("certpin: warning", f"the states in {self.path} can\'t be set: {exc}")\n',
+        '            say("certpin: warning", f"the states in {self.path} can\'t be set: {exc}")\n'
+        "            missing = []\n",
+        _EDITED + "a_file_that_certpin_cannot_edit_does_not_go_out_without_the_mark",
+    ),
+    Mutation(
+        "a push takes no mark of a stolen key from clients",
+        "certpin/cli/publish/push.py",
+        "            _require_marks(files.deployed, pushed.local.signed.pins)\n",
+        "            pass\n",
+        "tests/cli/test_publish_push.py::test_a_push_takes_no_mark_of_a_stolen_key_from_clients",
+    ),
+    Mutation(
         "versions with different anchors leave a key open",
         _PROSPECT,
         "if not trusts_differ(situation.held_policies) or all(each.sent for each in given):",
@@ -884,7 +914,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the pin file marks a key that the journal records as stolen",
         _FILES,
-        '                yield entry.pin, "compromised"',
+        '                yield replace(entry, state="compromised")',
         "                pass",
         "tests/cli/test_rotate_emergency.py"
         "::test_the_pin_file_marks_the_key_as_soon_as_it_has_another_backup",

@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, HostPin
 from certpin.pins.policy import meaning
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import HostPin, HostPolicy, Pin, PinSet, State
+    from certpin.pins import HostPolicy, Pin, PinSet, Role, State
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
@@ -173,6 +173,35 @@ class History:
     @cached_property
     def _lost(self) -> frozenset[Pin]:
         return frozenset(_in_state(self.events, "lost")) - self._compromised
+
+    def deleted_marks(self, policy: HostPolicy, past: PinHistory) -> tuple[HostPin, ...]:
+        """Return the entries of stolen keys that a policy lacks, each marked as COMPROMISED.
+
+        Without the entry, clients with the next version could accept a path through the stolen key:
+        by the pin of an authority in that path, when the pins have expired (``on_expiry``), and
+        when they fetch updates, by the pins in their binary. The entry is needed
+
+        - if a published version has the key at the hosts of the policy, in any state;
+        - if the theft is recorded for the policy, unless clients compare only leaves (``match =
+          "leaf"``): then they accept no key without a pin.
+
+        Args:
+            policy: a policy in the pin file.
+            past: the states of the host's pins in the journal.
+        """
+        known = past.compromised & past.states.keys()
+        missing = known - {entry.pin for entry in policy.pins}
+        found: dict[Pin, HostPin] = {}
+        for event in self.events if missing else ():
+            if event.step == "compromise" and event.host == str(policy.pattern) and event.pin:
+                # Without a note, it may be an authority's: clients refuse each chain below it.
+                role: Role = "leaf" if event.note else "intermediate"
+                if policy.match != "leaf":
+                    found.setdefault(event.pin, HostPin(event.pin, role, note=event.note))
+            for entry in _published_pins(event.pins, policy.pattern) if event.pins else ():
+                found[entry.pin] = entry
+        wanted = sorted(missing & found.keys(), key=str)
+        return tuple(replace(found[pin], state="compromised") for pin in wanted)
 
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
         """Return when servers were last allowed to use the key of each pin of a host, by pin.

@@ -180,6 +180,8 @@ def _pushed(
     with storage.held():
         pushed = prepare(site, storage, name=name, now=utc_now(), shipped=_shipped(files))
         is_first = waits_for_push(files.deployed, pushed)  # refuse before anything is done
+        if is_first:
+            _require_marks(files.deployed, pushed.local.signed.pins)
         if not dry and (is_first or pushed.uploads):
             outcome.unknown = _require_clock(files)
             _require_lifetimes(pushed, settings)
@@ -188,6 +190,37 @@ def _pushed(
             with progress(len(pushed.uploads), "push") as advance:
                 upload(pushed, storage, advance)
     return pushed
+
+
+def _require_marks(deployed: DeployedVersions, pins: PinSet) -> None:
+    """Require that a version keeps each mark of a stolen key that clients have already.
+
+    Signing requires that, too. But a clone can have signed the version before it got the mark from
+    version control.
+
+    Args:
+        deployed: the published versions in the journal.
+        pins: the version that clients could fetch after the push.
+
+    Raises:
+        ConfigError: a version that clients can have marks a key as compromised, and ``pins``
+            doesn't.
+    """
+    from certpin.errors import ConfigError
+
+    held = [version for version in deployed.versions if not version.pending]
+    for policy in pins.policies:
+        for version in held:
+            known = filter(None, version.pins.policies_at(policy.pattern, pins))
+            marked = frozenset(pin for each in known for pin in each.compromised)
+            for pin in sorted(marked - policy.compromised, key=str):
+                raise ConfigError(
+                    f"{policy.pattern}: version {version.number} marks {pin} as COMPROMISED, and "
+                    f"version {pins.version}, which is signed, does not",
+                    key="state",
+                    fix="sign the next version, with the mark: certpin rotate status prints the "
+                    "commands",
+                )
 
 
 def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:

@@ -191,7 +191,7 @@ class EmergencyReport:
                 self.fact = "stolen" if self.is_worse else self.fact
                 return
             now = utc_now()
-            # A note says that the key is a server's: `_mark_unusable_pins` reads that.
+            # A note says that the key is a server's: the marks in the pin file depend on that.
             note = "" if self._is_authority() else self.key.note
             events = [
                 Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
@@ -220,9 +220,6 @@ class EmergencyReport:
     def _mark(self) -> RotationFiles:
         """Mark the key in the pin file before servers are contacted. Return the changed files."""
         files = RotationFiles(self.path)  # marks the key in the draft
-        if self.fact == "stolen":
-            policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
-            self._refuse_under_authorities(files, policies)
         files.commit([])
         return files
 
@@ -283,21 +280,6 @@ class EmergencyReport:
         self.marked, self.unmarked = [], []
         self.paths, self.texts = [], []
         self.problem, self.clock = "", None
-
-    def _refuse_under_authorities(self, files: RotationFiles, policies: list[HostPolicy]) -> None:
-        """Add the pin of a stolen server key, as COMPROMISED, to policies that can pin authorities.
-
-        These are the policies with ``match = "ca"`` or ``"any"``. Their clients accept every key
-        below a pinned authority. Only this entry makes them refuse the stolen key.
-        """
-        from certpin.pins import HostPin
-
-        for policy in policies:
-            known = {entry.pin for entry in policy.pins}
-            if policy.match != "leaf" and self.key.pin not in known:
-                entry = HostPin(self.key.pin, "leaf", "compromised", self.key.note)
-                files.editor.add_pin(str(policy.pattern), entry)
-                files.editor.set_version(files.next_version)
 
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
         """Change the role of the stolen key in the pin file to that of an authority.

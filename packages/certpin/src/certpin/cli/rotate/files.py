@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.errors import PinFileError
     from certpin.pinfile.editor import PinFileEditor
-    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Role, State
+    from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, State
     from certpin.publish.settings import PublishSettings
     from certpin.rotation import (
         AdoptionDelays,
@@ -117,7 +117,7 @@ class RotationFiles:
         observations: the journal entries about the servers that this command has contacted.
         contradictions: the contradictions in the journal, as texts.
         unmarked: the keys that the journal records as stolen or lost, and the pin file does not:
-            each with its host and the recorded state. The draft marks them.
+            each with its host and the recorded state. The draft marks them, if it can be edited.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -411,15 +411,17 @@ class RotationFiles:
         """Mark keys in the draft as COMPROMISED or LOST if the journal records a theft or loss.
 
         If the pin file can't be edited, a warning is printed and no error is raised. Return the
-        marked keys, each with its host and state.
+        keys without a mark, each with its host and state.
         """
         from certpin.errors import CertpinError
 
+        missing: list[tuple[HostPolicy, HostPin]] = []
         try:
-            return _mark_unusable_pins(self.editor, self.history)
+            missing = _missing_marks(self.editor.check(), self.history)
+            _mark_unusable_pins(self.editor, self.history, missing)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
-            return []
+        return [(policy.pattern, entry.pin, entry.state) for policy, entry in missing]
 
 
 @contextmanager
@@ -491,49 +493,57 @@ def append_lines(path: Path, lines: str) -> None:
 # adds one.
 
 
-def _mark_unusable_pins(
-    editor: PinFileEditor, history: History
-) -> list[tuple[HostPattern, Pin, State]]:
-    """Set the state of keys that the journal records as stolen or lost, and raise the version.
+def _missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, HostPin]]:
+    """Return the keys that the journal records as stolen or lost, and a pin set does not.
 
-    Do nothing if the journal records no version, because clients may hold the pin file as it is. If
-    it were changed now, and the user then recorded it as the version of these clients, the journal
-    would wrongly state that they refuse the key.
+    Return nothing if the journal records no version, because clients may hold the pin set as it is.
+    If it were changed now, and the user then recorded it as the version of these clients, the
+    journal would wrongly state that they refuse the key.
+
+    Returns:
+        The policy and the entry of each such key, with the state of its mark. A stolen key can have
+        an entry here although the policy has none, because it was deleted.
+    """
+    if history.deployed.latest is None:
+        return []
+    found = []
+    for policy in pins.policies:
+        past = history.past(policy.pattern)
+        entries = (*_marks(policy, past), *history.deleted_marks(policy, past))
+        found += [(policy, entry) for entry in entries]
+    return found
+
+
+def _mark_unusable_pins(
+    editor: PinFileEditor, history: History, missing: list[tuple[HostPolicy, HostPin]]
+) -> None:
+    """Write the missing marks of stolen and lost keys into the pin file, and raise the version.
 
     Args:
         editor: the editor of the pin file. Nothing is written to the disk.
         history: the journal.
-
-    Returns:
-        The keys with a new state, each with its host.
+        missing: the marks (``_missing_marks``).
 
     Raises:
         PinFileError: the pin file can't be edited in its present form.
     """
-    latest = history.deployed.latest
-    if latest is None:
-        return []
-    pins = editor.check()
-    marked: list[tuple[HostPattern, Pin, State]] = []
     # The record of a server's key has a note. Clients refuse no certificate above such a key.
     of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
-    for policy in pins.policies:
-        for pin, state in _marks(policy, history.past(policy.pattern)):
-            is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
-            role = {"role": "leaf"} if is_leaf and _role(policy, pin) == "backup" else {}
-            editor.change_pin(str(policy.pattern), pin, state=state, **role)
-            marked.append((policy.pattern, pin, state))
-    if marked and pins.version <= latest.number:
+    for policy, entry in missing:
+        pattern, pin, state = str(policy.pattern), entry.pin, entry.state
+        if all(known.pin != pin for known in policy.pins):
+            editor.add_pin(pattern, entry)
+            continue
+        is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
+        role = {"role": "leaf"} if is_leaf and entry.role == "backup" else {}
+        editor.change_pin(pattern, pin, state=state, **role)
+    latest = history.deployed.latest
+    if missing and latest and editor.check().version <= latest.number:
         editor.set_version(latest.number + 1)
-    return marked
 
 
-def _role(policy: HostPolicy, pin: Pin) -> Role:
-    return next(entry.role for entry in policy.pins if entry.pin == pin)
-
-
-def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
-    """Yield each pin to mark in a policy as stolen or lost, and its new state.
+def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
+    """Yield the entry of each pin to mark in a policy as stolen or lost, with its new state.
 
     These are the pins that the journal records as stolen or lost, and the policy doesn't. But a
     stolen key is left out if an enforcing policy would have fewer than two pins without it.
@@ -548,9 +558,9 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[tuple[Pin, State]]:
             is_last = entry.live and policy.mode == "enforce" and len(live) <= _MIN_PINS
             if entry.state != "compromised" and not is_last:
                 live.discard(entry.pin)
-                yield entry.pin, "compromised"
+                yield replace(entry, state="compromised")
         elif entry.pin in past.lost and entry.usable:
-            yield entry.pin, "lost"
+            yield replace(entry, state="lost")
 
 
 # The person who takes a step.

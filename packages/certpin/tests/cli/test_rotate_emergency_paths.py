@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, utc_now
-from certpin.rotation import Event, format_journal
+from certpin.rotation import AdoptionDelays, Event, format_journal
+from certpin.tls import PinnedSSLContext
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     JOURNAL,
     days_pass,
+    history,
     invariants,
     journal,
     next_number,
@@ -30,6 +32,7 @@ from tests.cli._rotating import (
     stepped,
 )
 from tests.cli.conftest import HOST, Run
+from tests.tls._handshakes import verdict_of
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -170,9 +173,67 @@ def test_without_servers_a_key_that_is_not_pinned_may_be_an_authoritys(bank: Ban
 
 
 def test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path(bank: Bank) -> None:
+    """Clients may accept an attacker: the pins of an authority don't show which root is above."""
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = text.replace('match = "any"', 'match = "ca"')
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert bank("shipped", "4", "--force", "--reason", "a test").code == 0
+    days_pass(40)
     done, path = bank.emergency("root.key", "--stolen")
     assert (done.code, path["locked_out"]) == (1, 1200)
-    assert "trust only a stolen root" in path["problem"]
+    assert states()[-1] == "compromised"
+
+
+def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
+    bank: Bank,
+) -> None:
+    """Each printed command is accepted, and real clients accept the server all the time."""
+    other = Authority("Other root")
+    done, path = bank.emergency("root.key", "--stolen")
+    assert (done.code, path["safe"], path["exposure"]["clients"]) == (0, True, 0)
+    expected = ["trust", "publish", "request", "switch", "install", "mark", "publish", "revoke"]
+    assert acts(path) == expected
+    assert states() == ["active", "published"]
+    done = bank("emergency", "root.key", "--stolen")
+    assert "does not refuse it yet" in done.out
+    Path("root.pem").write_bytes(bank.root.pem + other.pem)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    new = other.issue(HOST, key=bank.a.key)
+    Path("fullchain.pem").write_bytes(new.chain_pem)
+    served = bank.a
+    for step in path["steps"]:
+        if step["act"] == "switch":
+            early = bank("switch", "fullchain.pem", "--json")
+            assert (early.code, invariants(early.json)) == (1, ["adopted"])
+            days_pass(33)
+        if step["act"] == "install":
+            served = new
+            Path("served.pem").write_bytes(new.chain_pem + other.pem)
+        if step["act"] == "mark":
+            Path("root.pem").write_bytes(other.pem)
+        for command in step["commands"]:
+            _, _, name, *words = shlex.split(command)
+            done = bank(name, *words)
+            assert done.code == 0, f"{command}: {done.out}{done.err}"
+        for version in history().deployed.alive(utc_now(), history().timing or AdoptionDelays()):
+            context = PinnedSSLContext(PinSet("bank", version.number, version.pins.policies))
+            assert verdict_of(context, served, HOST).decision == "accept"
+    assert states() == ["active", "published", "compromised"]
+    done, path = bank.emergency("root.key", "--stolen")
+    assert (done.code, path["steps"]) == (0, [])
+
+
+def test_a_version_after_the_switch_drops_the_stolen_root(bank: Bank) -> None:
+    """The path is computed again when all clients have the other root."""
+    bank.emergency("root.key", "--stolen")
+    Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)
+    assert bank("shipped", "4").code == 0
+    days_pass(33)
+    done = bank("emergency", "root.key", "--stolen")
+    assert "take the stolen root out of the file of `trust`, and give the pin file" in done.out
+    assert states()[-1] == "compromised"
+    assert "Until servers leave the stolen root" not in done.out
 
 
 def test_after_the_switch_of_an_emergency_each_command_names_the_next_one(bank: Bank) -> None:

@@ -778,8 +778,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version without a backup is not on the path",
         _EMERGENCY,
-        'steps += [*backup, EmergencyStep("publish")]',
-        'steps += [EmergencyStep("publish")]',
+        'steps += [*_other_root(choice), *backup, EmergencyStep("publish")]',
+        'steps += [*_other_root(choice), EmergencyStep("publish")]',
         _IN_EMERGENCY
         + "test_the_gate_accepts_every_step_of_the_path_in_its_order_and_then_nothing_is_left",
     ),
@@ -801,8 +801,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "clients that trust only a stolen root have no safe path",
         _EMERGENCY,
-        "if best.harm is not None or stranded is None",
-        "if True",
+        "        harm = _without_anchor(situation)\n",
+        "        pass\n",
         _PATHS + "test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path",
     ),
     Mutation(

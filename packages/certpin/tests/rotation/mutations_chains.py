@@ -18,6 +18,8 @@ _STRICT = "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_ref
 _IN_VALIDATION = "tests/x509/test_validation.py::"
 _IN_FAULTS = "tests/rotation/test_faults.py::"
 _EMERGENCY = "certpin/rotation/emergency.py"
+_NEW_ROOT = "certpin/rotation/new_root.py"
+_IN_NEW_ROOT = "tests/rotation/test_new_root.py::"
 _TRUST = "certpin/rotation/trust.py"
 _IN_TRUST = "tests/rotation/test_trust.py::"
 _BY_TRUST = "tests/cli/test_rotate_trust.py::"
@@ -407,8 +409,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the path of an emergency names the chain if versions trust different anchors",
         _EMERGENCY,
-        "differs = bool(anchors or issuers)",
-        "differs = False",
+        "differs = bool(anchors or issuers or root)",
+        "differs = bool(root)",
         _BY_TRUST + "test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust",
     ),
     Mutation(
@@ -428,8 +430,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a draft without an anchor of the clients has no safe path",
         _EMERGENCY,
-        "best = replace(best, harm=apart)",
-        "pass",
+        "harm = _without_common_trust(situation)\n    if",
+        "harm = None\n    if",
         _BY_TRUST + "test_a_root_that_the_pin_file_dropped_has_to_be_put_back",
     ),
     Mutation(
@@ -544,5 +546,94 @@ MUTATIONS: list[Mutation] = [
         "    chain.require_certifiable()\n",
         "",
         "tests/cli/test_rotate_csr.py::test_a_pinned_key_that_no_authority_certifies_is_lost",
+    ),
+    Mutation(
+        "a stolen root is replaced slowly only if no client accepts the key meanwhile",
+        _NEW_ROOT,
+        "    if any(key_exposure(situation, pin).stages for pin in stolen):",
+        "    if False:",
+        _IN_NEW_ROOT
+        + "test_there_is_no_time_if_clients_may_accept_an_attacker[another authority is pinned]",
+    ),
+    Mutation(
+        "a stolen root is replaced at once if the key of the server is stolen too",
+        _NEW_ROOT,
+        "if _is_exposed(published, roots | used, ",
+        "if _is_exposed(published, roots, ",
+        _IN_NEW_ROOT + "test_there_is_no_time_if_the_key_of_the_server_is_stolen_too",
+    ),
+    Mutation(
+        "clients that compare no pins after an expiry leave no time to replace a stolen root",
+        _NEW_ROOT,
+        "    return any(_opens(policy, until) for policy in situation.held_policies)",
+        "    return False",
+        _IN_NEW_ROOT
+        + "test_there_is_no_time_if_clients_may_accept_an_attacker[the pins end before]",
+    ),
+    Mutation(
+        "servers leave a stolen root when the last client has another one, not before",
+        _NEW_ROOT,
+        "date = max(filter(None, ends.values()), default=None)",
+        "date = None",
+        _IN_NEW_ROOT
+        + "test_clients_get_another_root_before_servers_leave_the_stolen_one[old-first0]",
+    ),
+    Mutation(
+        "a version in a binary ends before servers leave a stolen root",
+        _NEW_ROOT,
+        "sorted(number for number, end in ends.items() if end is None)",
+        "()",
+        _IN_NEW_ROOT + "test_a_version_in_a_binary_has_to_end_first",
+    ),
+    Mutation(
+        "the version with another root has to accept the chains that servers present",
+        _NEW_ROOT,
+        "    if newest is None or served_chain(published, [newest]) is not None:",
+        "    if newest is None:",
+        _IN_NEW_ROOT + "test_a_draft_that_marks_the_root_or_drops_it_is_not_published_first",
+    ),
+    Mutation(
+        "the mark of a stolen root is not put off after a version had it",
+        _NEW_ROOT,
+        "    if any(policy and pin in policy.compromised for policy in policies):",
+        "    if False:",
+        _IN_NEW_ROOT + "test_a_mark_that_went_out_is_not_put_off",
+    ),
+    Mutation(
+        "an invalid root beside a stolen one is no other root",
+        _NEW_ROOT,
+        "add = bool(situation.policy.trust) and not common_anchors(situation, own)",
+        "add = bool(situation.policy.trust) and anchor_pins(own[0]) <= stolen",
+        _IN_NEW_ROOT + "test_an_expired_root_beside_the_stolen_one_does_not_count",
+    ),
+    Mutation(
+        "a stolen root without a pin may be in a chain that was not seen",
+        _EMERGENCY,
+        " or pin in anchor_pins(situation.policy)",
+        "",
+        _IN_NEW_ROOT + "test_a_root_that_is_not_pinned_may_be_in_a_chain_that_was_not_seen",
+    ),
+    Mutation(
+        "other changes do not wait for another root",
+        _EMERGENCY,
+        "if choice.publish_first or (choice.root and changed):",
+        "if choice.publish_first:",
+        _IN_NEW_ROOT + "test_a_change_of_the_draft_goes_out_before_the_wait",
+    ),
+    Mutation(
+        "the pin file marks a stolen root only when clients trust another one",
+        "certpin/cli/rotate/emergency.py",
+        "            if files.marks_later(policy, self.key.pin):",
+        "            if False:",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned",
+    ),
+    Mutation(
+        "the version after the switch drops a stolen root",
+        "certpin/cli/rotate/emergency_text.py",
+        "if self._awaits_root or anchors <= stolen or not anchors & stolen:",
+        "if True:",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_version_after_the_switch_drops_the_stolen_root",
     ),
 ]

@@ -8,7 +8,7 @@ The package is pure: deployed versions, served chains, delays and the clock are 
     chains    situation → prospect → faults → trust
     rules     trust, fleet, remedies → rules → gate
     dates     gate → planner → simulate      rules, fleet → deadlines
-    advice    gate → renewal → next_step     gate → emergency
+    advice    gate → renewal → next_step     gate, deadlines → new_root → emergency
 
 Each name is a module. An arrow leads from a module to one that uses its results. A situation has
 the facts about one host. A prospect is a chain that a server will present, ``faults`` are reasons

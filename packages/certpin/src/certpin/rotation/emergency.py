@@ -7,6 +7,7 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     if the key is a backup          publish without it
     if no backup is left            also start a new one
     if it is an authority's key     get the certificate from another authority
+    if clients trust only its root  first give clients another root (``certpin.rotation.new_root``)
 
 Servers are switched to another key, too, if clients refuse the chain that they present now, or if
 they use another key that was stolen or lost: these rules refuse every version until that is fixed.
@@ -27,6 +28,7 @@ from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import check_step, unlisted_servers
+from certpin.rotation.new_root import root_change
 from certpin.rotation.plan import (
     NEXT_BACKUP,
     at_time,
@@ -39,26 +41,39 @@ from certpin.rotation.prospect import assumed_prospects, stolen_authorities
 from certpin.rotation.remedies import CHAIN_FILE
 from certpin.rotation.rules import has_backup_without, served_chain, version_list
 from certpin.rotation.trust import (
+    anchor_pins,
     anchors_to_name,
     common_anchors,
     has_common_trust,
-    is_stolen,
     issuers_to_name,
+    versions_below,
     with_common_trust,
 )
 from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from certpin.pins import PinSet
     from certpin.rotation.deadlines import KeyExposure
+    from certpin.rotation.new_root import RootChange
     from certpin.rotation.situation import Situation
 
 Fact = Literal["stolen", "lost"]
 EmergencyAct = Literal[
-    "gone", "start", "request", "switch", "install", "publish", "finish", "revoke"
+    "gone",
+    "start",
+    "trust",
+    "end",
+    "request",
+    "switch",
+    "install",
+    "publish",
+    "finish",
+    "mark",
+    "revoke",
 ]
 
 
@@ -70,7 +85,9 @@ class EmergencyStep:
         act: the command of the step, such as ``switch`` or ``publish``. The command ``gone`` is for
             a server that the pin file no longer lists. It is the first step, because the safety
             rules (the gate) refuse all other steps until the user lists the server again or records
-            that it is switched off.
+            that it is switched off. ``trust`` adds another root to the file of ``trust``, ``end``
+            records that no client has a version any more, and ``mark`` lets the pin file refuse a
+            stolen root that servers no longer use.
         pin: the pin of the step's key. ``NEXT_BACKUP`` is for a key that doesn't exist yet and that
             servers switch to. ``None`` if the step makes a new backup, or is not about a key, such
             as ``publish``.
@@ -88,6 +105,7 @@ class EmergencyStep:
             authorities one of which must issue the certificate. Clients with any version can verify
             these authorities, by certificates that servers send now. Otherwise empty.
         server: for ``gone``, the server's name in the journal.
+        version: for ``end``, the number of the version; otherwise ``None``.
     """
 
     act: EmergencyAct
@@ -99,6 +117,7 @@ class EmergencyStep:
     anchors: tuple[str, ...] = ()
     issuers: tuple[str, ...] = ()
     server: str = ""
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +210,7 @@ def emergency_path(
     suspects = {pin, *others} if in_use else {*others}
     choice = None
     if suspects or lockout is not None:
-        choice = _next_key(situation, pin, can_wait=not suspects & situation.compromised)
+        choice = _next_key(situation, pin, suspects & situation.compromised)
     assumed = silent and not all(situation.serving(each) for each in suspects)
     done = choice is not None and not assumed and _is_done(situation, choice.pin)
     steps, out = _steps(situation, pin, fact, choice, done=done)
@@ -260,11 +279,12 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
     - A key with an entry may be presented, unless the entry has the role of a backup. When servers
       are allowed to use a backup, its entry gets another role.
     - A key without an entry may be presented, unless clients compare only leaves (``match =
-      "leaf"``): clients can accept its chain by the pin of an authority.
+      "leaf"``): clients can accept its chain by the pin of an authority. The key of a root in the
+      file of ``trust`` may always be in a chain.
     """
     entry = situation.entry(pin)
     if entry is None:
-        return situation.policy.match != "leaf"
+        return situation.policy.match != "leaf" or pin in anchor_pins(situation.policy)
     return entry.role != "backup"
 
 
@@ -275,23 +295,25 @@ class _Candidate:
     ``not_before`` is the earliest safe time for the switch; ``None`` if the switch is safe at once
     or never. ``harm`` is a violation with the effect on clients if the switch is never safe;
     otherwise ``None``. ``publish_first`` is True if a version with the key has to be published
-    before the switch.
+    before the switch. ``root`` has the steps by which clients first get another root; otherwise
+    ``None``.
     """
 
     pin: Pin
     not_before: datetime | None = None
     harm: Violation | None = None
     publish_first: bool = False
+    root: RootChange | None = None
 
 
-def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
+def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Candidate:
     """Return the best key to switch to after a key was stolen or lost (see ``_order``).
 
     Args:
         situation: the facts about the host.
         pin: the pin of the stolen or lost key.
-        can_wait: True if no server uses a stolen key. Servers may then keep their current key (a
-            lost key can still be in their memory) until clients accept a new key.
+        stolen: the pins of stolen keys that servers use. Without any, servers may keep their
+            current key (a lost key can still be in their memory) until clients accept a new key.
     """
     below = below_stolen(situation)
     keys = [
@@ -300,22 +322,55 @@ def _next_key(situation: Situation, pin: Pin, *, can_wait: bool) -> _Candidate:
         if other != pin and other in situation.usable and other not in below
     ]
     choices = [_choice(situation, other) for other in keys]
-    if can_wait:
+    if not stolen:
         for other in (*keys, NEXT_BACKUP):
             choices += _after_publishing(situation, other)
     choices.append(_choice(situation, NEXT_BACKUP))
-    # A key that exists comes before the new leaf of a pinned authority.
-    choices.sort(
+    best = _best(situation, choices)
+    harm = _without_common_trust(situation)
+    if harm is None and best.harm is None:
+        harm = _without_anchor(situation)
+    if harm is None:
+        return best
+    return _below_another_root(situation, keys, stolen) or replace(best, harm=harm)
+
+
+def _best(situation: Situation, choices: Sequence[_Candidate]) -> _Candidate:
+    """Return the best of several keys (``_order``): of equal ones, the one that needs least work.
+
+    A key that exists comes before the new leaf of a pinned authority.
+    """
+    by_work = sorted(
+        choices,
         key=lambda choice: (
             situation.role_of(choice.pin) != "leaf",
             not is_served_everywhere(situation, choice.pin),
-        )
+        ),
     )
-    best = min(choices, key=_order)
-    if (apart := _without_common_trust(situation)) is not None:
-        best = replace(best, harm=apart)
-    stranded = _without_anchor(situation)
-    return best if best.harm is not None or stranded is None else replace(best, harm=stranded)
+    return min(by_work, key=_order)
+
+
+def _below_another_root(
+    situation: Situation, keys: Sequence[Pin], stolen: AbstractSet[Pin]
+) -> _Candidate | None:
+    """Return the best key to switch to when clients have another root than a stolen one.
+
+    ``None`` if no client trusts only a stolen root, if there is no time for that (``root_change``),
+    or if none of the keys locks no client out then.
+
+    Args:
+        situation: the facts about the host.
+        keys: the pins of the keys that servers can use.
+        stolen: the pins of stolen keys that servers use.
+    """
+    change = root_change(situation, stolen)
+    if change is None or not keys or _without_common_trust(change.then) is not None:
+        return None
+    best = _best(change.then, [_choice(change.then, key) for key in keys])
+    if best.harm is not None:
+        return None
+    date = best.not_before or change.date
+    return replace(best, not_before=date, publish_first=change.publish, root=change)
 
 
 def below_stolen(situation: Situation) -> frozenset[Pin]:
@@ -448,14 +503,7 @@ def _without_anchor(situation: Situation) -> Violation | None:
     No path helps these clients: they refuse a certificate of any other authority, and the next
     version refuses the certificates of the stolen roots.
     """
-    stranded = [
-        version
-        for version in situation.alive
-        if any(
-            policy and policy.trust and all(is_stolen(situation, der) for der in policy.trust.der)
-            for policy in situation.policies_of(version)
-        )
-    ]
+    stranded = versions_below(situation, situation.compromised)
     if not stranded:
         return None
     return Violation(
@@ -524,30 +572,61 @@ def _steps(
     if not has_backup_without(situation, gone):
         backup.append(EmergencyStep("start"))
     changed = bool(steps or backup) or _is_unpublished(situation, pin, fact)
-    if choice and to and not done:
-        if choice.publish_first:
+    if choice and not done:
+        if choice.publish_first or (choice.root and changed):
             # A version without a backup is refused, so the backup goes out with the new key.
-            steps += [*backup, EmergencyStep("publish")]
+            steps += [*_other_root(choice), *backup, EmergencyStep("publish")]
             backup, changed = [], False
-        date, harm = choice.not_before, choice.harm
-        is_leaf = situation.role_of(to) == "leaf"
-        anchors, issuers = anchors_to_name(situation), issuers_to_name(situation)
-        if is_leaf:
-            steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
-        differs = bool(anchors or issuers)
-        needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or differs
-        chain = needs_chain and is_leaf
-        steps.append(EmergencyStep("switch", to, date, forced=harm is not None, chain=chain))
-        steps.append(EmergencyStep("install", to))
-        out = max(out, date) if date else out
+        steps += _switch_steps(situation, pin, choice)
+        # With another root, the version without the key goes out before the switch.
+        out = max(out, choice.not_before or out) if choice.root is None else out
+    marks = _root_marks(choice) if choice and not done else []
     steps += backup
     lost = _to_finish(situation, pin) if fact == "lost" else []
     steps += [EmergencyStep("finish", each, after_install=choice is not None) for each in lost]
-    if lost or changed:
+    steps += marks
+    changed = changed or bool(lost or marks)
+    if changed:
         steps.append(EmergencyStep("publish", after_install=choice is not None))
     if fact == "stolen" and steps:
         steps.append(EmergencyStep("revoke", pin))
-    return steps, out if lost or changed else None
+    return steps, out if changed else None
+
+
+def _other_root(choice: _Candidate) -> list[EmergencyStep]:
+    """Return the step that adds another root to the pin file, if it has none yet."""
+    return [EmergencyStep("trust")] if choice.root and choice.root.add else []
+
+
+def _root_marks(choice: _Candidate) -> list[EmergencyStep]:
+    """Return a step for each stolen root that the pin file can refuse only after the switch."""
+    roots = choice.root.roots if choice.root else ()
+    return [EmergencyStep("mark", root, after_install=True) for root in roots]
+
+
+def _switch_steps(situation: Situation, pin: Pin, choice: _Candidate) -> list[EmergencyStep]:
+    """Return the steps by which servers get another key, or their key below another authority.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the stolen or lost key.
+        choice: the key that servers switch to.
+    """
+    to, root = choice.pin, choice.root
+    steps = [EmergencyStep("end", version=each) for each in (root.unended if root else ())]
+    is_leaf = situation.role_of(to) == "leaf"
+    anchors, issuers = anchors_to_name(situation), issuers_to_name(situation)
+    if root and not root.add:
+        anchors = common_anchors(root.then, root.then.live_policies)
+    if is_leaf:
+        steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
+    differs = bool(anchors or issuers or root)
+    needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or differs
+    forced = choice.harm is not None
+    chain = needs_chain and is_leaf
+    steps.append(EmergencyStep("switch", to, choice.not_before, forced=forced, chain=chain))
+    steps.append(EmergencyStep("install", to))
+    return steps
 
 
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
@@ -597,10 +676,10 @@ def _spare_from(
         situation: the facts about the host.
         choice: the key that servers switch to; ``None`` if they need no other key.
         out: when the version without the stolen or lost key can be published; ``None`` if no
-            version is needed. The new backup is published in that version. But if ``choice`` has to
-            be published before the switch, the backup is published with ``choice``, now.
+            version is needed. The new backup is published in that version. But if ``choice`` or
+            another root has to be published before the switch, the backup goes out with it, now.
     """
-    is_first = out is None or (choice is not None and choice.publish_first)
+    is_first = out is None or (choice is not None and (choice.publish_first or choice.root))
     out = situation.now if out is None or is_first else out
     later = at_time(situation, out)
     try:

@@ -16,16 +16,17 @@ from certpin.errors import CertificateParseError
 from certpin.pins import Pin, pins_of
 from certpin.pins.certificate_names import name_matches
 from certpin.rotation.faults import openssl_path
-from certpin.rotation.prospect import Prospect, refuses, trust_digest, trusts_differ
+from certpin.rotation.prospect import UNPINNED, Prospect, refuses, trust_digest, trusts_differ
 from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.policy import TrustAnchors
-    from certpin.rotation.situation import Sighting, Situation
+    from certpin.rotation.situation import Sighting, Situation, Version
     from certpin.x509 import Certificate, Chain
 
 
@@ -168,10 +169,33 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
     return replace(situation, deployed=replace(situation.deployed, versions=versions))
 
 
-def is_stolen(situation: Situation, der: bytes) -> bool:
-    """Return True if the key of an anchor, in DER, was compromised."""
-    root = read_facts(der).certificate
-    return root is not None and Pin.of_key(root.spki_sha256) in situation.compromised
+def anchor_pins(policy: HostPolicy | None) -> frozenset[Pin]:
+    """Return the pins of the keys in the file of ``trust``; none for the platform's roots.
+
+    A certificate that can't be parsed has the placeholder of a key that no server has.
+    """
+    anchors = policy.trust.der if policy and policy.trust else ()
+    found = [read_facts(der).certificate for der in anchors]
+    return frozenset(Pin.of_key(each.spki_sha256) if each else UNPINNED for each in found)
+
+
+def versions_below(situation: Situation, keys: AbstractSet[Pin]) -> list[Version]:
+    """Return the versions with which clients trust only roots with the given keys.
+
+    Only versions that some client may hold are returned.
+
+    Args:
+        situation: the facts about the host.
+        keys: the pins of the keys, such as those of stolen roots.
+    """
+    return [
+        version
+        for version in situation.alive
+        if any(
+            policy and policy.trust and anchor_pins(policy) <= keys
+            for policy in situation.policies_of(version)
+        )
+    ]
 
 
 def _common_issuers(

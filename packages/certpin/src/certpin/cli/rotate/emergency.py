@@ -114,6 +114,8 @@ class EmergencyReport:
         marked: the hosts at which the pin file marks the key as stolen or lost.
         unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
             would be left, or because no version is recorded.
+        later: the hosts at which the pin file does not refuse the stolen root yet, because clients
+            trust no other root.
         below: the pins of authorities below the stolen one, which the pin file now marks as lost.
         version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
@@ -137,6 +139,7 @@ class EmergencyReport:
     is_worse: bool = False
     marked: list[str] = field(default_factory=list)
     unmarked: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
     below: list[str] = field(default_factory=list)
     version: int | None = None
     has_version: bool = True  # whether the journal has a version
@@ -220,6 +223,13 @@ class EmergencyReport:
     def _mark(self) -> RotationFiles:
         """Mark the key in the pin file before servers are contacted. Return the changed files."""
         files = RotationFiles(self.path)  # marks the key in the draft
+        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+        if self.fact == "stolen":
+            self.later = [
+                str(policy.pattern)
+                for policy in policies
+                if policy.match != "leaf" and files.marks_later(policy, self.key.pin)
+            ]
         files.commit([])
         return files
 
@@ -412,6 +422,11 @@ class EmergencyReport:
                 else "because no version is recorded: it follows when you have recorded one"
             )
             lines.append(f"{self.path} still accepts it, {why}.")
+        if self.later:
+            lines.append(
+                f"{self.path} does not refuse it yet at {', '.join(self.later)}: servers can't "
+                "leave it before clients trust another root."
+            )
         if self.below:
             pins = ", ".join(dict.fromkeys(self.below))
             lines.append(

@@ -201,6 +201,11 @@ class PathText:
 
         path = self.path
         yield from self._use()
+        if self._awaits_root:
+            yield (
+                "Clients trust no other root. An attacker needs a pinned key, too, so there is "
+                "time: the path gives clients another root first."
+            )
         if path.exposure is None:
             return
         if not self.situation.alive:
@@ -255,15 +260,18 @@ class PathText:
         makers = {"start": self._start, "request": self._request, "switch": self._switch}
         if step.act in makers:
             return makers[step.act](step, key_file)
+        if step.act in {"trust", "end", "mark"}:
+            return self._change_root(step)
         if step.act == "finish":
             when = "When every server presents it, take" if step.after_install else "Take"
             command = self.commands.of(f"certpin rotate finish {step.pin}", self.hosts)
             return f"{when} the lost key out of the pin file.", [command]
         if step.act == "install":
             return "Install that certificate and its key on every server.", []
+        revoke = "Let your authority revoke the certificate of the stolen key."
         if self.path.authority:
-            return "Let the owner of the stolen authority's key know: its certificates end now.", []
-        return "Let your authority revoke the certificate of the stolen key.", []
+            revoke = "Let the owner of the stolen authority's key know: its certificates end now."
+        return revoke, []
 
     def _gone(self, server: str) -> tuple[str, list[str]]:
         from certpin.support.text import printable
@@ -274,6 +282,26 @@ class PathText:
         )
         command = f"certpin rotate gone {shlex.quote(server)} --reason TEXT"
         return text, [self.commands.whole_file(command)]
+
+    def _change_root(self, step: EmergencyStep) -> tuple[str, list[str]]:
+        """Return a sentence, and the commands, of a step by which clients get another root."""
+        files = self.commands.files
+        if step.act == "trust":
+            text = (
+                "Put another root into the file of `trust`, beside the stolen one, and write "
+                f"version = {self.commands.version} into {files.path}."
+            )
+            return text, []
+        if step.act == "end":
+            command = f"certpin rotate shipped {step.version} --ended"
+            text = f"When no client has version {step.version} any more, record that."
+            return text, [self.commands.whole_file(command)]
+        command = self.commands.whole_file(f"certpin rotate emergency {step.pin} --stolen")
+        text = (
+            "When every server presents it, take the stolen root out of the file of `trust`, and "
+            f"let {files.path} refuse it."
+        )
+        return text, [command]
 
     def _start(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         from certpin.rotation.remedies import OTHER_AUTHORITY
@@ -291,6 +319,24 @@ class PathText:
             file, text = key_file, "Make a new key."
         command = f"certpin rotate start --new {file}"
         return text, [self.commands.of(command, self.hosts, starts=True)]
+
+    @property
+    def _drop_root(self) -> str:
+        """Words that ask to take a stolen root out of ``trust``; empty if it has no other root.
+
+        They are empty, too, if another step says so.
+        """
+        from certpin.rotation.trust import anchor_pins
+
+        anchors, stolen = anchor_pins(self.situation.policy), self.situation.compromised
+        if self._awaits_root or anchors <= stolen or not anchors & stolen:
+            return ""
+        return "take the stolen root out of the file of `trust`, and "
+
+    @property
+    def _awaits_root(self) -> bool:
+        """True if the path first gives clients another root than the stolen one."""
+        return any(step.act == "mark" for step in self.path.steps)
 
     def _in_trust(self) -> str:
         """Return a reminder that ``trust`` of the policy has to contain the new authority.
@@ -327,6 +373,8 @@ class PathText:
 
         It is needed if the stolen or lost key is an authority's.
         """
+        if self._awaits_root:
+            return "" if step.anchors else " below the other root"
         if not self.path.authority:
             return ""
         words = " from another authority: clients refuse each path with the stolen key"
@@ -379,7 +427,8 @@ class PathText:
         If the latest version only has to be pushed (uploaded), the only command is that for the
         push.
         """
-        when = "When every server presents it, give" if step.after_install else "Give"
+        when = f"When every server presents it, {self._drop_root}give"
+        when = when if step.after_install else "Give"
         latest = self.situation.deployed.latest
         if latest is not None and latest.pending and not differs_from_latest(self.commands.files):
             text = f"Push version {latest.number}, so that clients can fetch it."
@@ -397,6 +446,11 @@ class PathText:
         from certpin.rotation import in_utc
 
         path = self.path
+        if self._awaits_root:
+            yield (
+                "Until servers leave the stolen root, renew their certificates below it: clients "
+                "accept no other one, and the gate needs --force for that."
+            )
         if path.exposure and path.exposure.stages and self.situation.alive:
             end = path.exposure.until
             if end:

@@ -273,6 +273,22 @@ class RotationFiles:
         # Some clients trust them, and others only the anchors of a file.
         return replace(known, roots=public_roots())
 
+    def marks_later(self, policy: HostPolicy, pin: Pin) -> bool:
+        """Return True if the pin file must not mark a stolen root yet (``marks_root_later``).
+
+        Args:
+            policy: a policy in the pin file.
+            pin: the pin of the stolen key. If the policy has an entry for it, that is marked now.
+        """
+        if any(entry.pin == pin for entry in policy.pins):
+            return False
+        from certpin.pins import utc_now
+        from certpin.rotation.new_root import marks_root_later
+
+        now = utc_now()  # no version would be alive at a time before the journal
+        now = max(now, self.newest.time) if self.newest else now
+        return marks_root_later(self.situation(policy, (), now), pin)
+
     def require_version(self) -> None:
         """Check that the journal has a published version.
 
@@ -417,7 +433,11 @@ class RotationFiles:
 
         missing: list[tuple[HostPolicy, HostPin]] = []
         try:
-            missing = _missing_marks(self.editor.check(), self.history)
+            missing = [
+                (policy, entry)
+                for policy, entry in _missing_marks(self.editor.check(), self.history)
+                if not self.marks_later(policy, entry.pin)
+            ]
             _mark_unusable_pins(self.editor, self.history, missing)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")

@@ -1,0 +1,149 @@
+"""How clients get another root, if the only root that they trust is stolen.
+
+Clients with ``trust = FILE`` refuse the chains of every other root. If the key of their only root
+is stolen, a chain of another root locks them out, and a version that marks the stolen key refuses
+the chain that servers present. But an attacker with the root needs a key that clients accept, too.
+If clients compare the keys of servers, and none of these is stolen, there is time for a safe order:
+
+    put another root into `trust`, beside the stolen one, and publish
+    wait until every client has that version
+    let servers present a chain of the other root
+    mark the stolen root, take it out of `trust`, and publish
+
+The draft is the pin file that would be published next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.rotation.deadlines import key_exposure
+from certpin.rotation.plan import at_time, with_published
+from certpin.rotation.prospect import trust_digest
+from certpin.rotation.rules import served_chain
+from certpin.rotation.trust import anchor_pins, common_anchors, versions_below
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy, Pin
+    from certpin.rotation.situation import Situation
+
+
+@dataclass(frozen=True)
+class RootChange:
+    """The steps until every client trusts another root than a stolen one.
+
+    Attributes:
+        roots: the pins of the stolen roots beside which some clients trust no other.
+        add: True if the draft has no other valid root yet.
+        publish: True if a version with another root has to be published first.
+        unended: the numbers of versions that end only when the user records it, such as those in
+            binaries. Until then, servers must not leave the stolen root.
+        date: when the last client of the other versions has another root, if the first steps are
+            taken without delay; ``None`` if there are no other versions.
+        then: the facts about the host when all clients have another root.
+    """
+
+    roots: tuple[Pin, ...]
+    add: bool
+    publish: bool
+    unended: tuple[int, ...]
+    date: datetime | None
+    then: Situation
+
+
+def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | None:
+    """Return how clients get another root, before servers leave a stolen one.
+
+    Args:
+        situation: the facts about the host, in which the journal has the theft.
+        used: the pins of stolen keys that servers use.
+
+    Returns:
+        ``None`` if there is no version with which clients trust only stolen roots; if clients could
+        accept a stolen key meanwhile, so that there is no time for these steps; or if the version
+        with the other root would refuse the chain of a server.
+    """
+    stolen = situation.compromised
+    late = versions_below(situation, stolen)
+    if not late:
+        return None
+    own = [situation.policy]
+    add = bool(situation.policy.trust) and not common_anchors(situation, own)
+    publish = add or not _is_out(situation)
+    published = _published(situation) if publish else situation
+    if published is None:
+        return None
+    ends = {each.number: published.deployed.end_of_life(each, situation.timing) for each in late}
+    unended = tuple(sorted(number for number, end in ends.items() if end is None))
+    date = max(filter(None, ends.values()), default=None)
+    policies = chain.from_iterable(map(situation.policies_of, late))
+    roots = stolen & frozenset(chain.from_iterable(map(anchor_pins, policies)))
+    if _is_exposed(published, roots | used, None if unended else date):
+        return None
+    kept = tuple(each for each in published.deployed.versions if each not in late)
+    then = replace(published, deployed=replace(published.deployed, versions=kept))
+    then = at_time(then, date) if date else then
+    return RootChange(tuple(sorted(roots, key=str)), add, publish, unended, date, then)
+
+
+def marks_root_later(situation: Situation, pin: Pin) -> bool:
+    """Return True if the draft must not mark a stolen root yet.
+
+    Clients refuse each path through a marked key. A version with the mark would lock clients out of
+    the servers, which can't leave the root before all clients trust another one.
+
+    The result is False if a published version has the mark: it must not get lost.
+    """
+    versions = situation.deployed.versions
+    policies = chain.from_iterable(map(situation.policies_of, versions))
+    if any(policy and pin in policy.compromised for policy in policies):
+        return False
+    change = root_change(situation, frozenset())
+    return change is not None and pin in change.roots
+
+
+def _is_out(situation: Situation) -> bool:
+    """Return True if clients can fetch, or have in a binary, a version with the draft's anchors."""
+    latest = situation.deployed.latest
+    if latest is None or latest.pending:
+        return False
+    ours = trust_digest(situation.policy)
+    return all(trust_digest(each) == ours for each in situation.policies_of(latest))
+
+
+def _published(situation: Situation) -> Situation | None:
+    """Return the situation after the draft was published now; ``None`` if the gate refuses that."""
+    try:
+        published = with_published(situation)
+    except ConfigError:
+        return None
+    newest = published.deployed.latest
+    if newest is None or served_chain(published, [newest]) is not None:
+        return None
+    return published
+
+
+def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime | None) -> bool:
+    """Return True if some client may accept a stolen key before a time.
+
+    Args:
+        situation: the facts about the host.
+        stolen: the pins of the stolen keys.
+        until: the time; ``None`` if it is unknown.
+    """
+    if any(key_exposure(situation, pin).stages for pin in stolen):
+        return True
+    return any(_opens(policy, until) for policy in situation.held_policies)
+
+
+def _opens(policy: HostPolicy | None, until: datetime | None) -> bool:
+    """Return True if clients compare no pins any more before a time, because these expire."""
+    if policy is None or policy.expires is None or policy.on_expiry == "fail-closed":
+        return False
+    return until is None or policy.expires < until

@@ -1,0 +1,204 @@
+"""How clients get another root, if the only root that they trust is stolen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab import Authority
+from certpin.pins import HostPin, PinSet
+from certpin.rotation import PinHistory, Version
+from certpin.rotation.emergency import emergency_path
+from certpin.rotation.new_root import marks_root_later, root_change
+from tests import kit
+from tests.rotation._situations import DAY, HOST, TIMING
+from tests.rotation.test_trust import NEW, NOW, OLD, TRUSTS, facts, sent_with
+from tests.x509._authorities import valid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.pins import HostPolicy
+    from certpin.rotation import Situation
+    from certpin.rotation.emergency import EmergencyPath
+
+SERVED = sent_with(identity=OLD.issue(HOST, key=sent_with().key))
+STOLEN = PinHistory(compromised=frozenset({OLD.pin}))
+
+
+def stolen(draft: str, *trusts: str, **fields: Any) -> Situation:
+    """Return the facts about a host below the root OLD, which is stolen.
+
+    Args:
+        draft: the anchors that the draft trusts: a key of ``TRUSTS``.
+        trusts: those of versions 1, 2 and so on.
+        fields: other fields of ``Situation``.
+    """
+    versions = [TRUSTS[each] for each in trusts]
+    known: dict[str, Any] = {"past": STOLEN} | fields
+    return facts(SERVED, TRUSTS[draft], *versions, **known)
+
+
+def path(known: Situation) -> EmergencyPath:
+    return emergency_path(known, OLD.pin, "stolen")
+
+
+def acts(found: EmergencyPath) -> list[str]:
+    return [step.act for step in found.steps]
+
+
+def changed(known: Situation, change: Callable[[HostPolicy], HostPolicy]) -> Situation:
+    """Return the facts with the policy changed in the draft and in each version."""
+
+    def in_set(pins: PinSet) -> PinSet:
+        return replace(pins, policies=tuple(map(change, pins.policies)))
+
+    versions = [replace(each, pins=in_set(each.pins)) for each in known.deployed.versions]
+    deployed = replace(known.deployed, versions=tuple(versions))
+    return replace(known, pins=in_set(known.pins), deployed=deployed)
+
+
+AFTER_SWITCH = ["mark", "publish", "revoke"]
+SWITCH = ["request", "switch", "install"]
+
+
+@pytest.mark.parametrize(("draft", "first"), [("old", ["trust", "publish"]), ("both", ["publish"])])
+def test_clients_get_another_root_before_servers_leave_the_stolen_one(
+    draft: str, first: list[str]
+) -> None:
+    found = path(stolen(draft, "old"))
+    assert acts(found) == [*first, *SWITCH, *AFTER_SWITCH]
+    switch = found.steps[acts(found).index("switch")]
+    assert (switch.not_before, switch.forced, switch.chain) == (NOW + TIMING.adopt, False, True)
+    assert (found.is_safe, found.exposure and found.exposure.stages) == (True, ())
+    request = found.steps[acts(found).index("request")]
+    assert request.anchors == (("CN=New",) if draft == "both" else ())
+
+
+def test_a_version_that_has_the_other_root_already_only_needs_time() -> None:
+    known = stolen("both", "old", "both")
+    found = path(known)
+    assert acts(found) == [*SWITCH, *AFTER_SWITCH]
+    assert found.steps[1].not_before == NOW - DAY + TIMING.adopt
+    # When all clients have it, the draft marks the root, and the gate decides as for any authority.
+    later = replace(known, now=NOW - DAY + TIMING.adopt)
+    assert marks_root_later(known, OLD.pin)
+    assert not marks_root_later(later, OLD.pin)
+    assert acts(path(later))[:3] == SWITCH
+    assert path(later).is_safe
+
+
+def test_a_version_in_a_binary_has_to_end_first() -> None:
+    known = stolen("old", "old")
+    [version] = known.deployed.versions
+    bundled = replace(version, fetched=None, bundled=version.fetched)
+    known = replace(known, deployed=replace(known.deployed, versions=(bundled,)))
+    found = path(known)
+    assert acts(found) == ["trust", "publish", "end", *SWITCH, *AFTER_SWITCH]
+    assert (found.steps[2].version, found.is_safe) == (1, True)
+
+
+def _with_authority(policy: HostPolicy) -> HostPolicy:
+    pins = (*policy.pins, HostPin(OLD.pin, "root", "published"))
+    return replace(policy, pins=pins)
+
+
+UNSAFE: dict[str, Callable[[HostPolicy], HostPolicy]] = {
+    "the root itself is pinned": _with_authority,
+    "another authority is pinned": lambda policy: replace(
+        policy, pins=(*policy.pins, HostPin(NEW.pin, "intermediate"))
+    ),
+    "clients compare authorities": lambda policy: replace(policy, match="ca"),
+    "clients only report": lambda policy: replace(policy, mode="report"),
+    "the pins end before": lambda policy: replace(policy, expires=NOW + DAY, on_expiry="fail-open"),
+}
+
+
+@pytest.mark.parametrize("case", UNSAFE)
+def test_there_is_no_time_if_clients_may_accept_an_attacker(case: str) -> None:
+    """Then the draft marks the stolen root at once, and the harm is stated as before."""
+    known = changed(stolen("old", "old"), UNSAFE[case])
+    assert root_change(known, frozenset()) is None
+    assert not marks_root_later(known, OLD.pin)
+    found = path(known)
+    assert (found.is_safe, "mark" in acts(found)) == (False, False)
+
+
+def test_there_is_no_time_if_the_key_of_the_server_is_stolen_too() -> None:
+    both = PinHistory(compromised=frozenset({OLD.pin, SERVED.pin}))
+    found = path(stolen("old", "old", past=both))
+    assert (found.is_safe, "mark" in acts(found)) == (False, False)
+    assert found.others == (SERVED.pin,)
+
+
+def test_pins_that_end_later_or_refuse_after_their_end_leave_time() -> None:
+    fields: tuple[dict[str, Any], ...] = (
+        {"expires": NOW + 99 * DAY, "on_expiry": "fail-open"},
+        {"expires": NOW + DAY, "on_expiry": "fail-closed"},
+    )
+    for each in fields:
+        known = changed(stolen("old", "old"), partial(replace, **each))
+        assert root_change(known, frozenset()) is not None
+
+
+def test_a_draft_that_marks_the_root_or_drops_it_is_not_published_first() -> None:
+    """The next version would refuse the chain that servers present."""
+    marked = HostPin(OLD.pin, "intermediate", "compromised")
+    known = stolen("both", "old")
+    draft = replace(known.policy, pins=(*known.policy.pins, marked))
+    known = replace(known, pins=replace(known.pins, policies=(draft,)))
+    for each in (known, stolen("new", "old")):
+        assert root_change(each, frozenset()) is None
+        assert not path(each).is_safe
+
+
+def test_a_root_that_is_not_pinned_may_be_in_a_chain_that_was_not_seen() -> None:
+    known = changed(stolen("old", "old", sightings=()), lambda each: replace(each, match="leaf"))
+    found = path(known)
+    assert (found.in_use, acts(found)[0]) == (True, "trust")
+    assert not emergency_path(known, NEW.pin, "stolen").in_use
+
+
+def test_a_change_of_the_draft_goes_out_before_the_wait() -> None:
+    """A stolen backup is not accepted for another T_adopt because a root is being replaced."""
+    known = stolen("both", "old", "both")
+    backup = known.policy.pins[1].pin
+    both = PinHistory(compromised=frozenset({OLD.pin, backup}))
+    found = emergency_path(replace(known, past=both), backup, "stolen")
+    assert acts(found) == ["publish", *SWITCH, *AFTER_SWITCH]
+    assert found.exposure is not None
+    assert found.exposure.until == NOW + TIMING.adopt
+
+
+def test_a_signed_version_that_was_not_pushed_has_no_date_yet() -> None:
+    known = stolen("both", "old")
+    newest = Version(replace(known.pins, version=2), fetched=NOW, pending=True)
+    versions = (*known.deployed.versions, newest)
+    known = replace(known, deployed=replace(known.deployed, versions=versions))
+    change = root_change(known, frozenset())
+    assert change is not None
+    assert (change.publish, change.add, change.date) == (True, False, NOW + TIMING.adopt)
+
+
+def test_an_expired_root_beside_the_stolen_one_does_not_count() -> None:
+    expired = Authority("Expired", change=valid(-99, -1))
+    known = facts(SERVED, kit.anchors(OLD, expired), TRUSTS["old"], past=STOLEN)
+    change = root_change(known, frozenset())
+    assert change is not None
+    assert change.add
+
+
+def test_a_mark_that_went_out_is_not_put_off() -> None:
+    def marked(policy: HostPolicy) -> HostPolicy:
+        mark = HostPin(OLD.pin, "intermediate", "compromised")
+        return replace(policy, pins=(*policy.pins, mark))
+
+    known = stolen("both", "old", "both", sightings=())
+    *others, last = known.deployed.versions
+    out = replace(last, pins=replace(last.pins, policies=tuple(map(marked, last.pins.policies))))
+    deployed = replace(known.deployed, versions=(*others, out))
+    assert marks_root_later(known, OLD.pin)
+    assert not marks_root_later(replace(known, deployed=deployed), OLD.pin)

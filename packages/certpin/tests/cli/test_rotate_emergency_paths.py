@@ -124,6 +124,49 @@ def test_a_server_with_an_unpinned_key_is_led_back_to_the_backup(bank: Bank) -> 
     assert "goes out at once" not in text
 
 
+@pytest.mark.medium
+def test_without_a_backup_both_orders_are_named_and_the_lock_out_is_not_forgotten(
+    bank: Bank,
+) -> None:
+    bank.emergency("b.key", "--lost")
+    done = bank("emergency", "a.key", "--stolen")
+    assert done.code == 1
+    assert "Switch first, as below: these clients are locked out until they have version 4" in (
+        done.out
+    )
+    assert "Version 4 first (with --force), and the switch later: until the switch" in done.out
+    for step in bank.emergency("a.key", "--stolen")[1]["steps"]:
+        if step["act"] == "install":
+            key = load_pem_private_key(Path("next.key").read_bytes(), None)
+            bank.install(bank.issuer.issue(HOST, key=key))  # type: ignore[arg-type]
+        if step["act"] == "publish":
+            done = bank("emergency", "a.key", "--stolen")
+            assert (done.code, "have version 4." in done.out) == (1, True)
+            assert "Do now, in this order:" in done.out
+        for command in step["commands"]:
+            _, _, name, *words = shlex.split(command)
+            assert bank(name, *words).code == 0, command
+    done, path = bank.emergency("a.key", "--stolen")
+    assert (done.code, path["safe"], path["steps"]) == (1, False, [])
+    assert path["locked_out"] == path["locked_out_now"] == 1200
+    done = bank("emergency", "a.key", "--stolen")
+    assert "Nothing is left to do" not in done.out
+    assert "accept the servers when they have version 4, at the latest on" in done.out
+    days_pass(40)
+    done, path = bank.emergency("a.key", "--stolen")
+    assert (done.code, path["safe"], path["steps"]) == (0, True, [])
+
+
+def test_before_the_record_a_new_key_can_be_given_to_the_clients_first(bank: Bank) -> None:
+    """The third order of the guide: it locks no client out, and the stolen key stays accepted."""
+    bank.emergency("b.key", "--lost")
+    for key in ("next.key", "next-backup.key"):
+        assert bank("start", "--new", key).code == 0
+    assert bank("shipped", "4").code == 0
+    days_pass(40)
+    assert bank("switch", "next.key").code == 0
+
+
 def test_the_second_of_two_stolen_keys_gets_the_analysis_of_the_first(bank: Bank) -> None:
     bank.emergency("a.key", "--stolen")
     for key in ("b.key", "a.key"):

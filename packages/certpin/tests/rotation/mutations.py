@@ -806,6 +806,20 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path",
     ),
     Mutation(
+        "clients that stay locked out are no safe path",
+        _EMERGENCY,
+        "    return lockout if lockout is not None else _unrecorded(situation)",
+        "    return _unrecorded(situation)",
+        _PATHS + "test_without_a_backup_both_orders_are_named_and_the_lock_out_is_not_forgotten",
+    ),
+    Mutation(
+        "a stolen key without a backup is a choice between two orders",
+        "certpin/cli/rotate/emergency_text.py",
+        "            yield from self._trade_off()",
+        "            pass",
+        _PATHS + "test_without_a_backup_both_orders_are_named_and_the_lock_out_is_not_forgotten",
+    ),
+    Mutation(
         "a stolen authority in a chain refuses it",
         _RULES,
         "    if not stolen:",

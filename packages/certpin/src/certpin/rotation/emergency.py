@@ -137,8 +137,9 @@ class EmergencyPath:
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
         steps: the shortest path, in order; empty if nothing is left to do.
-        harm: the violated rule, with the number of clients that even this path locks out; ``None``
-            if the path locks no client out.
+        harm: the violated rule, with the number of clients that even this path locks out, or leaves
+            locked out until they have another version (it is then ``lockout``); ``None`` if the
+            path locks no client out.
         spare_from: the time from which every client accepts the new backup, if the steps are taken
             without delay; ``None`` if no new backup is needed, or if the time is unknown.
     """
@@ -158,8 +159,13 @@ class EmergencyPath:
 
     @property
     def is_safe(self) -> bool:
-        """True if following this path locks no client out."""
+        """True if following this path locks no client out, and leaves none locked out."""
         return self.harm is None
+
+    @property
+    def is_only_time_left(self) -> bool:
+        """True if clients are locked out, and only another version lets them in."""
+        return self.lockout is not None and self.harm == self.lockout
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -215,7 +221,6 @@ def emergency_path(
     done = choice is not None and not assumed and _is_done(situation, choice.pin)
     steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
-    harm = choice.harm if choice and not done else _unrecorded(situation)
     return EmergencyPath(
         str(situation.pattern),
         pin,
@@ -224,7 +229,7 @@ def emergency_path(
         situation.serving(pin),
         exposure,
         (*unlisted, *steps) if steps else (),
-        harm,
+        _harm(situation, None if done else choice, lockout),
         _spare_from(situation, choice, out) if any(step.act == "start" for step in steps) else None,
         _is_authority(situation, pin),
         others,
@@ -691,6 +696,22 @@ def _spare_from(
         published, "activate", NEXT_BACKUP, assumed_prospects(published, NEXT_BACKUP)
     )
     return max((each.safe_from for each in violations if each.safe_from), default=None)
+
+
+def _harm(
+    situation: Situation, choice: _Candidate | None, lockout: Violation | None
+) -> Violation | None:
+    """Return the violation with the clients that even the path locks out; ``None`` if it is safe.
+
+    Args:
+        situation: the facts about the host.
+        choice: the key that servers switch to; ``None`` if the path has no switch.
+        lockout: the violation if clients are locked out already. Without a switch, the path doesn't
+            let them in, and they stay locked out until they have another version.
+    """
+    if choice is not None:
+        return choice.harm
+    return lockout if lockout is not None else _unrecorded(situation)
 
 
 def _unrecorded(situation: Situation) -> Violation | None:

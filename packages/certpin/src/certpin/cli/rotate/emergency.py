@@ -79,8 +79,9 @@ def emergency(
     certpin rotate emergency api.key --stolen
     certpin rotate emergency sha256/Kx... --lost --offline
 
-    Exit code 0: recorded, and a safe path exists. 1: recorded, and no path is known that locks out
-    no client: the least harmful path is printed. 2: not recorded.
+    Exit code 0: recorded, and a safe path exists, or nothing is left to do. 1: recorded, and no
+    path is known that locks out no client, or clients stay locked out until they have another
+    version: the least harmful path is printed. 2: not recorded.
     """  # noqa: D301  # click reads the \b itself
     if not stolen and not lost:
         raise click.UsageError("say what happened to the key: --stolen or --lost")

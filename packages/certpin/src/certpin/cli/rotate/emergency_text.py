@@ -129,10 +129,25 @@ class PathText:
         if self.path.lockout is not None:
             lockout = self.path.lockout
             yield f"LOCKED OUT NOW: {lockout.at_risk}: {lockout.problem}."
-        if self.path.harm is not None:
+        if self.path.is_only_time_left:
+            yield self._until_another_version()
+        elif self.path.harm is not None:
             yield from self._harm()
-        if not self.path.steps:
+        if not self.path.steps and not self.path.is_only_time_left:
             yield self._done()
+
+    def _until_another_version(self) -> str:
+        """Return the sentence about clients that no step of the path lets in at once."""
+        from certpin.rotation import in_utc
+
+        lockout, latest = self.path.lockout, self.situation.deployed.latest
+        assert lockout is not None  # noqa: S101  # the caller checked it
+        end = f", at the latest on {in_utc(lockout.safe_from)}" if lockout.safe_from else ""
+        number = self.commands.version if latest is None or self.path.steps else latest.number
+        return (
+            f"No step lets these clients in at once: they accept the servers when they have "
+            f"version {number}{end}."
+        )
 
     def _done(self) -> str:
         """Return the sentence that is printed if no step is left to take."""
@@ -238,6 +253,27 @@ class PathText:
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
         if not has_common_trust(self.situation):
             yield f"Mend that first: {harm.fix}."
+        elif self.path.exposure and self.path.exposure.stages:
+            yield from self._trade_off()
+
+    def _trade_off(self) -> Iterator[str]:
+        """Yield the sentences about the two orders of a switch and a version, and their costs.
+
+        A version that went out before the switch would refuse the stolen key at the servers.
+        """
+        from certpin.rotation import format_duration
+
+        number, adopt = self.commands.version, format_duration(self.situation.timing.adopt)
+        yield (
+            "Weigh two orders. Switch first, as below: these clients are locked out until they "
+            f"have version {number} ({adopt} after it is out, if they fetch it), and servers stop "
+            "to use the stolen key now."
+        )
+        yield (
+            f"Version {number} first (with --force), and the switch later: until the switch, "
+            f"clients with version {number} are locked out, and an attacker with the key is "
+            "accepted by all others; after it, these others are locked out."
+        )
 
     @cached_property
     def steps(self) -> list[TextOfStep]:
@@ -520,7 +556,7 @@ def _notes(texts: Sequence[PathText]) -> Iterator[str]:
 
 
 def _heading(texts: Sequence[PathText]) -> str:
-    if all(text.path.is_safe for text in texts):
+    if all(text.path.is_safe or text.path.is_only_time_left for text in texts):
         return "Do now, in this order:"
     is_known = all(text.situation.alive for text in texts)
     return "The least harmful path:" if is_known else "If that can't be done:"

@@ -279,6 +279,25 @@ def test_a_version_after_the_switch_drops_the_stolen_root(bank: Bank) -> None:
     assert "Until servers leave the stolen root" not in done.out
 
 
+def test_a_lost_authority_is_replaced_before_the_chain_ends(bank: Bank) -> None:
+    """The CA ends. The output does not say that no server uses it, beside those that do."""
+    done = bank("emergency", "issuer.key", "--lost")
+    assert done.code == 0
+    assert "which can issue no more certificates" in done.out
+    assert "Servers can keep their chain until" in done.out
+    assert "get a certificate from another authority." in done.out
+    assert "Nothing is left to do" not in done.out
+    other = bank.root.intermediate("Another issuer").issue(HOST, key=bank.a.key)
+    Path("fullchain.pem").write_bytes(other.chain_pem)
+    assert bank("switch", "fullchain.pem").code == 0
+    bank.install(other)
+    done, path = bank.emergency("issuer.key", "--lost")
+    assert (done.code, path["steps"], path["chain_end"]) == (0, [], None)
+    done = bank("emergency", "root.key", "--lost")
+    assert "Clients trust no other root: the path gives them one first." in done.out
+    assert "get a certificate below the other root." in done.out
+
+
 def test_after_the_switch_of_an_emergency_each_command_names_the_next_one(bank: Bank) -> None:
     bank.emergency("a.key", "--stolen")
     done, facts = stepped(bank.run, "switch", "b.key", "--offline")

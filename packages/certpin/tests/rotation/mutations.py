@@ -1153,8 +1153,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an authority with another path is not below a stolen one only",
         _EMERGENCY,
-        "return frozenset(below - clean - stolen)",
-        "return frozenset(below - stolen)",
+        "return frozenset(below - clean - gone)",
+        "return frozenset(below - gone)",
         _IN_EMERGENCY + "test_an_authority_below_a_stolen_one_is_not_the_way_out",
     ),
     Mutation(

@@ -437,8 +437,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the least harmful path says which root to put back into the pin file",
         "certpin/cli/rotate/emergency_text.py",
-        "if not has_common_trust(self.situation):",
-        "if False:",
+        "if not has_common_trust(self.situation) or ",
+        "if ",
         _BY_TRUST + "test_a_root_that_the_pin_file_dropped_has_to_be_put_back",
     ),
     Mutation(
@@ -558,8 +558,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen root is replaced at once if the key of the server is stolen too",
         _NEW_ROOT,
-        "if _is_exposed(published, roots | used, ",
-        "if _is_exposed(published, roots, ",
+        "stolen = situation.compromised & (roots | used)",
+        "stolen = situation.compromised & roots",
         _IN_NEW_ROOT + "test_there_is_no_time_if_the_key_of_the_server_is_stolen_too",
     ),
     Mutation(
@@ -602,8 +602,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an invalid root beside a stolen one is no other root",
         _NEW_ROOT,
-        "add = bool(situation.policy.trust) and not common_anchors(situation, own)",
-        "add = bool(situation.policy.trust) and anchor_pins(own[0]) <= stolen",
+        "not _other_anchors(situation, [situation.policy])",
+        "anchor_pins(situation.policy) <= gone",
         _IN_NEW_ROOT + "test_an_expired_root_beside_the_stolen_one_does_not_count",
     ),
     Mutation(
@@ -635,5 +635,54 @@ MUTATIONS: list[Mutation] = [
         "if True:",
         "tests/cli/test_rotate_emergency_paths.py::"
         "test_a_version_after_the_switch_drops_the_stolen_root",
+    ),
+    Mutation(
+        "a lost root is replaced before the certificates below it end",
+        _NEW_ROOT,
+        "gone = situation.compromised | situation.past.lost",
+        "gone = situation.compromised",
+        _IN_NEW_ROOT + "test_clients_get_another_root_before_the_chain_of_a_lost_one_ends",
+    ),
+    Mutation(
+        "a lost root beside another one is not named for the next certificate",
+        _NEW_ROOT,
+        "gone = replace(past, compromised=past.compromised | past.lost)",
+        "gone = past",
+        _IN_NEW_ROOT + "test_clients_get_another_root_before_the_chain_of_a_lost_one_ends",
+    ),
+    Mutation(
+        "a lost root is no exposure",
+        _NEW_ROOT,
+        "    if stolen and _is_exposed(",
+        "    if _is_exposed(",
+        _IN_NEW_ROOT + "test_a_lost_root_needs_no_pins_that_refuse_an_attacker",
+    ),
+    Mutation(
+        "a chain that ends before clients have another root is no safe path",
+        _EMERGENCY,
+        "        return _expires_first(situation, choice) if choice.harm is None else choice.harm",
+        "        return choice.harm",
+        _IN_NEW_ROOT + "test_a_chain_that_expires_before_clients_have_another_root_is_a_lock_out",
+    ),
+    Mutation(
+        "servers leave a lost authority",
+        _EMERGENCY,
+        "    is_left = not (_serves_stolen(situation) or _serves_lost_authority(situation))",
+        "    is_left = not _serves_stolen(situation)",
+        _IN_NEW_ROOT + "test_a_lost_authority_in_a_chain_is_left_for_another_one",
+    ),
+    Mutation(
+        "the chain without a lost authority is named by its file",
+        _EMERGENCY,
+        "is_below = _is_authority(situation, pin) or _serves_lost_authority(situation)",
+        "is_below = _is_authority(situation, pin)",
+        _IN_NEW_ROOT + "test_a_lost_authority_in_a_chain_is_left_for_another_one",
+    ),
+    Mutation(
+        "an authority below a lost one is not the way out",
+        _EMERGENCY,
+        "    below = _below(situation, situation.compromised | situation.past.lost)",
+        "    below = _below(situation, situation.compromised)",
+        _IN_NEW_ROOT + "test_a_pinned_authority_below_a_lost_one_is_not_the_way_out",
     ),
 ]

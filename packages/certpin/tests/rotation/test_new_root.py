@@ -1,4 +1,4 @@
-"""How clients get another root, if the only root that they trust is stolen."""
+"""How clients get another root, if the only root that they trust is stolen or lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from certpin.rotation.emergency import emergency_path
 from certpin.rotation.new_root import marks_root_later, root_change
 from tests import kit
 from tests.rotation._situations import DAY, HOST, TIMING
-from tests.rotation.test_trust import NEW, NOW, OLD, TRUSTS, facts, sent_with
+from tests.rotation.test_trust import ISSUER, NEW, NOW, OLD, TRUSTS, facts, sent_with
 from tests.x509._authorities import valid
 
 if TYPE_CHECKING:
@@ -202,3 +202,72 @@ def test_a_mark_that_went_out_is_not_put_off() -> None:
     deployed = replace(known.deployed, versions=(*others, out))
     assert marks_root_later(known, OLD.pin)
     assert not marks_root_later(replace(known, deployed=deployed), OLD.pin)
+
+
+# The root is lost: no authority that clients trust can issue the next certificate.
+
+LOST = PinHistory(lost=frozenset({OLD.pin}))
+
+
+def test_clients_get_another_root_before_the_chain_of_a_lost_one_ends() -> None:
+    known = stolen("old", "old", past=LOST)
+    found = emergency_path(known, OLD.pin, "lost")
+    assert acts(found) == ["trust", "publish", *SWITCH]
+    assert (found.is_safe, found.root_first, found.authority) == (True, True, True)
+    assert found.steps[3].not_before == NOW + TIMING.adopt
+    assert found.chain_end == SERVED.chain[0].not_valid_after_utc
+    out = emergency_path(stolen("both", "old", "both", past=LOST), OLD.pin, "lost")
+    assert acts(out) == SWITCH
+    assert out.steps[0].anchors == ("CN=New",)
+    later = replace(known, pins=stolen("both", "old", past=LOST).pins, now=NOW)
+    assert acts(emergency_path(later, OLD.pin, "lost"))[0] == "publish"
+
+
+def test_a_lost_root_needs_no_pins_that_refuse_an_attacker() -> None:
+    """The pins of an authority, or those that only report, are no reason for haste."""
+    for case in ("another authority is pinned", "clients only report", "the pins end before"):
+        known = changed(stolen("old", "old", past=LOST), UNSAFE[case])
+        assert root_change(known, frozenset()) is not None
+
+
+def test_a_chain_that_expires_before_clients_have_another_root_is_a_lock_out() -> None:
+    leaf = OLD.issue(HOST, key=SERVED.key, days=5)
+    known = facts(leaf, TRUSTS["old"], TRUSTS["old"], past=LOST)
+    found = emergency_path(known, OLD.pin, "lost")
+    assert found.harm is not None
+    assert (found.harm.invariant, found.harm.clients) == ("certificate", 900)
+    assert not any(step.forced for step in found.steps)
+    # The owner of a stolen root can renew the certificate.
+    assert path(facts(leaf, TRUSTS["old"], TRUSTS["old"], past=STOLEN)).is_safe
+
+
+def test_a_lost_authority_in_a_chain_is_left_for_another_one() -> None:
+    """Below the same root: nothing has to be published, and then nothing is left to do."""
+    issuer = NEW.intermediate("Other issuer")
+    past = PinHistory(lost=frozenset({ISSUER.pin}))
+    for identity, expected in (
+        (sent_with(ISSUER), SWITCH),
+        (issuer.issue(HOST, key=SERVED.key), []),
+    ):
+        known = facts(identity, TRUSTS["new"], TRUSTS["new"], past=past)
+        found = emergency_path(known, ISSUER.pin, "lost")
+        assert (acts(found), found.is_safe) == (expected, True)
+        assert bool(found.chain_end) == bool(expected)
+        assert all(step.chain for step in found.steps if step.act == "switch")
+        # The path of another key replaces the chain, too, and names its file.
+        other = emergency_path(known, kit.NOBODY_ELSE, "lost")
+        assert all(step.chain for step in other.steps if step.act == "switch")
+
+
+def test_a_pinned_authority_below_a_lost_one_is_not_the_way_out() -> None:
+    other = Authority("Next")
+
+    def pins(policy: HostPolicy) -> HostPolicy:
+        pinned = (HostPin(ISSUER.pin, "intermediate", "active"), HostPin(other.pin, "backup"))
+        return replace(policy, match="ca", pins=pinned, trust=kit.anchors(NEW, other))
+
+    known = facts(
+        sent_with(ISSUER), TRUSTS["new"], TRUSTS["new"], past=PinHistory(lost=frozenset({NEW.pin}))
+    )
+    found = emergency_path(changed(known, pins), NEW.pin, "lost")
+    assert [step.pin for step in found.steps if step.act == "switch"] == [other.pin]

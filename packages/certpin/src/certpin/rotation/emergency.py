@@ -26,7 +26,7 @@ from certpin.errors import ConfigError
 from certpin.pins import Pin, pins_of
 from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
-from certpin.rotation.fleet import clients_at_risk
+from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.gate import check_step, unlisted_servers
 from certpin.rotation.new_root import root_change
 from certpin.rotation.plan import (
@@ -50,6 +50,8 @@ from certpin.rotation.trust import (
     with_common_trust,
 )
 from certpin.rotation.violation import Violation
+from certpin.support.text import in_utc
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -134,6 +136,9 @@ class EmergencyPath:
         others: the pins of other stolen or lost keys that servers present or may present.
         lockout: the violated rule if clients are locked out already, before any step; ``None`` if
             none are.
+        root_first: True if the path first gives clients another root than a stolen or lost one.
+        chain_end: the first expiry of a certificate in a chain with a lost authority, which can
+            issue no other. The path has to be taken before. ``None`` without such a chain.
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
         steps: the shortest path, in order; empty if nothing is left to do.
@@ -156,6 +161,8 @@ class EmergencyPath:
     authority: bool = False
     others: tuple[Pin, ...] = ()
     lockout: Violation | None = None
+    root_first: bool = False
+    chain_end: datetime | None = None
 
     @property
     def is_safe(self) -> bool:
@@ -176,7 +183,7 @@ class EmergencyPath:
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
-        return facts, stages, self.steps, problem, self.spare_from
+        return facts, stages, self.steps, problem, self.spare_from, self.root_first, self.chain_end
 
     @property
     def needs_backup(self) -> bool:
@@ -234,7 +241,22 @@ def emergency_path(
         _is_authority(situation, pin),
         others,
         lockout,
+        root_first=bool(choice and choice.root and not done),
+        chain_end=_chain_end(situation),
     )
+
+
+def _chain_end(situation: Situation) -> datetime | None:
+    """Return the first expiry of a certificate in a served chain with a lost authority."""
+    lost = situation.past.lost
+    found = [
+        read_facts(each.der).not_after
+        for sighting in situation.sightings
+        if sighting.chain
+        and any(lost.intersection(pins_of(each)) for each in sighting.chain.authorities)
+        for each in sighting.chain.certificates
+    ]
+    return min(filter(None, found), default=None)
 
 
 def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = False) -> bool:
@@ -268,12 +290,21 @@ def _is_done(situation: Situation, pin: Pin) -> bool:
     """
     entry = situation.entry(pin)
     is_active = entry is not None and entry.state == "active"
-    return is_active and is_served_everywhere(situation, pin) and not _serves_stolen(situation)
+    is_left = not (_serves_stolen(situation) or _serves_lost_authority(situation))
+    return is_active and is_served_everywhere(situation, pin) and is_left
 
 
 def _serves_stolen(situation: Situation) -> bool:
     """Return True if the verified chain of a server has a stolen key, as leaf or authority."""
     return bool(situation.served & situation.compromised)
+
+
+def _serves_lost_authority(situation: Situation) -> bool:
+    """Return True if the verified chain of a server has an authority with a lost key.
+
+    The authority can issue no certificate when that of the server expires.
+    """
+    return any(_is_authority(situation, pin) for pin in situation.served & situation.past.lost)
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
@@ -320,7 +351,7 @@ def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Cand
         stolen: the pins of stolen keys that servers use. Without any, servers may keep their
             current key (a lost key can still be in their memory) until clients accept a new key.
     """
-    below = below_stolen(situation)
+    below = _below(situation, situation.compromised | situation.past.lost)
     keys = [
         other
         for other in situation.policy.live_pins
@@ -335,9 +366,10 @@ def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Cand
     harm = _without_common_trust(situation)
     if harm is None and best.harm is None:
         harm = _without_anchor(situation)
-    if harm is None:
+    if harm is None and best.harm is not None:
         return best
-    return _below_another_root(situation, keys, stolen) or replace(best, harm=harm)
+    instead = _below_another_root(situation, keys, stolen)
+    return instead or (best if harm is None else replace(best, harm=harm))
 
 
 def _best(situation: Situation, choices: Sequence[_Candidate]) -> _Candidate:
@@ -385,7 +417,11 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
     compromised. Pins of leaves are not in the result: another authority can issue a certificate for
     a leaf's key.
     """
-    stolen = situation.compromised
+    return _below(situation, situation.compromised)
+
+
+def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
+    """Return the pins of authorities that servers present only below one of the keys ``gone``."""
     paths = [
         [pins_of(each) for each in sighting.chain.authorities]
         for sighting in situation.sightings
@@ -394,10 +430,10 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
     below: set[Pin] = set()
     clean: set[Pin] = set()
     for path in paths:
-        last = max((at for at, pins in enumerate(path) if stolen.intersection(pins)), default=0)
+        last = max((at for at, pins in enumerate(path) if not gone.isdisjoint(pins)), default=0)
         below.update(*path[:last])
         clean.update(*path[last:])
-    return frozenset(below - clean - stolen)
+    return frozenset(below - clean - gone)
 
 
 def _order(choice: _Candidate) -> tuple[object, ...]:
@@ -605,7 +641,7 @@ def _other_root(choice: _Candidate) -> list[EmergencyStep]:
 
 def _root_marks(choice: _Candidate) -> list[EmergencyStep]:
     """Return a step for each stolen root that the pin file can refuse only after the switch."""
-    roots = choice.root.roots if choice.root else ()
+    roots = choice.root.stolen if choice.root else ()
     return [EmergencyStep("mark", root, after_install=True) for root in roots]
 
 
@@ -621,12 +657,12 @@ def _switch_steps(situation: Situation, pin: Pin, choice: _Candidate) -> list[Em
     steps = [EmergencyStep("end", version=each) for each in (root.unended if root else ())]
     is_leaf = situation.role_of(to) == "leaf"
     anchors, issuers = anchors_to_name(situation), issuers_to_name(situation)
-    if root and not root.add:
-        anchors = common_anchors(root.then, root.then.live_policies)
+    anchors = root.anchors if root else anchors
     if is_leaf:
         steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
     differs = bool(anchors or issuers or root)
-    needs_chain = _is_authority(situation, pin) or _needs_chain(situation) or differs
+    is_below = _is_authority(situation, pin) or _serves_lost_authority(situation)
+    needs_chain = is_below or _needs_chain(situation) or differs
     forced = choice.harm is not None
     chain = needs_chain and is_leaf
     steps.append(EmergencyStep("switch", to, choice.not_before, forced=forced, chain=chain))
@@ -710,8 +746,25 @@ def _harm(
             let them in, and they stay locked out until they have another version.
     """
     if choice is not None:
-        return choice.harm
+        return _expires_first(situation, choice) if choice.harm is None else choice.harm
     return lockout if lockout is not None else _unrecorded(situation)
+
+
+def _expires_first(situation: Situation, choice: _Candidate) -> Violation | None:
+    """Return a violation if a chain of a lost authority expires before clients have another root.
+
+    If it is the chain of a stolen root, its owner can renew it.
+    """
+    end = _chain_end(situation)
+    if choice.root is None or end is None or choice.not_before is None or end > choice.not_before:
+        return None
+    return Violation(
+        "certificate",
+        f"a certificate of the present chain expires on {in_utc(end)}, before every client trusts "
+        "another root",
+        client_count(situation),
+        fix="renew it with the present authority, if that can still issue",
+    )
 
 
 def _unrecorded(situation: Situation) -> Violation | None:

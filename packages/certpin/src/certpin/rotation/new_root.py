@@ -1,4 +1,4 @@
-"""How clients get another root, if the only root that they trust is stolen.
+"""How clients get another root, if the only root that they trust is stolen or lost.
 
 Clients with ``trust = FILE`` refuse the chains of every other root. If the key of their only root
 is stolen, a chain of another root locks them out, and a version that marks the stolen key refuses
@@ -9,6 +9,9 @@ If clients compare the keys of servers, and none of these is stolen, there is ti
     wait until every client has that version
     let servers present a chain of the other root
     mark the stolen root, take it out of `trust`, and publish
+
+If the root is lost, the first three steps have to be taken before the certificates of the servers
+expire, because no authority that clients trust can issue the next ones.
 
 The draft is the pin file that would be published next.
 """
@@ -27,6 +30,7 @@ from certpin.rotation.rules import served_chain
 from certpin.rotation.trust import anchor_pins, common_anchors, versions_below
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -36,45 +40,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RootChange:
-    """The steps until every client trusts another root than a stolen one.
+    """The steps until every client trusts a root that is neither stolen nor lost.
 
     Attributes:
-        roots: the pins of the stolen roots beside which some clients trust no other.
+        stolen: the pins of stolen roots beside which some clients trust no other.
         add: True if the draft has no other valid root yet.
         publish: True if a version with another root has to be published first.
         unended: the numbers of versions that end only when the user records it, such as those in
-            binaries. Until then, servers must not leave the stolen root.
+            binaries. Until then, servers must not leave the present root.
         date: when the last client of the other versions has another root, if the first steps are
             taken without delay; ``None`` if there are no other versions.
         then: the facts about the host when all clients have another root.
+        anchors: the names of the other roots that all clients trust then; empty if ``add``.
     """
 
-    roots: tuple[Pin, ...]
+    stolen: tuple[Pin, ...]
     add: bool
     publish: bool
     unended: tuple[int, ...]
     date: datetime | None
     then: Situation
+    anchors: tuple[str, ...]
 
 
 def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | None:
-    """Return how clients get another root, before servers leave a stolen one.
+    """Return how clients get another root, before servers leave a stolen or lost one.
 
     Args:
-        situation: the facts about the host, in which the journal has the theft.
+        situation: the facts about the host, in which the journal has the theft or loss.
         used: the pins of stolen keys that servers use.
 
     Returns:
-        ``None`` if there is no version with which clients trust only stolen roots; if clients could
-        accept a stolen key meanwhile, so that there is no time for these steps; or if the version
-        with the other root would refuse the chain of a server.
+        ``None`` if there is no version with which clients trust only stolen and lost roots; if
+        clients could accept a stolen key meanwhile, so that there is no time for these steps; or if
+        the version with the other root would refuse the chain of a server.
     """
-    stolen = situation.compromised
-    late = versions_below(situation, stolen)
+    gone = situation.compromised | situation.past.lost
+    late = versions_below(situation, gone)
     if not late:
         return None
-    own = [situation.policy]
-    add = bool(situation.policy.trust) and not common_anchors(situation, own)
+    add = bool(situation.policy.trust) and not _other_anchors(situation, [situation.policy])
     publish = add or not _is_out(situation)
     published = _published(situation) if publish else situation
     if published is None:
@@ -83,13 +88,16 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     unended = tuple(sorted(number for number, end in ends.items() if end is None))
     date = max(filter(None, ends.values()), default=None)
     policies = chain.from_iterable(map(situation.policies_of, late))
-    roots = stolen & frozenset(chain.from_iterable(map(anchor_pins, policies)))
-    if _is_exposed(published, roots | used, None if unended else date):
+    roots = frozenset(chain.from_iterable(map(anchor_pins, policies)))
+    stolen = situation.compromised & (roots | used)
+    if stolen and _is_exposed(published, stolen, None if unended else date):
         return None
     kept = tuple(each for each in published.deployed.versions if each not in late)
     then = replace(published, deployed=replace(published.deployed, versions=kept))
     then = at_time(then, date) if date else then
-    return RootChange(tuple(sorted(roots, key=str)), add, publish, unended, date, then)
+    marks = tuple(sorted(stolen & roots, key=str))
+    anchors = () if add else _other_anchors(then, then.live_policies)
+    return RootChange(marks, add, publish, unended, date, then, anchors)
 
 
 def marks_root_later(situation: Situation, pin: Pin) -> bool:
@@ -105,7 +113,14 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
     if any(policy and pin in policy.compromised for policy in policies):
         return False
     change = root_change(situation, frozenset())
-    return change is not None and pin in change.roots
+    return change is not None and pin in change.stolen
+
+
+def _other_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
+    """Return the names of the anchors of all policies that are neither stolen nor lost."""
+    past = situation.past
+    gone = replace(past, compromised=past.compromised | past.lost)
+    return common_anchors(replace(situation, past=gone), policies)
 
 
 def _is_out(situation: Situation) -> bool:

@@ -186,6 +186,7 @@ class PathText:
                 }
                 for text, commands, step in self.steps
             ],
+            "chain_end": path.chain_end.isoformat() if path.chain_end else None,
             "backup_from": path.spare_from.isoformat() if path.spare_from else None,
         }
 
@@ -204,22 +205,32 @@ class PathText:
                 yield "If it is the key of an authority, the certificate has to be of another one."
         else:
             yield "No server is known to use it."
-        if path.authority:
+        if path.authority and path.fact == "stolen":
             yield "It is the key of an authority: its owner can issue certificates for your hosts."
+        elif path.authority:
+            yield "It is the key of an authority, which can issue no more certificates."
         for other in path.others:
             word = "stolen" if other in self.situation.compromised else "lost"
             yield f"Servers use, or may use, {other}, which is {word}: the path replaces it, too."
 
     def _facts(self) -> Iterator[str]:
+        from certpin.rotation import in_utc
         from certpin.rotation.deadlines import exposure_text
         from certpin.support.text import sentence
 
         path = self.path
         yield from self._use()
-        if self._awaits_root:
+        if path.root_first and path.exposure is not None:
             yield (
                 "Clients trust no other root. An attacker needs a pinned key, too, so there is "
                 "time: the path gives clients another root first."
+            )
+        elif path.root_first:
+            yield "Clients trust no other root: the path gives them one first."
+        if path.chain_end and path.steps:
+            yield (
+                f"Servers can keep their chain until {in_utc(path.chain_end)}, when its first "
+                "certificate expires: finish the path before."
             )
         if path.exposure is None:
             return
@@ -251,7 +262,7 @@ class PathText:
             )
             return
         yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
-        if not has_common_trust(self.situation):
+        if not has_common_trust(self.situation) or harm.invariant == "certificate":
             yield f"Mend that first: {harm.fix}."
         elif self.path.exposure and self.path.exposure.stages:
             yield from self._trade_off()
@@ -324,7 +335,7 @@ class PathText:
         files = self.commands.files
         if step.act == "trust":
             text = (
-                "Put another root into the file of `trust`, beside the stolen one, and write "
+                "Put another root into the file of `trust`, beside the present one, and write "
                 f"version = {self.commands.version} into {files.path}."
             )
             return text, []
@@ -371,7 +382,7 @@ class PathText:
 
     @property
     def _awaits_root(self) -> bool:
-        """True if the path first gives clients another root than the stolen one."""
+        """True if the pin file refuses a stolen root only after clients have another one."""
         return any(step.act == "mark" for step in self.path.steps)
 
     def _in_trust(self) -> str:
@@ -409,10 +420,12 @@ class PathText:
 
         It is needed if the stolen or lost key is an authority's.
         """
-        if self._awaits_root:
+        if self.path.root_first:
             return "" if step.anchors else " below the other root"
         if not self.path.authority:
             return ""
+        if self.path.fact == "lost":
+            return " from another authority"
         words = " from another authority: clients refuse each path with the stolen key"
         is_known = self.path.harm is None or step.anchors or step.issuers
         return words if is_known else f"{words}. Put its root into the trust file"

@@ -298,6 +298,29 @@ def test_a_lost_authority_is_replaced_before_the_chain_ends(bank: Bank) -> None:
     assert "get a certificate below the other root." in done.out
 
 
+@pytest.mark.usefixtures("unconfirmed_clock")
+def test_a_switch_that_only_this_machines_clock_allows_is_printed_with_its_needs(
+    bank: Bank,
+) -> None:
+    bank.emergency("b.key", "--lost")
+    assert bank("start", "--new", "c.key").code == 0
+    assert bank("finish", "b.key").code == 0
+    assert bank("shipped", "4").code == 0
+    days_pass(100)
+    done, path = bank.emergency("a.key", "--stolen")
+    [switch] = [step for step in path["steps"] if step["act"] == "switch"]
+    assert (done.code, switch["unconfirmed"].startswith("only the clock of this machine")) == (
+        0,
+        True,
+    )
+    assert "It will be refused: only the clock of this machine says" in switch["text"]
+    assert "repeat it with --force --reason TEXT" in switch["text"]
+    _, _, name, *words = shlex.split(switch["commands"][0])
+    refused = bank(name, *words, "--json")
+    assert (refused.code, invariants(refused.json)) == (1, ["clock"])
+    assert bank(name, *words, "--force", "--reason", "no server has a Date").code == 0
+
+
 def test_after_the_switch_of_an_emergency_each_command_names_the_next_one(bank: Bank) -> None:
     bank.emergency("a.key", "--stolen")
     done, facts = stepped(bank.run, "switch", "b.key", "--offline")

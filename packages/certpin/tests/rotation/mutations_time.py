@@ -103,8 +103,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an emergency is not blocked by a clock",
         _EMERGENCY,
-        "situation = replace(situation, evidence=None, observed=())",
-        "situation = replace(situation, observed=())",
+        "situation = replace(timed, evidence=None)",
+        "situation = timed",
         _IN_CLOCK + "test_a_plan_and_an_emergency_are_not_blocked",
     ),
     Mutation(
@@ -367,5 +367,27 @@ MUTATIONS: list[Mutation] = [
         "if not dry and (is_first or pushed.uploads):",
         "if False:",
         _IN_PUSH + "test_a_push_with_a_wrong_clock_is_refused",
+    ),
+    Mutation(
+        "a path says which switch needs a server that confirms the time",
+        _EMERGENCY,
+        '    return next((each for each in found if each.invariant == "clock"), None)',
+        "    return None",
+        _IN_CLOCK + "test_an_emergency_says_that_a_switch_needs_a_server_that_confirms_the_time",
+    ),
+    Mutation(
+        "a path says that a switch after the end of a version needs a confirmed time",
+        _EMERGENCY,
+        "        return unconfirmed(situation)  # a version ends by that date",
+        "        return None",
+        _IN_CLOCK + "test_a_switch_that_waits_for_an_end_needs_a_server_that_confirms_it",
+    ),
+    Mutation(
+        "a printed switch has the reason for its refusal",
+        "certpin/cli/rotate/emergency_text.py",
+        "        if step.unconfirmed is None:",
+        "        if True:",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_switch_that_only_this_machines_clock_allows_is_printed_with_its_needs",
     ),
 ]

@@ -227,3 +227,42 @@ def test_a_plan_and_an_emergency_are_not_blocked() -> None:
     behind = replace(unknown, evidence=time_evidence(entry(-DAY)))
     assert emergency_path(behind, pin("a"), "stolen").is_safe
     assert names(plan(behind, pin("c")).violations) == ["clock"]
+
+
+def test_an_emergency_says_that_a_switch_needs_a_server_that_confirms_the_time() -> None:
+    """The gate refuses the printed command, so the path says so from the same facts."""
+    draft = pin_set({"a": "active", "c": "published"}, 3)
+
+    def switch(**evidence: object) -> Violation | None:
+        known = replace(judged(**evidence), pins=draft)
+        found = emergency_path(known, pin("a"), "stolen")
+        (step,) = (each for each in found.steps if each.act == "switch")
+        assert (found.is_safe, step.pin, step.forced) == (True, pin("c"), False)
+        refused = check_step(known, "activate", pin("c"))
+        assert (step.unconfirmed is None) == (not refused or evidence.get("newest") is not None)
+        return step.unconfirmed
+
+    refusal = switch()
+    assert refusal is not None
+    assert refusal.problem.startswith("only the clock of this machine says that no client holds")
+    assert "--force" in refusal.fix
+    assert switch(dates=CONFIRMED) is None
+    assert switch(newest=entry(-DAY)) is None  # the wrong clock is reported for all steps
+    # Without reliance on the end of a version, no server has to confirm the time.
+    known = replace(judged(), pins=pin_set(ABC, 3))
+    (step,) = (
+        each for each in emergency_path(known, pin("a"), "stolen").steps if each.act == "switch"
+    )
+    assert (step.pin, step.unconfirmed) == (pin("b"), None)
+
+
+def test_a_switch_that_waits_for_an_end_needs_a_server_that_confirms_it() -> None:
+    draft = pin_set({"a": "active", "c": "published"}, 3)
+    known = replace(judged(), pins=draft, now=NOW - 35 * DAY)
+    for dates in ((), CONFIRMED):
+        found = emergency_path(
+            replace(known, evidence=replace(time_evidence(None), dates=dates)), pin("a"), "stolen"
+        )
+        (step,) = (each for each in found.steps if each.act == "switch")
+        assert step.not_before is not None
+        assert (step.unconfirmed is None) == bool(dates)

@@ -27,7 +27,7 @@ from certpin.pins import Pin, pins_of
 from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
 from certpin.rotation.fleet import client_count, clients_at_risk
-from certpin.rotation.gate import check_step, unlisted_servers
+from certpin.rotation.gate import check_step, clock_violations, unconfirmed, unlisted_servers
 from certpin.rotation.new_root import root_change
 from certpin.rotation.plan import (
     NEXT_BACKUP,
@@ -108,6 +108,9 @@ class EmergencyStep:
             these authorities, by certificates that servers send now. Otherwise empty.
         server: for ``gone``, the server's name in the journal.
         version: for ``end``, the number of the version; otherwise ``None``.
+        unconfirmed: for ``switch``, the violation if the gate will refuse the step because only
+            this machine's clock shows that a version has ended; otherwise ``None``. The step is
+            accepted if a server confirms the time.
     """
 
     act: EmergencyAct
@@ -120,6 +123,7 @@ class EmergencyStep:
     issuers: tuple[str, ...] = ()
     server: str = ""
     version: int | None = None
+    unconfirmed: Violation | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,8 @@ def emergency_path(
     forgotten = unlisted_servers(situation)
     unlisted = [EmergencyStep("gone", server=each.server) for each in forgotten]
     # Neither a wrong clock nor a server that is gone must hide the way out.
-    situation = replace(situation, evidence=None, observed=())
+    timed = replace(situation, observed=())
+    situation = replace(timed, evidence=None)
     unseen = not situation.all_verified or not all_answered
     in_use = _is_in_use(situation, pin, unseen=unseen) or pin in {each.leaf for each in forgotten}
     others = tuple(
@@ -226,6 +231,8 @@ def emergency_path(
         choice = _next_key(situation, pin, suspects & situation.compromised)
     assumed = silent and not all(situation.serving(each) for each in suspects)
     done = choice is not None and not assumed and _is_done(situation, choice.pin)
+    if choice is not None:
+        choice = replace(choice, unconfirmed=_unconfirmed(timed, choice))
     steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
     return EmergencyPath(
@@ -332,7 +339,8 @@ class _Candidate:
     or never. ``harm`` is a violation with the effect on clients if the switch is never safe;
     otherwise ``None``. ``publish_first`` is True if a version with the key has to be published
     before the switch. ``root`` has the steps by which clients first get another root; otherwise
-    ``None``.
+    ``None``. ``unconfirmed`` is the violation if no server confirms the time, and the switch is
+    safe only because a version has ended; otherwise ``None``.
     """
 
     pin: Pin
@@ -340,6 +348,7 @@ class _Candidate:
     harm: Violation | None = None
     publish_first: bool = False
     root: RootChange | None = None
+    unconfirmed: Violation | None = None
 
 
 def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Candidate:
@@ -471,6 +480,23 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
     # Pins may expire until then: ask again for that time.
     later = check_step(at_time(situation, max(dates)), "activate", pin, prospects)
     return _Candidate(pin, harm=violations[0]) if later else _Candidate(pin, max(dates))
+
+
+def _unconfirmed(situation: Situation, choice: _Candidate) -> Violation | None:
+    """Return the violation if the gate will refuse a switch until a server confirms the time.
+
+    Args:
+        situation: the facts about the host, with the evidence about the time.
+        choice: the key that servers switch to.
+    """
+    if choice.harm is not None or clock_violations(situation):
+        return None  # the step is forced; or a clock is wrong, which stops each step
+    if choice.not_before is not None:
+        return unconfirmed(situation)  # a version ends by that date
+    pin = choice.pin
+    cleaned = with_common_trust(_with_clean_chain(situation), pin)
+    found = check_step(cleaned, "activate", pin, assumed_prospects(cleaned, pin))
+    return next((each for each in found if each.invariant == "clock"), None)
 
 
 def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
@@ -665,7 +691,8 @@ def _switch_steps(situation: Situation, pin: Pin, choice: _Candidate) -> list[Em
     needs_chain = is_below or _needs_chain(situation) or differs
     forced = choice.harm is not None
     chain = needs_chain and is_leaf
-    steps.append(EmergencyStep("switch", to, choice.not_before, forced=forced, chain=chain))
+    switch = EmergencyStep("switch", to, choice.not_before, forced=forced, chain=chain)
+    steps.append(replace(switch, unconfirmed=choice.unconfirmed))
     steps.append(EmergencyStep("install", to))
     return steps
 

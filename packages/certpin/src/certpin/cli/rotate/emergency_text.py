@@ -182,6 +182,9 @@ class PathText:
                     "not_before": step.not_before.isoformat() if step.not_before else None,
                     "after_install": step.after_install,
                     "forced": step.forced,
+                    "unconfirmed": step.unconfirmed.problem
+                    if step.unconfirmed is not None
+                    else None,
                     "commands": commands,
                 }
                 for text, commands, step in self.steps
@@ -304,7 +307,7 @@ class PathText:
     def _step(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         if step.act == "gone":
             return self._gone(step.server)
-        makers = {"start": self._start, "request": self._request, "switch": self._switch}
+        makers = {"start": self._start, "request": self._request, "switch": self._checked_switch}
         if step.act in makers:
             return makers[step.act](step, key_file)
         if step.act in {"trust", "end", "mark"}:
@@ -429,6 +432,14 @@ class PathText:
         words = " from another authority: clients refuse each path with the stolen key"
         is_known = self.path.harm is None or step.anchors or step.issuers
         return words if is_known else f"{words}. Put its root into the trust file"
+
+    def _checked_switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
+        """Return the sentences and commands of a switch, and why the gate will refuse it."""
+        text, commands = self._switch(step, key_file)
+        if step.unconfirmed is None:
+            return text, commands
+        reason, fix = step.unconfirmed.problem, step.unconfirmed.fix
+        return f"{text} It will be refused: {reason}. To take it, {fix}.", commands
 
     def _switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         from certpin.rotation import NEXT_BACKUP, in_utc

@@ -13,6 +13,7 @@ _REMEDIES = "certpin/rotation/remedies.py"
 _NAMED = "tests/cli/test_messages.py::test_each_command_with_a_pin_file_"
 _FILES = "tests/cli/test_named_files.py::test_"
 _PRINTED = "tests/cli/test_rotate_printed.py::"
+_TERMINAL = "tests/cli/test_terminal.py::"
 _ROOT = "tests/cli/test_rotate_trust.py::test_the_refusal_of_a_chain_says_how_to_replace_the_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
 
@@ -108,6 +109,27 @@ MUTATIONS: list[Mutation] = [
         r"(?>(?<=[\s=])'[^']*'|",
         "(?>",
         _NAMED + "is_printed_with_the_file_of_this_run",
+    ),
+    Mutation(
+        "a printed command is not folded",
+        "certpin/cli/reply.py",
+        'found[0].replace(" ", _NO_BREAK)',
+        "found[0]",
+        _TERMINAL + "test_a_command_in_a_text_is_never_folded",
+    ),
+    Mutation(
+        "a line that is a command is not folded",
+        "certpin/cli/reply.py",
+        "    if _COMMAND_LINE.match(line):\n        return line\n",
+        "",
+        _TERMINAL + "test_a_command_in_a_text_is_never_folded",
+    ),
+    Mutation(
+        "a space in quotes does not end a command that is not folded",
+        "certpin/cli/reply.py",
+        '(?:\'[^\']*\'|"[^"]*"|\\S)+"""',
+        '(?:\\S)+"""',
+        _TERMINAL + "test_a_command_in_a_text_is_never_folded",
     ),
     Mutation(
         "a printed command that names its file with = or -f names it once",

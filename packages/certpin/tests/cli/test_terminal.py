@@ -6,12 +6,14 @@ Also tests that a typed passphrase is not shown.
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.cli.reply import fold
 from certpin.lab import LabServer
 from tests import kit
 from tests.cli._pinfiles import write
@@ -47,16 +49,58 @@ def lines(text: str) -> list[str]:
 @pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("columns", [60, 80, 132])
-def test_a_refusal_is_folded_and_pins_are_not_split(
+def test_a_refusal_is_folded_and_pins_and_commands_are_not_split(
     connect_args: tuple[str, ...], columns: int
 ) -> None:
     code, text = on_terminal("get", f"https://{HOST}/", *connect_args, columns=columns)
     assert code == 1
-    assert max(map(len, lines(text))) <= columns
-    assert str(kit.NOBODY) in text
     address, _, port = connect_args[1].partition(":")
     command = f"certpin pin {HOST}:{port} --connect {address} --ca-file root.pem"
+    *others, last = lines(text)
+    assert last.endswith(command)
+    assert last.strip() == command or len(last) <= columns
+    assert max(map(len, others)) <= columns
+    assert str(kit.NOBODY) in text
     assert " ".join(text.split()).endswith(f"Compare from another network: {command}")
+
+
+QUOTED = "certpin rotate gone '*.a, b; c' --reason 'it is gone. (Really)'"
+SEVERAL = (
+    "clients have no version: certpin publish sign KEY…, then certpin publish push; or get the "
+    "files of the other clone (git pull), and run certpin rotate status --host a.example again"
+)
+NAMED = "certpin rotate switch keys/next --host api.bank.example --file 'my pins.toml'"
+
+
+class Terminal(StringIO):
+    """A text stream that is a terminal; ``COLUMNS`` gives its width."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (f"List it, or record that it is switched off: {QUOTED}; then go on", [QUOTED]),
+        (f"repeat it when the servers present that key ({NAMED}).", [NAMED]),
+        (
+            SEVERAL,
+            ["certpin publish sign KEY…,", "certpin publish push;", "git pull"],
+        ),
+        (f"       {NAMED} a b c d e f", [f"{NAMED} a b c d e f"]),
+    ],
+)
+def test_a_command_in_a_text_is_never_folded(
+    monkeypatch: pytest.MonkeyPatch, columns: int, text: str, commands: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    folded = fold(text, Terminal())
+    assert [command in folded for command in commands] == [True] * len(commands)
+    assert " ".join(folded.split()) == " ".join(text.split())
+    is_short = [len(line) <= columns or "certpin" in line for line in folded.splitlines()]
+    assert all(is_short)
 
 
 @pytest.mark.medium
@@ -64,14 +108,14 @@ def test_a_refusal_is_folded_and_pins_are_not_split(
 def test_a_table_is_as_wide_as_the_terminal_at_most(connect_args: tuple[str, ...]) -> None:
     code, text = on_terminal("check", *connect_args, columns=60)
     assert code == 1
-    assert max(map(len, lines(text))) <= 60
+    assert max(len(line) for line in lines(text) if "certpin pin " not in line) <= 60
 
 
 @pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 def test_the_environment_may_name_another_width(connect_args: tuple[str, ...]) -> None:
     _, text = on_terminal("get", f"https://{HOST}/", *connect_args, columns=200, COLUMNS="60")
-    assert max(map(len, lines(text))) <= 60
+    assert max(len(line) for line in lines(text) if "certpin pin " not in line) <= 60
 
 
 @pytest.mark.medium

@@ -36,6 +36,19 @@ SCHEMA = 1
 # The fields of an error: None if they do not apply.
 _ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
 
+# A shell word: a space in quotes does not end it.
+_WORD = r"""(?:'[^']*'|"[^"]*"|\S)+"""
+# A command in a text. Its end is unknown, so it has too many words rather than too few: the names
+# of subcommands and a word, then options with a value each, and words unlike those of a sentence.
+_GO_ON = r"(?<![,;:.)]) "
+_COMMAND = re.compile(
+    r"(?<![\w./-])(?:certpin|git|openssl|pip)(?= [a-z])"
+    rf"(?:{_GO_ON}[a-z]\S*){{1,3}}"
+    rf"(?:{_GO_ON}(?:-\S*{_GO_ON}{_WORD}|(?=\S*(?:[A-Z\d/=_@*'\"…~%<\[-]|[.:]\w)){_WORD}))*"
+)
+_COMMAND_LINE = re.compile(r" {4,}certpin ")  # as steps and their commands are printed
+_NO_BREAK = "\0"  # for a space in a command: `printable` leaves no such character in a text
+
 # The commands that read the pin file, up to the next command or punctuation without --file (the
 # colon before a port is none, and none is in a quoted word). Not import and export: texts mention
 # them without the pin file, such as `certpin export --list`.
@@ -102,8 +115,9 @@ def open_missing_streams() -> None:
 def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     """Fold each line of a text to the width of the terminal, and escape control characters.
 
-    The commands in the text name the pin file of this run (``with_file``). Lines are not folded if
-    the stream is not a terminal, so that programs can search them.
+    The commands in the text name the pin file of this run (``with_file``), and are not folded, so
+    that users can paste them: the terminal wraps a long one. Lines are not folded if the stream is
+    not a terminal, so that programs can search them.
 
     Args:
         text: the text. It may be hostile.
@@ -336,16 +350,18 @@ def print_last(**data: Any) -> None:
 
 
 def _fold_line(line: str, width: int, taken: int) -> str:
+    if _COMMAND_LINE.match(line):
+        return line
     own = len(line) - len(line.lstrip())
     folded = textwrap.fill(
-        line.strip(),
+        _COMMAND.sub(lambda found: found[0].replace(" ", _NO_BREAK), line.strip()),
         width,
         initial_indent=" " * (own + taken),
         subsequent_indent=" " * (own + _INDENT),
         break_long_words=False,  # a pin stays whole, so that the user can copy it
         break_on_hyphens=False,
     )
-    return folded[taken:]
+    return folded[taken:].replace(_NO_BREAK, " ")
 
 
 def width_of(stream: TextIO) -> int:

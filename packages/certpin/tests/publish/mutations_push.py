@@ -14,6 +14,7 @@ _CRASHES = "tests/publish/test_push_crashes.py::test_"
 _STOLEN = "tests/publish/test_push_stolen_key.py::test_"
 _STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
+_WAITS = "tests/cli/test_publish_waits.py::test_"
 _STATUS = "tests/cli/test_publish_status.py::test_"
 
 
@@ -205,6 +206,41 @@ MUTATIONS: list[Mutation] = [
         "        folder.mkdir()\n",
         "        folder.mkdir(parents=True)\n",
         _STORAGE + "a_folder_is_created_if_its_parent_exists",
+    ),
+    Mutation(
+        "a push of nothing is refused while the newest version lacks a signature",
+        "certpin/cli/publish/push.py",
+        "            _require_signed(files, outcome.pushed)\n",
+        "",
+        _WAITS + "a_push_that_has_nothing_to_upload_ends_with_1",
+    ),
+    Mutation(
+        "a push of another signature is a push",
+        "certpin/cli/publish/push.py",
+        "files.lacks_signature and not pushed.uploads:",
+        "files.lacks_signature:",
+        _WAITS + "a_push_of_another_signature_is_a_push",
+    ),
+    Mutation(
+        "publish status ends with 1 while the newest version lacks a signature",
+        "certpin/cli/publish/status.py",
+        "    unrecorded |= context.files.lacks_signature\n",
+        "",
+        _WAITS + "the_status_of_the_signatures_ends_with_1",
+    ),
+    Mutation(
+        "a version that lacks a signature is signed before it is pushed",
+        "certpin/cli/rotate/files.py",
+        "return number is None or number < latest.number",
+        "return False",
+        _WAITS + "status_prints_the_command_that_signs_and_the_missing_keys",
+    ),
+    Mutation(
+        "a recorded version is not signed after a step that changes the pin file",
+        "certpin/cli/rotate/emergency_text.py",
+        "if recorded is None or not _CHANGES.isdisjoint(before):",
+        "if recorded is None:",
+        _WAITS + "an_emergency_prints_the_version_that_waits_for_a_signature",
     ),
     Mutation(
         "an unpublished version is not pushed",

@@ -1345,8 +1345,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an expired root ends the delivery",
         _FILES,
-        'found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))',
-        "found = (timestamp, snapshot, targets, timestamp)",
+        'value([timestamp, snapshot, targets, read(f"{newest}.root.json")])',
+        "value([timestamp, snapshot, targets, timestamp])",
         "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",
     ),
     Mutation(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
 KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
+KEYS_PLACEHOLDER = "KEY…"  # for the keys in a printed command
 
 # RFC 3986 section 3.1. A single letter is a drive on Windows.
 URI_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
@@ -224,7 +225,7 @@ def sign_command(path: Path | None) -> str:
     Args:
         path: the pin file; None for a command that the caller appends ``--file`` to.
     """
-    keys = "" if os.environ.get(KEYS_VARIABLE) else " KEY…"
+    keys = "" if os.environ.get(KEYS_VARIABLE) else f" {KEYS_PLACEHOLDER}"
     return f"certpin publish sign{keys}{file_option(path) if path else ''}"
 
 

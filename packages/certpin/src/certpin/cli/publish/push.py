@@ -11,7 +11,7 @@ import click
 
 from certpin.cli.choices import PROBE_SECONDS
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option, sign_command
 from certpin.cli.publish.context import open_context, tuf_needed, wait_json, wait_text
 from certpin.cli.reply import fold, print_json, progress, say
 from certpin.cli.rotate.files import RotationFiles, person_name, repository_dates, who_option
@@ -58,8 +58,9 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     certpin publish push --dry-run
     certpin publish push
 
-    Exit code 0: pushed. 1: refused, nothing was changed. 2: wrong usage, or an invalid file. 3: the
-    storage did not answer, or failed during the upload.
+    Exit code 0: pushed. 1: refused, nothing was changed; or nothing was left to push, and the
+    version in the journal lacks signatures. 2: wrong usage, or an invalid file. 3: the storage did
+    not answer, or failed during the upload.
     """  # noqa: D301  # click reads the \b itself
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
@@ -76,6 +77,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
         try:
             outcome.pushed = _pushed(files, outcome, settings, person_name(who))
             _record(files, outcome, who)
+            _require_signed(files, outcome.pushed)
         except UpdateError as exc:
             outcome.failed = exc
     outcome.show(ctx, as_json=as_json)
@@ -114,17 +116,18 @@ def _require_clock(files: RotationFiles) -> tuple[str, ...]:
 
 
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
-    """Return the timestamp if new metadata lacks only the online key's signature of the timestamp.
+    """Return the signatures that new metadata lack, so that the push does not upload them.
 
-    A push does not upload new metadata before the timestamp is signed. If nothing is missing, or
-    other signatures are, return an empty tuple. Errors in the files are ignored here, because
-    ``certpin publish status`` reports them.
+    If the journal has a version that is not signed, these are all missing signatures. Otherwise it
+    is the timestamp, if new metadata lack only the online key's signature of it. Errors in the
+    files are ignored here, because ``certpin publish status`` reports them.
     """
     from certpin.errors import CertpinError
     from certpin.publish.pending import pending_publication
 
     with suppress(CertpinError):
-        return pending_publication(open_context(files.path, files).plan)
+        context = open_context(files.path, files)
+        return context.pending if files.lacks_signature else pending_publication(context.plan)
     return ()
 
 
@@ -150,6 +153,23 @@ def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
                 fix="set the clock; if it is right, or if publish.toml had a longer lifetime for "
                 f"{role}, sign again (certpin publish sign KEY --renew {role}), and push",
             )
+
+
+def _require_signed(files: RotationFiles, pushed: Pushed) -> None:
+    """Raise ``UpdateError`` if nothing was left to push because the newest version is not signed.
+
+    If files were uploaded, such as a new timestamp each day, the push was successful.
+    """
+    from certpin.errors import UpdateError
+    from certpin.publish.push import UNSIGNED
+
+    latest = files.deployed.latest
+    if latest is not None and files.lacks_signature and not pushed.uploads:
+        raise UpdateError(
+            f"nothing was pushed: the journal has version {latest.number}, which lacks signatures",
+            reason=UNSIGNED,
+            fix=f"sign it, then push: {sign_command(files.path)}",
+        )
 
 
 def _url(settings: PublishSettings, file: Path) -> str:
@@ -309,9 +329,9 @@ class PushOutcome:
         again: the versions for which T_adopt (the time that the slowest client takes to get a
             version) begins again: their signatures had expired before every client had them.
         unknown: the facts that could not be checked.
-        failed: the error; None if the push succeeded.
-        waits: the timestamp, if new metadata lacks only the online key's signature of the
-            timestamp. The push then did not upload the new metadata.
+        failed: the error; None if the push succeeded. If ``pushed`` is set, everything is uploaded
+            that is signed, and the newest version is not.
+        waits: the missing signatures of new metadata, which the push did not upload.
     """
 
     files: RotationFiles
@@ -385,8 +405,18 @@ class PushOutcome:
             f"{out}: {files} uploaded." if uploads else f"{out}: it was already complete.",
             f"Sign and push again before {until}, when the first signature expires.",
             *(f"Not known: {unknown}." for unknown in self.unknown),
+            *self._draft_lines(),
             *self._recorded_lines(),
         ]
+
+    def _draft_lines(self) -> list[str]:
+        """Return a line if the pin file has pins that no version in the journal has."""
+        from certpin.cli.rotate.recording import differs_from_latest
+
+        if not differs_from_latest(self.files):
+            return []
+        command = sign_command(self.files.path)
+        return [f"{self.files.path} has other pins, which are not signed: {command}"]
 
     def _recorded_lines(self) -> list[str]:
         lines = []

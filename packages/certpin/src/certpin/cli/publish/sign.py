@@ -14,6 +14,7 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import (
+    KEYS_PLACEHOLDER,
     KEYS_VARIABLE,
     file_option,
     json_option,
@@ -127,7 +128,7 @@ def sign(
     differs from the recorded version, its number is not higher, and only other metadata were
     signed. 2: wrong usage, or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
-    if not places:
+    if not places or KEYS_PLACEHOLDER in places:  # as the printed commands have it
         raise click.UsageError(
             f"give the keys that sign: certpin publish sign KEY…, or their files in {KEYS_VARIABLE}"
         )
@@ -419,7 +420,7 @@ def _show(
         return
     for line in _checked_lines(context, checked) if checked else ():
         click.echo(fold(line, sys.stdout))
-    for line in _signature_lines(done, unsigned=unsigned):
+    for line in _signature_lines(context, done, unsigned=unsigned):
         click.echo(fold(line, sys.stdout))
     for line in warned:
         say("certpin: warning", line)
@@ -464,7 +465,9 @@ def _state_lines(
     yield from map(wait_text, pending)
 
 
-def _signature_lines(done: SigningResult, *, unsigned: bool) -> Iterator[str]:
+def _signature_lines(
+    context: PublishContext, done: SigningResult, *, unsigned: bool
+) -> Iterator[str]:
     for signed in done.new_signatures:
         keys = ", ".join(short(key) for key in signed.keys)
         yield f"{signed.role} {signed.version}: signed by {keys}"
@@ -472,6 +475,11 @@ def _signature_lines(done: SigningResult, *, unsigned: bool) -> Iterator[str]:
         yield "The pin file was NOT signed."
     elif not done.new_signatures:
         yield "Nothing needs a signature of these keys now."
+        if needs_record(context.files):
+            yield (
+                f"Version {context.files.pins.version} of the pin file is not signed yet: a key of "
+                f"targets has to sign it first: {sign_command(context.path)}"
+            )
 
 
 def _checked_lines(context: PublishContext, checked: CheckedVersion) -> Iterator[str]:

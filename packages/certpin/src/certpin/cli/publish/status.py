@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import file_option, json_option, pin_file_option, sign_command
 from certpin.cli.publish.context import PublishContext, kind_of, open_context, wait_json, wait_text
 from certpin.cli.publish.destination import Delivery, read_delivery
 from certpin.cli.reply import fold, print_json, say
@@ -53,8 +53,9 @@ def status(
 
     Exit code 0: nothing expires soon, and the signed files were pushed. 1: a signature expires soon
     or has expired, a push is pending, the destination has a newer timestamp or root (or any, if
-    this clone has none), the journal lacks the signed version, or some clients refuse the signed
-    version, which is too far above theirs. 3: the destination could not be read.
+    this clone has none), the journal lacks the signed version or has a newer one that lacks
+    signatures, or some clients refuse the signed version, which is too far above theirs. 3: the
+    destination could not be read.
     """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
@@ -69,6 +70,7 @@ def status(
         _print(context, roles, delivery)
     has_url = context.policy.settings.url is not None  # without one, the user copies the files
     unrecorded = _is_unknown(context) or (has_url and context.pushed is False)
+    unrecorded |= context.files.lacks_signature
     ends_soon = any(role["ends_soon"] for role in roles)
     if unrecorded or delivery.delivered is False or ends_soon or _is_refused(context):
         ctx.exit(PROBLEM_FOUND)
@@ -181,6 +183,10 @@ def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Deliv
         click.echo(fold(_delivery_text(delivery, push), sys.stdout))
     for wait in context.pending:
         click.echo(fold(wait_text(wait), sys.stdout))
+    if context.files.lacks_signature:
+        command = sign_command(context.path)
+        text = f"Clients can't fetch version {policy.latest} before it is signed: {command}"
+        click.echo(fold(text, sys.stdout))
 
 
 def _delivery_text(delivery: Delivery, push: str) -> str:

@@ -18,6 +18,8 @@ from certpin.cli.rotate.recording import (
     differs_from_latest,
     is_signed_by_default,
     publish_commands,
+    push_commands,
+    push_text,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ TextOfStep = tuple[str, list[str], "EmergencyStep"]
 
 # The steps that are not about single hosts: a version of the pin file, and a certificate.
 _OF_ALL_HOSTS = {"publish", "revoke"}
+
+# The steps that change the pin file, so that its next version has another number.
+_CHANGES = {"start", "finish"}
 
 # Certificates that the user gets: of the pinned authority, of the next one and of a backup.
 _AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
@@ -92,6 +97,13 @@ class PathCommands:
     def version(self) -> int:
         """The version number under which the pin file goes out to clients next."""
         return self.files.next_version
+
+    @property
+    def recorded(self) -> int | None:
+        """The version of the pin file if it only lacks signatures or a push; otherwise None."""
+        latest = self.files.deployed.latest
+        is_pending = latest is not None and latest.pending and not differs_from_latest(self.files)
+        return latest.number if latest is not None and is_pending else None
 
     def publish(self, version: int) -> list[str]:
         """Return the commands with which a version of the pin file gets to the clients."""
@@ -245,7 +257,20 @@ class PathText:
 
     def _if_followed(self, text: str) -> str:
         is_dated = " until " in text and any(step.act == "publish" for step in self.path.steps)
-        return f", if version {self.commands.version} goes out at once" if is_dated else ""
+        return f", if version {self._first_version} goes out at once" if is_dated else ""
+
+    @property
+    def _first_version(self) -> int:
+        """The number of the version that the path publishes first.
+
+        It can be recorded already, unless a step before that changes the pin file.
+        """
+        acts = [step.act for step in self.path.steps]
+        before = acts[: acts.index("publish")] if "publish" in acts else acts
+        recorded = self.commands.recorded
+        if recorded is None or not _CHANGES.isdisjoint(before):
+            return self.commands.version
+        return recorded
 
     def _harm(self) -> Iterator[str]:
         from certpin.rotation import NEXT_BACKUP
@@ -294,7 +319,7 @@ class PathText:
         """Each step after the theft or loss: a sentence, its commands and the step itself."""
         is_made = any(step.act == "start" and step.pin for step in self.path.steps)
         key_file = self.commands.new_file("next.key", self.hosts) if is_made else "next.key"
-        version, found = self.commands.version, []
+        version, found = self._first_version, []
         for step in self.path.steps:
             if step.act == "publish":
                 text, commands = self._publish(step, version)
@@ -484,15 +509,15 @@ class PathText:
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, by which a version gets to the clients.
 
-        If the latest version only has to be pushed (uploaded), the only command is that for the
-        push.
+        If the latest version is recorded, it only has to be signed by the others, or pushed.
         """
+        from certpin.support.text import sentence
+
         when = f"When every server presents it, {self._drop_root}give"
         when = when if step.after_install else "Give"
-        latest = self.situation.deployed.latest
-        if latest is not None and latest.pending and not differs_from_latest(self.commands.files):
-            text = f"Push version {latest.number}, so that clients can fetch it."
-            return text, [self.commands.whole_file("certpin publish push")]
+        if version == self.commands.recorded:
+            files = self.commands.files
+            return f"{sentence(push_text(files))}.", push_commands(files)
         commands = self.commands.publish(version)
         if self.commands.signed:
             return f"{when} version {version} to the clients.", commands
@@ -553,7 +578,11 @@ def path_lines(texts: Sequence[PathText]) -> Iterator[str]:
     if found := [text for text in texts if text.path.steps]:
         yield _heading(found)
         yield from _step_lines(found, several=several)
-        yield "Commit the pin file and its journal, and push them."
+        signed = any(text.commands.signed for text in found)
+        what = (
+            "the pin file, its journal and publish/" if signed else "the pin file and its journal"
+        )
+        yield f"Commit {what}, and push them."
         yield from _notes(found)
 
 

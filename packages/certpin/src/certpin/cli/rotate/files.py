@@ -227,6 +227,24 @@ class RotationFiles:
         return self.deployed.next_number(self.pins)
 
     @property
+    def lacks_signature(self) -> bool:
+        """True if clients can't fetch the latest version because it lacks signatures.
+
+        The journal records it, and ``publish/site`` has an earlier version or none: a push would
+        not upload it. False if the files there can't be read, because push reports that.
+        """
+        from certpin.errors import ConfigError
+
+        latest = self.deployed.latest
+        if latest is None or not latest.pending or not settings_path(self.path).is_file():
+            return False
+        try:
+            number = signed_version(self.path)
+        except ConfigError:
+            return False
+        return number is None or number < latest.number
+
+    @property
     def timing(self) -> AdoptionDelays:
         """The delays until clients have a new version, from the latest publish in the journal.
 
@@ -733,17 +751,53 @@ def repository_dates(
 def signatures_expiry(pin_file: Path) -> datetime | None:
     """Return when the first of the signed files for clients in ``publish/site`` expires.
 
-    The files are read without the package ``tuf``, which rotations don't need. They are not
-    verified here, because ``certpin publish`` does that.
-
     Returns:
         The time; None if nothing is signed.
 
     Raises:
         ConfigError: a file can't be read, so that the time is unknown.
     """
-    import json
     from datetime import UTC, datetime
+
+    return _read_signed(
+        pin_file,
+        lambda found: min(
+            datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found
+        ),
+    )
+
+
+def signed_version(pin_file: Path) -> int | None:
+    """Return the version of the pin set in ``publish/site``, which a push would upload.
+
+    Returns:
+        The version number; None if nothing is signed.
+
+    Raises:
+        ConfigError: a file can't be read, so that the version is unknown.
+    """
+    return _read_signed(
+        pin_file,
+        lambda found: max(int(each["custom"]["version"]) for each in found[2]["targets"].values()),
+    )
+
+
+def _read_signed(
+    pin_file: Path, value: Callable[[list[dict[str, Any]]], _Result]
+) -> _Result | None:
+    """Return a value of the signed files in ``publish/site``; None if nothing is signed.
+
+    The files are read without the package ``tuf``, which rotations don't need. They are not
+    verified here, because ``certpin publish`` does that.
+
+    Args:
+        pin_file: the pin file.
+        value: returns the value from the signed parts of timestamp, snapshot, targets and root.
+
+    Raises:
+        ConfigError: a file can't be read, or lacks the value.
+    """
+    import json
 
     from certpin.errors import ConfigError
     from certpin.pinfile.file import read_regular
@@ -761,8 +815,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
         targets = read(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
         numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
         newest = max((int(number[1]) for number in numbers if number), default=1)
-        found = (timestamp, snapshot, targets, read(f"{newest}.root.json"))
-        return min(datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found)
+        return value([timestamp, snapshot, targets, read(f"{newest}.root.json")])
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:
         if not (folder / "timestamp.json").exists():
             return None

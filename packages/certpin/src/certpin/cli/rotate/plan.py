@@ -11,13 +11,14 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.named_key import policies_for_step, resolve_key
-from certpin.cli.options import file_option, json_option, pin_file_option, unused_name
+from certpin.cli.options import json_option, pin_file_option, unused_name
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.new_chain import NewChain
 from certpin.cli.rotate.recording import (
     draft_refusals,
     publish_commands,
+    push_commands,
     question_about_unpinned,
     refusals_elsewhere,
 )
@@ -257,7 +258,7 @@ class _Commands:
         if step.act == "serve" and (is_verified or not self.has_chain):
             return []
         if step.act == "push":
-            return [f"certpin publish push{file_option(self.files.path)}"]
+            return push_commands(self.files)
         if step.act == "publish":
             return publish_commands(self.files, self.probes, step.version or 0)
         if step.act == "generate":

@@ -197,6 +197,37 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
     return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 
+def push_commands(files: RotationFiles) -> list[str]:
+    """Return the commands after which clients can fetch the latest version, which is recorded.
+
+    It is only pushed if it has its signatures, and signed before that otherwise.
+    """
+    push = f"certpin publish push{file_option(files.path)}"
+    return [sign_command(files.path), push] if files.lacks_signature else [push]
+
+
+def push_text(files: RotationFiles) -> str:
+    """Return what ``push_commands`` do, as a clause; with the missing signatures, if known.
+
+    The missing signatures are unknown without the extra ``publish``, or if the folder ``publish``
+    is invalid.
+    """
+    from certpin.errors import CertpinError
+
+    latest = files.deployed.latest
+    number = f"version {latest.number}" if latest else "the version that waits"
+    if not files.lacks_signature:
+        return f"push {number}, so that clients can fetch it"
+    text = f"sign {number}, and push it, so that clients can fetch it"
+    try:
+        from certpin.cli.publish.context import open_context, wait_text
+
+        waits = [wait_text(wait) for wait in open_context(files.path, files).pending]
+    except CertpinError:
+        return text
+    return f"{text}: {' '.join('; '.join(waits).split())}" if waits else text
+
+
 def question_about_unpinned(
     files: RotationFiles, hosts: Sequence[str], probes: ProbeOptions | None = None
 ) -> str:

@@ -12,12 +12,13 @@ import click
 
 from certpin.cli.candidates import complete_hosts
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
-from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.files import RotationFiles, probe_for_reading
 from certpin.cli.rotate.recording import (
     differs_from_latest,
     draft_refusals,
+    push_commands,
     refusals_elsewhere,
     unmarked_keys,
 )
@@ -327,7 +328,7 @@ def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) 
         lines.append(f"The draft differs from version {latest.number}.")
     for version in deployed.alive(now, timing):
         until = deployed.end_of_life(version, timing)
-        how = "in a binary" if version.bundled else _fetched(version, files.path)
+        how = "in a binary" if version.bundled else _fetched(version, files)
         held = clients_text(_clients_with(version, files, timing, now))
         end = f"until {in_utc(until)}" if until else _without_end(version)
         last = version.last_reported
@@ -349,9 +350,11 @@ def _clients_with(
     return clients_at_risk(situation, [version])
 
 
-def _fetched(version: Version, path: Path) -> str:
-    push = f"not pushed yet (certpin publish push{file_option(path)})"
-    return push if version.pending else "fetched"
+def _fetched(version: Version, files: RotationFiles) -> str:
+    if not version.pending:
+        return "fetched"
+    command, *others = push_commands(files)
+    return f"not {'signed' if others else 'pushed'} yet ({command})"
 
 
 def _without_end(version: Version) -> str:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import noted_place
 from certpin.cli.options import file_option, unused_name
-from certpin.cli.rotate.recording import needs_number, publish_commands
+from certpin.cli.rotate.recording import (
+    needs_number,
+    publish_commands,
+    push_commands,
+    push_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +169,7 @@ class NextText:
             "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
             "clock": "set the clock of this machine; or, if it is right, correct the journal, "
             f"because {self._clock_problem()}",
-            "push": "push the version that waits, so that clients can fetch it",
+            "push": push_text(self.files) if step.act == "push" else "",
             "publish": self._publish_text(version),
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",
             "repair": f"let {', '.join(step.servers)} present {self._accepted_chain(name)}",
@@ -221,7 +226,7 @@ class NextText:
 
         step, pins, path = self.step, self.files.pins, self.files.path
         if step.act == "push":
-            return [f"certpin publish push{file_option(path)}"]
+            return push_commands(self.files)
         if step.act == "clock":
             return [f"certpin rotate clock{file_option(path)}"]
         if step.act in {"publish", "extend"}:

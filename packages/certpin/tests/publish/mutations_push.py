@@ -15,6 +15,7 @@ _STOLEN = "tests/publish/test_push_stolen_key.py::test_"
 _STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
 _WAITS = "tests/cli/test_publish_waits.py::test_"
+_OUTDATED = "tests/cli/test_outdated.py::test_"
 _STATUS = "tests/cli/test_publish_status.py::test_"
 
 
@@ -241,6 +242,48 @@ MUTATIONS: list[Mutation] = [
         "if recorded is None or not _CHANGES.isdisjoint(before):",
         "if recorded is None:",
         _WAITS + "an_emergency_prints_the_version_that_waits_for_a_signature",
+    ),
+    Mutation(
+        "an outdated clone switches no key",
+        "certpin/cli/rotate/switch.py",
+        "[*self.newer, *self.chain.violations(situation)]",
+        "self.chain.violations(situation)",
+        _OUTDATED + "a_switch_is_refused",
+    ),
+    Mutation(
+        "an outdated clone has no safe step",
+        "certpin/cli/rotate/status.py",
+        "                *draft.newer,\n",
+        "",
+        _OUTDATED + "status_says_that_no_step_is_safe",
+    ),
+    Mutation(
+        "an emergency in an outdated clone has no path",
+        "certpin/cli/rotate/emergency.py",
+        "        if newer:\n",
+        "        if False:\n",
+        _OUTDATED + "an_emergency_is_recorded_and_no_path_is_printed",
+    ),
+    Mutation(
+        "a version without a verified signature refuses no step",
+        "certpin/cli/rotate/steps.py",
+        "    if found.pins is None:\n",
+        "    if False:\n",
+        _OUTDATED + "a_forged_version_is_only_a_hint",
+    ),
+    Mutation(
+        "the destination is verified with the root of this clone",
+        "certpin/cli/publish/destination.py",
+        " or FolderStorage(site).read(root_path(1), LIMITS.root) not in roots[:1]:",
+        ":",
+        _OUTDATED + "an_unverified_version_is_only_a_hint",
+    ),
+    Mutation(
+        "the same number with other pins is newer",
+        "certpin/cli/publish/destination.py",
+        "if self.pins is None or any(meaning(each.pins) == meaning(self.pins) for each in known):",
+        "if True:",
+        _OUTDATED + "the_same_number_with_other_pins_is_newer_too",
     ),
     Mutation(
         "an unpublished version is not pushed",

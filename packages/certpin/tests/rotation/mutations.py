@@ -1345,8 +1345,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an expired root ends the delivery",
         _FILES,
-        'value([timestamp, snapshot, targets, read(f"{newest}.root.json")])',
-        "value([timestamp, snapshot, targets, timestamp])",
+        'value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])',
+        "value(parts)",
         "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",
     ),
     Mutation(

@@ -28,6 +28,7 @@ Invariant = Literal[
     "clock",
     "unlisted",
     "unrecorded",
+    "outdated",
 ]
 
 

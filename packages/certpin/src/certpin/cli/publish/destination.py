@@ -1,7 +1,8 @@
-"""Find out if the place from which clients fetch has the signed timestamp and the newest root.
+"""Compare the place from which clients fetch with the files of this clone.
 
-If not, a push is missing. An example is a daily job that signs and never pushes: all dates in
-``publish/site`` are right, but the metadata that clients have expires.
+If it lacks the signed timestamp or the newest root, a push is missing. An example is a daily job
+that signs and never pushes: all dates in ``publish/site`` are right, but the metadata that clients
+have expires. If it has a newer version than the journal, this clone is out of date.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.cli.choices import PROBE_SECONDS
+from certpin.cli.rotate.files import (
+    MAX_METADATA,
+    UNREADABLE,
+    settings_path,
+    signed_parts,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from certpin.cli.publish.context import PublishContext
+    from certpin.cli.rotate.files import RotationFiles
+    from certpin.pins import PinSet
     from certpin.publish.state import FolderState
+    from certpin.rotation import DeployedVersions
 
     # A file by its path and the largest number of bytes that is accepted; None if it is missing.
     Read = Callable[[str, int], bytes | None]
@@ -81,7 +93,8 @@ def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]
         url = settings.url
         yield url, lambda: open_storage(url, beside, settings.storage).read
     if settings.fetch_url is not None:
-        yield settings.fetch_url, lambda: _https_reader(context)
+        fetch_url, pins = settings.fetch_url, context.files.pins
+        yield fetch_url, lambda: _https_reader(fetch_url, pins)
 
 
 def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
@@ -144,10 +157,128 @@ def _newer(state: FolderState, there: str, version: int | None, *, has_next_root
     return f"{there}, {newer}" if is_newer else ""
 
 
-def _https_reader(context: PublishContext) -> Read:
-    """Return a function that reads a file below ``fetch_url``, as clients do, but without pins.
+@dataclass(frozen=True)
+class RemoteVersion:
+    """The version of the pin set that clients can fetch now.
+
+    Attributes:
+        where: the URL or folder that was read.
+        number: the number of the version.
+        pins: the pin set, if its signatures were verified with the root of this clone. None if they
+            were not, so that anyone with write access there can have written the number: the extra
+            ``publish`` is missing, or this clone has no root, or another one.
+    """
+
+    where: str
+    number: int
+    pins: PinSet | None = None
+
+    def newer_than(self, deployed: DeployedVersions) -> str:
+        """Return a clause if the journal lacks this version; empty if it has it, or a newer one.
+
+        Args:
+            deployed: the versions in the journal.
+        """
+        from certpin.pins.policy import meaning
+        from certpin.support.text import printable
+
+        where = f"version {self.number} is at {printable(self.where)}"
+        latest = deployed.latest
+        if latest is None:
+            return f"{where}, and the journal has no version"
+        if self.number > latest.number:
+            return f"{where}, and the newest one in the journal is {latest.number}"
+        known = [each for each in deployed.versions if each.number == self.number]
+        if self.pins is None or any(meaning(each.pins) == meaning(self.pins) for each in known):
+            return ""
+        return f"{where}, and the journal has it with other pins, or not at all"
+
+
+def read_version(files: RotationFiles) -> RemoteVersion | None:
+    """Read which version of the pin set is at the destination of pushes, to compare the journal.
+
+    ``fetch_url`` of ``publish.toml`` is read as clients do. If it is not set, ``url`` is read.
+
+    Args:
+        files: the pin file, with ``publish/publish.toml`` beside it, and the journal.
+
+    Returns:
+        The version; None if ``publish.toml`` names no destination, or nothing is signed there.
+
+    Raises:
+        ConfigError: ``publish.toml`` is invalid.
+        UpdateError: the destination can't be read. The problem names it.
+    """
+    from certpin.errors import UpdateError
+    from certpin.publish.settings import load
+    from certpin.publish.storage import open_storage
+
+    file = settings_path(files.path)
+    settings = load(file)
+    where = settings.fetch_url or settings.url
+    if where is None:
+        return None
+    try:
+        if settings.fetch_url:
+            read = _https_reader(where, files.pins)
+        else:
+            read = open_storage(where, file.parent.parent, settings.storage).read
+        number = version_of(signed_parts(lambda path: read(f"metadata/{path}", MAX_METADATA)))
+        pins = _verified_pins(files, file.parent / "site", read)
+    except UpdateError as exc:
+        raise UpdateError(
+            f"{where} can't be read: {exc.problem}", reason=exc.reason, fix=exc.fix
+        ) from exc
+    except UNREADABLE:
+        return None
+    return RemoteVersion(where, pins.version if pins else number, pins)
+
+
+def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | None:
+    """Return the pin set at the destination; None if it can't be verified with this clone's root.
+
+    Args:
+        files: the pin file and the journal.
+        site: the folder ``publish/site`` of this clone.
+        read: a function that reads a file at the destination.
+
+    Raises:
+        UpdateError: the destination can't be read.
+    """
+    from certpin.errors import UpdateError
+
+    try:
+        from certpin.publish.content import LIMITS
+        from certpin.publish.remote_state import (
+            follow,
+            read_newest,
+            read_roots,
+            root_path,
+            verify_newest,
+        )
+        from certpin.publish.storage import STORAGE, FolderStorage
+    except ModuleNotFoundError:  # the extra
+        return None
+    try:
+        roots, newest = read_roots(read, LIMITS), read_newest(read, LIMITS)
+        if newest is None or FolderStorage(site).read(root_path(1), LIMITS.root) not in roots[:1]:
+            return None
+        chain = follow(roots, files.pins.name)
+        return verify_newest(read, chain, newest, files.pins.name, LIMITS).pins
+    except UpdateError as exc:
+        if exc.reason == STORAGE:
+            raise
+        return None
+
+
+def _https_reader(url: str, pins: PinSet) -> Read:
+    """Return a function that reads a file below a URL as clients do, but without pins.
 
     The function raises ``UpdateError`` if the server does not answer.
+
+    Args:
+        url: ``fetch_url`` of ``publish.toml``.
+        pins: the pin file, which can have trust anchors for the host.
     """
     from http import HTTPStatus
     from http.client import HTTPException
@@ -158,9 +289,7 @@ def _https_reader(context: PublishContext) -> Read:
     from certpin.publish.storage import STORAGE
     from certpin.support.network import Deadline, exchange
 
-    url = context.policy.settings.fetch_url
-    assert url is not None  # noqa: S101  # _readers checks it
-    policy = context.files.pins.policy_for(urlsplit(url).hostname or "")
+    policy = pins.policy_for(urlsplit(url).hostname or "")
     tls = ContextCache().get(policy.trust if policy else None)
 
     def read(path: str, max_bytes: int) -> bytes | None:

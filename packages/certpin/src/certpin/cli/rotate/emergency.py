@@ -31,6 +31,7 @@ from certpin.cli.rotate.files import (
     repeat_if_changed,
     who_option,
 )
+from certpin.cli.rotate.steps import compare_destination
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class EmergencyReport:
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
+        hints: those of them that are about the version that clients can fetch now.
         clock: the violation if this machine's clock, or the time of the journal's newest entry, is
             wrong; else ``None``. Because of it, the gate (the check before each step) refuses every
             step.
@@ -148,6 +150,7 @@ class EmergencyReport:
     texts: list[PathText] = field(default_factory=list)
     problem: str = ""
     unknown: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
     clock: Violation | None = None
     doubt: str = ""
 
@@ -214,16 +217,29 @@ class EmergencyReport:
         from certpin.errors import CertpinError
 
         try:
-            self._find_paths(probes, self._mark())
+            marked = self._mark(probes)
+            if marked is not None:
+                self._find_paths(probes, marked)
         except CertpinError as exc:
             self.problem = str(exc)
         except click.UsageError as exc:
             self.problem = exc.message
 
     @repeat_if_changed
-    def _mark(self) -> RotationFiles:
-        """Mark the key in the pin file before servers are contacted. Return the changed files."""
+    def _mark(self, probes: ProbeOptions) -> RotationFiles | None:
+        """Mark the key in the pin file before servers are contacted. Return the changed files.
+
+        If clients can fetch a newer version than the journal has, set ``problem`` and return None,
+        because no path is safe that is computed without that version. The pin file is not changed
+        then, so that git can merge the newer one.
+        """
+        from certpin.support.text import sentence
+
         files = RotationFiles(self.path)  # marks the key in the draft
+        newer, self.hints = compare_destination(files, probes)
+        if newer:
+            self.problem = f"{newer[0].problem}. {sentence(newer[0].fix)}"
+            return None
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
         if self.fact == "stolen":
             self.later = [
@@ -246,7 +262,7 @@ class EmergencyReport:
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
         self._read_marks(policies)
         results, now = probe_for_reading(files, probes, files.pins, policies)
-        self.unknown = results.unknown
+        self.unknown = [*self.hints, *results.unknown]
         self.doubt = clock_doubt(files.evidence)
         all_answered = not (probes.offline or results.unanswered)
         commands, situations = PathCommands(files, probes), []

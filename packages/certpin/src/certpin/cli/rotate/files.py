@@ -35,7 +35,10 @@ if TYPE_CHECKING:
         Situation,
     )
 
-_MAX_METADATA = 512 * 1024  # bytes, as clients accept
+MAX_METADATA = 512 * 1024  # bytes, as clients accept
+_MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
+# The errors of `signed_parts` and of its caller if the files are damaged.
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
 _MIN_PINS = 2  # of an enforced host, as the pin file requires
@@ -776,10 +779,40 @@ def signed_version(pin_file: Path) -> int | None:
     Raises:
         ConfigError: a file can't be read, so that the version is unknown.
     """
-    return _read_signed(
-        pin_file,
-        lambda found: max(int(each["custom"]["version"]) for each in found[2]["targets"].values()),
-    )
+    return _read_signed(pin_file, version_of)
+
+
+def version_of(parts: Sequence[dict[str, Any]]) -> int:
+    """Return the version of the pin set in the metadata of ``signed_parts``.
+
+    Raises:
+        OSError, ValueError and others of ``UNREADABLE``: the metadata have no version.
+    """
+    number = max(int(each["custom"]["version"]) for each in parts[2]["targets"].values())
+    if number > _MAX_NUMBER:
+        raise OverflowError("the version has too many digits")
+    return number
+
+
+def signed_parts(read: Callable[[str], bytes | None]) -> list[dict[str, Any]]:
+    """Return the signed parts of timestamp, snapshot and targets metadata, which are not verified.
+
+    Args:
+        read: returns the content of a file, by its name in the folder ``metadata``.
+
+    Raises:
+        OSError, ValueError and others of ``UNREADABLE``: a file is missing or damaged.
+    """
+    import json
+
+    def part(name: str) -> dict[str, Any]:
+        signed: dict[str, Any] = json.loads(read(name) or b"")["signed"]
+        return signed
+
+    timestamp = part("timestamp.json")
+    snapshot = part(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
+    targets = part(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
+    return [timestamp, snapshot, targets]
 
 
 def _read_signed(
@@ -805,18 +838,15 @@ def _read_signed(
 
     folder = settings_path(pin_file).parent / "site" / "metadata"
 
-    def read(name: str) -> dict[str, Any]:
-        signed: dict[str, Any] = json.loads(read_regular(folder / name, _MAX_METADATA))["signed"]
-        return signed
+    def read(name: str) -> bytes:
+        return read_regular(folder / name, MAX_METADATA)
 
     try:
-        timestamp = read("timestamp.json")
-        snapshot = read(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
-        targets = read(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
+        parts = signed_parts(read)
         numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
         newest = max((int(number[1]) for number in numbers if number), default=1)
-        return value([timestamp, snapshot, targets, read(f"{newest}.root.json")])
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as exc:
+        return value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])
+    except UNREADABLE as exc:
         if not (folder / "timestamp.json").exists():
             return None
         raise ConfigError(

@@ -25,6 +25,7 @@ from certpin.cli.rotate.recording import (
 from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
     UsageOptions,
+    compare_destination,
     delay_options,
     format_violation,
     time_json,
@@ -104,7 +105,9 @@ def status(
     results, now = probe_for_reading(files, probes, files.pins, policies)
     timing = with_delays(files.timing, delays)
     usage.apply(files, timing, now)
-    draft = _Draft(files, timing, now)
+    newer, unknown = compare_destination(files, probes)
+    results.unknown.extend(unknown)
+    draft = _Draft(files, timing, now, newer)
     hosts = [
         _host_status(draft, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
@@ -194,6 +197,7 @@ class _Draft:
     files: RotationFiles
     timing: AdoptionDelays
     now: datetime
+    newer: list[Violation]  # if clients can fetch a newer version than the journal has
 
     @cached_property
     def differs(self) -> bool:
@@ -227,8 +231,7 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
         if state == "generated" and situation.entry(pin) is None
     ]
     pins = tuple(
-        _pin_status(situation, entry, files.history.since(situation.pattern, entry.pin))
-        for entry in (*situation.policy.pins, *generated)
+        _pin_status(draft, situation, entry) for entry in (*situation.policy.pins, *generated)
     )
     stolen = sorted(situation.compromised, key=str)
     exposures = [key_exposure(situation, pin) for pin in stolen]
@@ -241,10 +244,12 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     for host, pin, _ in files.unmarked:
         if host == situation.pattern:
             step = NextStep("emergency", pin)
+    if step.act != "none":
+        step = replace(step, violations=(*draft.newer, *step.violations))
     return HostStatus(
         situation,
         pins,
-        check_now(situation),
+        (*draft.newer, *check_now(situation)),
         server_table(situation, [(each.entry.pin, each.entry.role, each.state) for each in pins]),
         NextText(step, situation, files, probes),
         publish_deadlines(situation),
@@ -252,7 +257,7 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     )
 
 
-def _pin_status(situation: Situation, entry: HostPin, since: dict[State, datetime]) -> PinStatus:
+def _pin_status(draft: _Draft, situation: Situation, entry: HostPin) -> PinStatus:
     from certpin.rotation import adoption, check_step, pin_state
     from certpin.rotation.renewal import removal_violations
 
@@ -261,12 +266,18 @@ def _pin_status(situation: Situation, entry: HostPin, since: dict[State, datetim
     steps = tuple(
         (
             step,
-            check_step(situation, step, pin)
-            if step == "activate"
-            else removal_violations(situation, pin),
+            (
+                *draft.newer,
+                *(
+                    check_step(situation, step, pin)
+                    if step == "activate"
+                    else removal_violations(situation, pin)
+                ),
+            ),
         )
         for step in _NEXT.get(state, ())
     )
+    since = draft.files.history.since(situation.pattern, pin)
     return PinStatus(entry, state, since, adoption(situation, pin), situation.serving(pin), steps)
 
 

@@ -1,7 +1,8 @@
 """Code that the rotation commands share: ``--force``, the printed outcome, and client options.
 
-A step that would violate a rule against lockouts is refused, unless the user forces it. The client
-options describe how fast clients get a version: update delays, and measured usage.
+A step that would violate a rule against lockouts is refused, unless the user forces it, such as in
+a clone without the newest version. The client options describe how fast clients get a version:
+update delays, and measured usage.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from certpin.cli.rotate.files import RotationFiles
-    from certpin.cli.servers import ProbeResults
+    from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pins import HostPolicy, Pin
     from certpin.rotation import AdoptionDelays, Event, Threshold, Violation
     from certpin.rotation.prospect import Conclusion
@@ -497,3 +498,50 @@ usage_options = option_group(
     ),
     UsageOptions,
 )
+
+
+# A clone that lacks the version which clients can fetch.
+
+_PULL = "get the journal and the pin file of the clone that pushed it: git pull"
+
+
+def compare_destination(
+    files: RotationFiles, probes: ProbeOptions
+) -> tuple[list[Violation], list[str]]:
+    """Compare the journal with the version of the pin set that clients can fetch now.
+
+    An outdated clone has not the pins that clients hold: a step that it allows can lock them out.
+
+    Args:
+        files: the pin file and the journal.
+        probes: the options of the user. With ``--offline`` nothing is read.
+
+    Returns:
+        A violation, if the version there is newer than the journal, or differs from it. And the
+        facts that are unknown, as clauses: an unsigned answer is only a hint, and so it is if the
+        destination can't be read.
+    """
+    from certpin.cli.rotate.files import once, settings_path
+    from certpin.errors import CertpinError
+    from certpin.rotation import Violation
+    from certpin.support.text import printable
+
+    if probes.offline or not settings_path(files.path).is_file():
+        return [], []
+    from certpin.cli.publish.destination import read_version
+
+    try:
+        found = once(("destination", files.path), lambda: read_version(files))
+    except CertpinError as exc:
+        problem = printable(str(getattr(exc, "problem", exc)))
+        return [], [f"whether clients can fetch a newer version: {problem}"]
+    problem = found.newer_than(files.deployed) if found else ""
+    if found is None or not problem:
+        return [], []
+    if found.pins is None:
+        return [], [f"which version clients have: {problem}, with unverified signatures ({_PULL})"]
+    fix = (
+        f"{_PULL}, and run this again; if no one of your team has pushed that, a key is stolen "
+        "(see certpin publish status), and --offline leaves that version out"
+    )
+    return [Violation("outdated", problem, None, fix=fix)], []

@@ -25,6 +25,7 @@ from certpin.cli.rotate.steps import (
     HostViolation,
     StepOutcome,
     UsageOptions,
+    compare_destination,
     force_options,
     of_host,
     usage_options,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPolicy, Pin, Role
-    from certpin.rotation import Event, Situation
+    from certpin.rotation import Event, Situation, Violation
 
 
 @click.command()
@@ -122,6 +123,7 @@ class KeySwitch:
         pin: the pin of that key, or of the first certificate's key in that chain.
         now: the time for which the step is checked.
         results: the chains that servers of ``policies`` present now.
+        newer: a violation if clients can fetch a newer version than the journal has.
         policies: the policies that the step is for.
         situations: for each of ``policies``, a pair of the policy and the facts about its host
             before the step.
@@ -138,6 +140,7 @@ class KeySwitch:
     pin: Pin = field(init=False)
     now: datetime = field(init=False)
     results: ProbeResults = field(init=False)
+    newer: list[Violation] = field(init=False)
     policies: list[HostPolicy] = field(init=False)
     situations: list[tuple[HostPolicy, Situation]] = field(init=False)
 
@@ -151,6 +154,8 @@ class KeySwitch:
         self.results, self.now = probe_for_step(
             self.files, self.probes, pins, self.policies, self.who
         )
+        self.newer, unknown = compare_destination(self.files, self.probes)
+        self.results.unknown.extend(unknown)
         self.usage.apply(self.files, self.files.timing, self.now)
         self.situations = [
             (policy, self.files.situation(policy, self.results.of(policy), self.now))
@@ -183,7 +188,7 @@ class KeySwitch:
         found = [
             violation
             for policy, situation in self.situations
-            for violation in of_host(policy, self.chain.violations(situation))
+            for violation in of_host(policy, [*self.newer, *self.chain.violations(situation)])
         ]
         (_, situation), *_ = self.situations
         return found + self.chain.of_dropped_hosts(situation)

@@ -1,0 +1,161 @@
+"""A clone that lacks the version which clients can fetch: its steps lock clients out.
+
+``status``, ``switch`` and ``emergency`` compare the journal with the destination of pushes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.pins import Pin
+from tests import kit
+from tests.cli._rotating import days_pass, invariants, journal, stepped
+from tests.cli.test_publish import KEYS, NEW, begun, documented, out
+from tests.updates._server import FolderServer
+from tests.updates.conftest import served
+
+if TYPE_CHECKING:
+    from certpin.lab import Identity
+    from tests.cli.conftest import Run
+
+__all__ = ["begun", "served"]
+
+SETTINGS = Path("publish/publish.toml")
+SILENT = ("--connect", "127.0.0.1:9", "--timeout", "1")  # a server that does not answer
+PROBLEM = "version 4 is at ../www, and the newest one in the journal is 3"
+
+pytestmark = pytest.mark.medium
+
+
+@pytest.fixture
+def outdated(begun: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Push version 3, and version 4 without one of its pins. Change to a clone without version 4.
+
+    Return the function that runs commands.
+    """
+    SETTINGS.write_text(SETTINGS.read_text().replace('"www"', '"../www"'))
+    documented(begun, "sign", *KEYS)
+    documented(begun, "push")
+    days_pass(100)
+    shutil.copytree(".", "../clone")
+    out(begun, kit.NOBODY, NEW)
+    documented(begun, "sign", *KEYS)
+    documented(begun, "push")
+    monkeypatch.chdir("../clone")
+    return begun
+
+
+def test_a_switch_is_refused(outdated: Run) -> None:
+    words = ("switch", str(kit.NOBODY_ELSE))
+    done, facts = stepped(outdated, *words, *SILENT)
+    assert (done.code, invariants(facts)) == (1, ["outdated"])
+    assert facts["breaches"][0]["problem"].endswith(PROBLEM)
+    assert "git pull" in facts["breaches"][0]["fix"]
+    assert stepped(outdated, *words, *SILENT, "--offline")[0].code == 0
+
+
+def test_a_forced_switch_is_recorded(outdated: Run) -> None:
+    force = ("--force", "--reason", "that version is an attacker's")
+    assert stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT, *force)[0].code == 0
+    assert journal()[-1].reason == "that version is an attacker's"
+
+
+def test_status_says_that_no_step_is_safe(outdated: Run) -> None:
+    done = outdated("rotate", "status", *SILENT, "--json")
+    [host] = done.json["hosts"]
+    assert (done.code, [each["invariant"] for each in host["breaches"]][:1]) == (1, ["outdated"])
+    steps = [step for pin in host["pins"] for step in pin["steps"]]
+    assert steps
+    assert all(step["breaches"][0]["invariant"] == "outdated" for step in steps)
+    assert f"NOW: {PROBLEM}" in outdated("rotate", "status", *SILENT).out
+    assert PROBLEM not in outdated("rotate", "status", "--offline").out
+
+
+def test_an_emergency_is_recorded_and_no_path_is_printed(outdated: Run) -> None:
+    """The pin file is not changed, so that git can merge the newer one."""
+    words = ("rotate", "emergency", str(kit.NOBODY), "--stolen", *SILENT)
+    before = Path("pins.toml").read_bytes()
+    done = outdated(*words)
+    assert (done.code, journal()[-1].step, Path("pins.toml").read_bytes()) == (
+        1,
+        "compromise",
+        before,
+    )
+    assert f"the way out can't be computed: {PROBLEM}. Get " in done.err
+    assert "certpin rotate switch" not in done.out
+    assert PROBLEM in outdated(*words, "--json").json["problem"]
+    assert outdated(*words, "--offline", "--json").json["hosts"][0]["steps"]
+
+
+def test_the_same_number_with_other_pins_is_newer_too(outdated: Run) -> None:
+    out(outdated, kit.NOBODY, kit.NOBODY_ELSE, Pin("sha256", bytes(range(3, 35))))
+    done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+    assert invariants(facts)[0] == "outdated"
+    assert "version 4 is at ../www, and the journal has it with other pins" in done.err
+
+
+def test_an_unverified_version_is_only_a_hint(
+    outdated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra, or with another root: anyone could have written the number."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "certpin.publish.remote_state", None)
+        done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+    hint = f"which version clients have: {PROBLEM}, with unverified signatures"
+    assert (done.code, any(each.startswith(hint) for each in facts["unknown"])) == (0, True)
+    Path("publish/site/metadata/1.root.json").unlink()
+    words = ("rotate", "emergency", str(kit.NOBODY), "--stolen", *SILENT, "--json")
+    facts = outdated(*words).json
+    assert facts["hosts"][0]["steps"]
+    assert any(each.startswith(hint) for each in facts["unknown"])
+
+
+def test_a_forged_version_is_only_a_hint(outdated: Run) -> None:
+    """A person with write access to the destination stops no emergency."""
+    [targets] = Path("../www/metadata").glob("2.targets.json")
+    targets.write_text(targets.read_text().replace('"version": 4', '"version": 5000'))
+    targets.write_text(targets.read_text().replace('"version":4', '"version":5000'))
+    done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+    assert (done.code, invariants(facts)) == (0, [])
+    assert "version 5000 is at ../www" in str(facts["unknown"])
+
+
+@pytest.mark.parametrize("damage", ["missing", "unreadable", "no settings", "no version"])
+def test_what_cannot_be_read_is_unknown_and_stops_no_step(outdated: Run, damage: str) -> None:
+    timestamp = Path("../www/metadata/timestamp.json")
+    if damage == "missing":
+        shutil.rmtree("../www")
+    elif damage == "unreadable":
+        timestamp.unlink()
+        timestamp.mkdir()
+    elif damage == "no settings":
+        SETTINGS.write_text("no TOML")
+    else:
+        timestamp.write_text("{}")
+    done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+    assert (done.code, invariants(facts)) == (0, [])
+    found = "clients can fetch a newer version" in str(facts["unknown"])
+    assert found == (damage in {"unreadable", "no settings"})
+
+
+def test_the_server_of_clients_is_read(outdated: Run, trusted_root: Path, served: Identity) -> None:
+    with FolderServer(Path("../www").absolute(), served) as server:
+        SETTINGS.write_text(f'fetch_url = "{server.url}"\n')
+        _, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+        assert invariants(facts) == ["outdated"]
+        Path("publish/publish.toml").write_text("")
+        assert stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)[0].code == 0
+
+
+def test_the_clone_that_pushed_is_up_to_date(
+    outdated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("../work")
+    done = outdated("rotate", "status", *SILENT, "--json")
+    assert "outdated" not in str(done.json)
+    assert "newer version" not in str(done.json["unknown"])

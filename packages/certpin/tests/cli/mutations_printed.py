@@ -111,6 +111,15 @@ MUTATIONS: list[Mutation] = [
         _NAMED + "is_printed_with_the_file_of_this_run",
     ),
     Mutation(
+        "a key that is not here has a placeholder",
+        "certpin/cli/rotate/emergency_text.py",
+        'return shlex.quote(f"FOLDER/{name}"),',
+        "return shlex.quote(name),",
+        "tests/cli/test_rotate_emergency.py"
+        "::test_the_request_is_printed_although_the_key_is_not_here[key file b.key-FOLDER/b.key-"
+        "FOLDER is the folder of the file]",
+    ),
+    Mutation(
         "a printed command is not folded",
         "certpin/cli/reply.py",
         'found[0].replace(" ", _NO_BREAK)',

@@ -304,7 +304,44 @@ def test_the_next_finish_takes_a_lost_backup_out(three: Run) -> None:
     assert recorded()[-1] == "remove"
 
 
+def named(note: str) -> None:
+    """Give the backup a note, such as one that names its file."""
+    file, pin = Path("pins.toml"), f'pin = "{BACKUP}"\n'
+    file.write_text(file.read_text().replace(pin, f'{pin}note = "{note}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("note", "place", "said"),
+    [
+        ("key file b.key", "FOLDER/b.key", "FOLDER is the folder of the file"),
+        ("key file safe/my b.key", "'FOLDER/my b.key'", "FOLDER is the folder of the file"),
+        ("in the safe", "KEY", "KEY is the file of the key, or its URI"),
+        ("key file " + "b" * 300, "KEY", "KEY is the file of the key, or its URI"),
+    ],
+)
+def test_the_request_is_printed_although_the_key_is_not_here(
+    two: Run, note: str, place: str, said: str
+) -> None:
+    named(note)
+    text = two("rotate", "emergency", str(ACTIVE), "--stolen", "--offline").out
+    assert f"  1. Fetch the backup {BACKUP} ({note}). For it get a certificate ({said}).\n" in text
+    assert f"       certpin rotate csr {place} --host {HOST} --out emergency.csr\n" in text
+
+
+def test_a_key_beside_the_pin_file_is_found(two: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    named("key file b.key")
+    Path("b.key").touch()
+    folder = Path.cwd().name
+    monkeypatch.chdir("..")
+    words = ("rotate", "emergency", str(ACTIVE), "--stolen", "--offline", "--file")
+    text = two(*words, f"{folder}/pins.toml").out
+    assert f"  1. Get a certificate for the backup {BACKUP} (key file b.key).\n" in text
+    assert f"certpin rotate csr {folder}/b.key --host {HOST} --out emergency.csr --file" in text
+
+
 def test_every_printed_command_can_be_pasted(two: Run) -> None:
+    Path("b.key").touch()
+    named("key file b.key")
     for pin, word in ((ACTIVE, "--stolen"), (BACKUP, "--lost")):
         _, facts = reported(two, pin, word)
         commands = [each for step in facts["hosts"][0]["steps"] for each in step["commands"]]

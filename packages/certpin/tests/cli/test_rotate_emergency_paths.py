@@ -83,7 +83,10 @@ class Bank:
         return done, done.json["hosts"][0]
 
     def follow(self, path: dict[str, Any]) -> None:
-        """Run every printed command in its order, and wait for its date. All must end with 0."""
+        """Run every printed command in its order, and wait for its date. All must end with 0.
+
+        The placeholder ``KEY`` is replaced by the file of the backup, which no note names.
+        """
         made: Path | None = None
         for step in path["steps"]:
             if step["not_before"]:
@@ -94,7 +97,7 @@ class Bank:
                 self.install(self.issuer.issue(HOST, key=loaded))  # type: ignore[arg-type]
             for command in step["commands"]:
                 _, _, name, *words = shlex.split(command)
-                done = self(name, *words)
+                done = self(name, *("b.key" if word == "KEY" else word for word in words))
                 assert done.code == 0, f"{command}: {done.out}{done.err}"
             if step["act"] == "start" and Path("next.key").exists():
                 made = Path("next.key")

@@ -6,13 +6,14 @@ each host are printed first, and the command that publishes the version is print
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.named_key import noted_place
+from certpin.cli.named_key import KEY_FILE, noted_place
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     differs_from_latest,
@@ -41,6 +42,8 @@ _OF_ALL_HOSTS = {"publish", "revoke"}
 # The steps that change the pin file, so that its next version has another number.
 _CHANGES = {"start", "finish"}
 
+_MAX_FILE_NAME = 255  # bytes, on most file systems
+
 # Certificates that the user gets: of the pinned authority, of the next one and of a backup.
 _AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
 
@@ -66,6 +69,15 @@ class PathCommands:
         from certpin.rotation.remedies import file_of_hosts
 
         return unused_name(file_of_hosts(name, self.files.pins, self._policies(hosts)))
+
+    def place(self, note: str) -> str:
+        """Return the file or the URI that a pin's note names, quoted; empty if it isn't found.
+
+        A file is looked for in the current folder, and in that of the pin file.
+        """
+        beside = self.files.path.parent / note.removeprefix(KEY_FILE)
+        is_file = note.startswith(KEY_FILE) and os.path.isfile(beside)  # noqa: PTH113  # see there
+        return noted_place(note) or (shlex.quote(str(beside)) if is_file else "")
 
     def of(self, command: str, hosts: Collection[str], *, starts: bool = False) -> str:
         """Return a certpin command with the options for the given hosts added.
@@ -424,24 +436,25 @@ class PathText:
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, to get a certificate for the servers' next key.
 
-        ``key_file`` is the name of the file for a key that doesn't exist yet. There are no commands
-        if certpin doesn't know the place of the key.
+        ``key_file`` is the name of the file for a key that doesn't exist yet. If certpin doesn't
+        know the place of the key, the command has a placeholder for it, and the sentence says so.
         """
         pin, name = _known(step.pin), self._name(step.pin)
-        if pin is None:
-            place = key_file
-        else:
-            entry = self.situation.entry(pin)
-            place = noted_place(entry.note) if entry else ""
-        other = self._other_authority(step) + _below(step)
+        entry = self.situation.entry(pin) if pin else None
+        note = entry.note if entry else ""
+        place, missing = key_file if pin is None else self.commands.place(note), ""
         if not place:
-            if pin is not None and self.situation.serving(pin):
-                return f"For {name}, get a certificate{other}.", []
-            return f"Fetch {name}, and get a certificate for it{other}.", []
+            place, missing = _placeholder(note)
+        other = self._other_authority(step) + _below(step)
+        text = f"Get a certificate for {name}{other}."
+        if missing:
+            is_used = pin is not None and self.situation.serving(pin)
+            words = f"For {name}, get" if is_used else f"Fetch {name}. For it get"
+            text = f"{words} a certificate{other} ({missing})."
         out = self.commands.new_file("emergency.csr", self.hosts)
         names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
-        return f"Get a certificate for {name}{other}.", [self.commands.whole_file(command)]
+        return text, [self.commands.whole_file(command)]
 
     def _other_authority(self, step: EmergencyStep) -> str:
         """Return the words that ask for a certificate from another authority; empty if not needed.
@@ -548,6 +561,18 @@ class PathText:
         if path.needs_backup:
             date = f"until {in_utc(path.spare_from)}" if path.spare_from else "until it is adopted"
             yield f"No backup can be used {date}: take care of the key in use."
+
+
+def _placeholder(note: str) -> tuple[str, str]:
+    """Return a placeholder for the file of a key, for a command, and what it stands for.
+
+    Args:
+        note: the note of the pin. It can name the file, but not its folder.
+    """
+    name = Path(note.removeprefix(KEY_FILE)).name if note.startswith(KEY_FILE) else ""
+    if not 0 < len(name) <= _MAX_FILE_NAME:
+        return "KEY", "KEY is the file of the key, or its URI"
+    return shlex.quote(f"FOLDER/{name}"), "FOLDER is the folder of the file"
 
 
 def _below(step: EmergencyStep) -> str:

@@ -173,7 +173,10 @@ def test_no_path_is_safe_for_a_host_that_the_pin_file_dropped(run: Run) -> None:
     assert HOST in facts["problem"]
 
 
-@pytest.mark.parametrize("content", ["not TOML", None, "schema = 1\n"])
+CONFLICT = "schema = 1\n<<<<<<< HEAD\nversion = 4\n=======\nversion = 5\n>>>>>>> 3f2a\n"
+
+
+@pytest.mark.parametrize("content", ["not TOML", None, "schema = 1\n", CONFLICT])
 def test_a_fact_is_recorded_with_an_invalid_pin_file(two: Run, content: str | None) -> None:
     Path("pins.toml").unlink()
     if content is not None:
@@ -182,6 +185,9 @@ def test_a_fact_is_recorded_with_an_invalid_pin_file(two: Run, content: str | No
     assert (done.code, recorded()[-1], journal()[-1].host) == (1, "compromise", HOST)
     assert done.out.startswith("RECORDED: ")
     assert "the way out can't be computed" in done.err
+    assert ("pins.toml:2: the line is a conflict marker of git" in done.err) == (
+        content == CONFLICT
+    )
     assert f"certpin rotate emergency {ACTIVE} --stolen" in done.out
 
 

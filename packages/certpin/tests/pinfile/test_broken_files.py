@@ -41,6 +41,16 @@ PINS_TWO = f'\n[[host.pin]]\npin = "{ONE}"\n\n[[host.pin]]\npin = "{TWO}"\n'
 FILES = {
     # Not TOML at all.
     "not TOML": Broken("schema = 1\nname\n", 2, "", "it is not TOML", "toml.io"),
+    "a conflict of git": Broken(
+        HEAD + "<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> theirs\n",
+        4,
+        "",
+        "the line is a conflict marker of git",
+        "of two values of `version` the higher one; and delete git's markers",
+    ),
+    "the rest of a conflict": Broken(
+        GOOD + "\n>>>>>>> 3f2a\n", 15, "", "a conflict marker of git", "delete git's markers"
+    ),
     "a key twice": Broken(HEAD + 'name = "x"\n', 4, "", "Cannot overwrite", "toml.io"),
     "a table twice": Broken(GOOD + "[debug]\n[debug]\n", 15, "", "twice", "toml.io"),
     "an open string": Broken(HEAD + 'x = "\n', 4, "", "it is not TOML", "toml.io"),

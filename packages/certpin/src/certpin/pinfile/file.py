@@ -29,7 +29,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.places import KEY_PART, line_of
 from certpin.pinfile.spelling import closest_key, misspelt_key_error
 from certpin.support.files import OwnerLostError, keep_owner
-from certpin.support.text import utc_moment
+from certpin.support.text import CONFLICT_MARKERS, utc_moment
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def load_toml(text: str, path: Path, *, fix: str = _TOML_FIX) -> dict[str, Any]:
     try:
         return _parse(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
-        raise _not_toml(exc, path, fix) from exc
+        raise _conflict(text, path) or _not_toml(exc, path, fix) from exc
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -213,6 +213,20 @@ def locate_errors(text: str, path: Path) -> Iterator[None]:
     except ConfigError as exc:
         line = line_of(text, exc.key)
         raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
+
+
+def _conflict(text: str, path: Path) -> PinFileError | None:
+    """Return the error for a text, which is not TOML, if it has a conflict marker of git."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(CONFLICT_MARKERS):
+            return PinFileError(
+                "the line is a conflict marker of git",
+                path=path,
+                line=number,
+                fix="keep what both sides have added, once, and the marks of stolen and lost keys; "
+                "of two values of `version` the higher one; and delete git's markers",
+            )
+    return None
 
 
 def _not_toml(exc: Exception, path: Path, fix: str) -> PinFileError:

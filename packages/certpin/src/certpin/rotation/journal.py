@@ -46,6 +46,7 @@ from certpin.pins import HostPattern, Pin, normalise
 from certpin.pins.hosts import join_address, split_address
 from certpin.rotation.releases import AppRelease, check_name, format_curve, parse_curve
 from certpin.rotation.situation import CLOCK_TOLERANCE, AdoptionDelays, adoption
+from certpin.support.text import CONFLICT_MARKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -150,7 +151,6 @@ _MAX_YEAR = 9000  # T_adopt is added to these times, and dates end in the year 9
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 StepName = Literal[
     "generate",
@@ -364,7 +364,7 @@ def parse_event(line: str) -> Event:
 
 
 def _parse_line(line: str, number: int, path: str | Path) -> Event:
-    if line.startswith(_CONFLICT_MARKERS):
+    if line.startswith(CONFLICT_MARKERS):
         raise JournalError(
             "the line is a conflict marker of git",
             path=path,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # A longer delay is a mistake, and dates end in the year 9999.
 LONGEST_DURATION = timedelta(days=3650)
 
+# The starts of the lines that git adds to a file if two branches changed the same lines.
+CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
+
 _UNITS = {
     "w": timedelta(weeks=1),
     "d": timedelta(days=1),

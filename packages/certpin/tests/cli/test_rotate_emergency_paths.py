@@ -395,6 +395,22 @@ def test_a_finished_key_that_is_lost_needs_no_version(bank: Bank) -> None:
     assert bank.emergency("n.key", "--lost")[1]["steps"] == []
 
 
+def test_a_missing_backup_is_named_without_a_step_that_makes_one(bank: Bank) -> None:
+    """C is in the pin file, and clients with version 3 refuse it for another T_adopt."""
+    assert bank("start", "--new", "c.key").code == 0
+    assert bank("shipped", "4").code == 0
+    for ended in (False, True):
+        _, path = bank.emergency("b.key", "--stolen")
+        assert acts(path) == ([] if ended else ["publish", "revoke"])
+        assert (path["lacks_backup"], path["backup_from"] is not None) == (True, True)
+        assert "No backup can be used until 20" in bank("emergency", "b.key", "--stolen").out
+        assert ended or bank("shipped", "5").code == 0
+    days_pass(40)
+    _, path = bank.emergency("b.key", "--stolen")
+    assert (path["lacks_backup"], path["backup_from"]) == (False, None)
+    assert "No backup can be used" not in bank("emergency", "b.key", "--stolen").out
+
+
 def test_a_theft_counts_more_than_a_loss(bank: Bank) -> None:
     bank.emergency("a.key", "--stolen")
     done = bank("emergency", "a.key", "--lost")

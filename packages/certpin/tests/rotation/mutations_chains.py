@@ -486,8 +486,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the date of a new backup assumes a certificate that all clients trust",
         _EMERGENCY,
-        "published = with_common_trust(staged, NEXT_BACKUP)",
-        "published = staged",
+        "situation = with_common_trust(_with_clean_chain(situation), pin)",
+        "situation = _with_clean_chain(situation)",
         _IN_TRUST + "test_a_new_backup_has_a_date_if_versions_trust_different_anchors",
     ),
     Mutation(

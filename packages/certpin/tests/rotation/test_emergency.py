@@ -104,6 +104,35 @@ def test_a_spare_key_needs_no_new_backup() -> None:
     assert not found.needs_backup
 
 
+def test_a_backup_that_some_clients_refuse_yet_is_no_backup() -> None:
+    """Without a step `start`, too: with the other one stolen, only C is left, which is new."""
+    draft: dict[str, State] = {"a": "active", "b": "compromised", "c": "published"}
+    new = version(2, ABC, ago=DAY)
+    found = path(name="b", states=draft, versions=(OUT, new))
+    assert (acts(found), found.needs_backup) == (["publish", "revoke"], False)
+    assert (found.lacks_backup, found.spare_from) == (True, NOW - DAY + TIMING.adopt)
+    out = version(3, draft, ago=DAY)
+    done = path(name="b", states=draft, versions=(OUT, new, out))
+    assert (done.steps, done.lacks_backup) == ((), True)
+    adopted = path(name="b", states=draft, versions=(version(2, ABC, ago=40 * DAY),))
+    assert (adopted.lacks_backup, adopted.spare_from) == (False, None)
+
+
+def test_a_version_in_a_binary_that_refuses_the_backup_has_no_date() -> None:
+    """After the switch to B only C is left, which version 1 in a binary refuses."""
+    old = bundled(1, AB, ago=100 * DAY)
+    found = path(states=ABC, versions=(old, version(2, ABC, ago=40 * DAY)))
+    assert (switched(found).pin, found.needs_backup) == (pin("b"), False)
+    assert (found.lacks_backup, found.spare_from) == (True, None)
+
+
+def test_without_enforced_pins_or_versions_no_backup_is_missing() -> None:
+    assert not path(name="b", states=ABC, versions=()).lacks_backup
+    pins = pin_set(ABC, 2, mode="report")
+    known = situation(pins, OUT, seen=SEEN, past=PinHistory(compromised=frozenset({pin("b")})))
+    assert not emergency_path(known, pin("b"), "stolen").lacks_backup
+
+
 def test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left() -> None:
     pins = root_set("x1", "x2")
     out = Version(pins, fetched=NOW - 40 * DAY)

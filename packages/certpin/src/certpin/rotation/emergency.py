@@ -149,8 +149,10 @@ class EmergencyPath:
         harm: the violated rule, with the number of clients that even this path locks out, or leaves
             locked out until they have another version (it is then ``lockout``); ``None`` if the
             path locks no client out.
-        spare_from: the time from which every client accepts the new backup, if the steps are taken
-            without delay; ``None`` if no new backup is needed, or if the time is unknown.
+        lacks_backup: True if some client refuses every backup, now or after the switch of the path:
+            if the key in use is stolen then, too, each way locks clients out.
+        spare_from: the time from which every client accepts a backup, if the steps are taken
+            without delay; ``None`` if all clients accept one already, or if the time is unknown.
     """
 
     host: str
@@ -167,6 +169,7 @@ class EmergencyPath:
     lockout: Violation | None = None
     root_first: bool = False
     chain_end: datetime | None = None
+    lacks_backup: bool = False
 
     @property
     def is_safe(self) -> bool:
@@ -187,7 +190,8 @@ class EmergencyPath:
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
-        return facts, stages, self.steps, problem, self.spare_from, self.root_first, self.chain_end
+        backup = self.lacks_backup, self.spare_from
+        return facts, stages, self.steps, problem, backup, self.root_first, self.chain_end
 
     @property
     def needs_backup(self) -> bool:
@@ -235,6 +239,7 @@ def emergency_path(
         choice = replace(choice, unconfirmed=_unconfirmed(timed, choice))
     steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
+    lacks_backup, spare_from = _spare(situation, choice, steps, out)
     return EmergencyPath(
         str(situation.pattern),
         pin,
@@ -244,12 +249,13 @@ def emergency_path(
         exposure,
         (*unlisted, *steps) if steps else (),
         _harm(situation, None if done else choice, lockout),
-        _spare_from(situation, choice, out) if any(step.act == "start" for step in steps) else None,
+        spare_from,
         _is_authority(situation, pin),
         others,
         lockout,
         root_first=bool(choice and choice.root and not done),
         chain_end=_chain_end(situation),
+        lacks_backup=lacks_backup,
     )
 
 
@@ -735,30 +741,48 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     return situation.served | may_be
 
 
-def _spare_from(
-    situation: Situation, choice: _Candidate | None, out: datetime | None
-) -> datetime | None:
-    """Return the time from which every client accepts a new backup; ``None`` if it is unknown.
+def _spare(
+    situation: Situation,
+    choice: _Candidate | None,
+    steps: Sequence[EmergencyStep],
+    out: datetime | None,
+) -> tuple[bool, datetime | None]:
+    """Return whether a backup is missing after the path, and when every client accepts one.
+
+    A backup is missing if some client refuses every usable key that servers don't use: if the key
+    in use is stolen then, too, each way locks clients out.
 
     Args:
         situation: the facts about the host.
         choice: the key that servers switch to; ``None`` if they need no other key.
+        steps: the steps of the path.
         out: when the version without the stolen or lost key can be published; ``None`` if no
-            version is needed. The new backup is published in that version. But if ``choice`` or
+            version is needed. A new backup is published in that version. But if ``choice`` or
             another root has to be published before the switch, the backup goes out with it, now.
+
+    Returns:
+        False and ``None`` if every client accepts a backup already, or if the policy needs none.
+        Otherwise True, and the time; ``None`` if the time is unknown.
     """
+    gone = _in_service(situation) | ({choice.pin} if choice else set())
+    keys = sorted(situation.usable - gone - {NEXT_BACKUP}, key=str)
+    starts = EmergencyStep("start") in steps
+    if not starts and (has_backup_without(situation, situation.usable) or not situation.alive):
+        return False, None  # none is needed; or it is unknown which keys clients accept
     is_first = out is None or (choice is not None and (choice.publish_first or choice.root))
-    out = situation.now if out is None or is_first else out
-    later = at_time(situation, out)
-    try:
-        staged = with_published(with_staged(later, NEXT_BACKUP))
-    except ConfigError:
-        return None
-    published = with_common_trust(staged, NEXT_BACKUP)
-    violations = check_step(
-        published, "activate", NEXT_BACKUP, assumed_prospects(published, NEXT_BACKUP)
-    )
-    return max((each.safe_from for each in violations if each.safe_from), default=None)
+    later = at_time(situation, situation.now if out is None or is_first else out)
+    later = choice.root.then if choice and choice.root else later
+    choices = [_choice(later, key) for key in keys]
+    if starts:
+        try:
+            choices.append(_choice(with_published(with_staged(later, NEXT_BACKUP)), NEXT_BACKUP))
+        except ConfigError:
+            return True, None
+    best = min(choices, key=_order, default=None)
+    if best is None or best.harm is not None:
+        return True, None
+    date = best.not_before or (choice.not_before if choice and choice.root else None)
+    return date is not None, date
 
 
 def _harm(

@@ -157,8 +157,10 @@ class PathText:
             yield self._until_another_version()
         elif self.path.harm is not None:
             yield from self._harm()
-        if not self.path.steps and not self.path.is_only_time_left:
-            yield self._done()
+        if not self.path.steps:
+            if not self.path.is_only_time_left:
+                yield self._done()
+            yield from self._backup()
 
     def _until_another_version(self) -> str:
         """Return the sentence about clients that no step of the path lets in at once."""
@@ -214,6 +216,7 @@ class PathText:
                 for text, commands, step in self.steps
             ],
             "chain_end": path.chain_end.isoformat() if path.chain_end else None,
+            "lacks_backup": path.lacks_backup,
             "backup_from": path.spare_from.isoformat() if path.spare_from else None,
         }
 
@@ -558,9 +561,16 @@ class PathText:
                     "No end is known: versions in binaries accept the stolen key until you record "
                     "that they have ended (certpin rotate shipped VERSION --ended)."
                 )
-        if path.needs_backup:
-            date = f"until {in_utc(path.spare_from)}" if path.spare_from else "until it is adopted"
-            yield f"No backup can be used {date}: take care of the key in use."
+        yield from self._backup()
+
+    def _backup(self) -> Iterator[str]:
+        """Yield the sentence about the time without a backup that every client accepts."""
+        from certpin.rotation import in_utc
+
+        path = self.path
+        if path.lacks_backup:
+            date = in_utc(path.spare_from) if path.spare_from else "every client accepts one"
+            yield f"No backup can be used until {date}: take care of the key in use."
 
 
 def _placeholder(note: str) -> tuple[str, str]:

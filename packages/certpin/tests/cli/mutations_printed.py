@@ -13,6 +13,7 @@ _REMEDIES = "certpin/rotation/remedies.py"
 _NAMED = "tests/cli/test_messages.py::test_each_command_with_a_pin_file_"
 _FILES = "tests/cli/test_named_files.py::test_"
 _PRINTED = "tests/cli/test_rotate_printed.py::"
+_EMERGENCY = "tests/cli/test_rotate_emergency.py::"
 _TERMINAL = "tests/cli/test_terminal.py::"
 _ROOT = "tests/cli/test_rotate_trust.py::test_the_refusal_of_a_chain_says_how_to_replace_the_root"
 _TWO_HOSTS = "test_the_commands_of_an_emergency_at_two_hosts_are_accepted_in_their_order"
@@ -109,6 +110,42 @@ MUTATIONS: list[Mutation] = [
         r"(?>(?<=[\s=])'[^']*'|",
         "(?>",
         _NAMED + "is_printed_with_the_file_of_this_run",
+    ),
+    Mutation(
+        "the placeholder of a release is not recorded",
+        "certpin/cli/rotate/shipped.py",
+        "if self.release == RELEASE:",
+        "if False:",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_the_next_version_of_an_app_is_recorded_as_a_release",
+    ),
+    Mutation(
+        "an emergency makes no journal in a wrong folder",
+        "certpin/cli/rotate/emergency_record.py",
+        "if not path.exists() and not history.events:",
+        "if False:",
+        _EMERGENCY + "test_no_journal_is_made_in_a_folder_without_a_pin_file",
+    ),
+    Mutation(
+        "a key that nothing has is questioned",
+        "certpin/cli/rotate/emergency.py",
+        "        self.is_known = self._has_key(files)\n",
+        "        self.is_known = True\n",
+        _EMERGENCY + "test_a_key_that_no_file_and_no_server_has_is_questioned",
+    ),
+    Mutation(
+        "a key that this command has marked is not known by that",
+        "certpin/cli/rotate/emergency.py",
+        "(pins is not draft or entry.live)",
+        "True",
+        _EMERGENCY + "test_a_key_that_no_file_and_no_server_has_is_questioned",
+    ),
+    Mutation(
+        "the merged steps of an emergency have each step once",
+        "certpin/cli/rotate/emergency_text.py",
+        'once.setdefault("" if each[2].act == "publish" else each[0], each)',
+        "once[str(id(each))] = each",
+        _EMERGENCY + "test_the_json_has_the_steps_of_all_hosts_once_and_in_order",
     ),
     Mutation(
         "a key that is not here has a placeholder",

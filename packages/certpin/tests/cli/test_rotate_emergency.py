@@ -20,6 +20,7 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import Pin, utc_now
 from certpin.rotation import NEXT_BACKUP, Event, format_journal
+from certpin.x509.keys import new_private_key
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -343,6 +344,95 @@ def test_a_key_beside_the_pin_file_is_found(two: Run, monkeypatch: pytest.Monkey
     text = two(*words, f"{folder}/pins.toml").out
     assert f"  1. Get a certificate for the backup {BACKUP} (key file b.key).\n" in text
     assert f"certpin rotate csr {folder}/b.key --host {HOST} --out emergency.csr --file" in text
+
+
+def test_a_key_that_no_file_and_no_server_has_is_questioned(two: Run) -> None:
+    """It is recorded all the same: a server that doesn't answer can use it."""
+    _, facts = reported(two, SPARE, "--stolen")
+    assert (facts["recorded"], facts["known"]) == (True, False)
+    assert not reported(two, SPARE, "--stolen")[1]["known"]
+    text = two("rotate", "emergency", str(SPARE), "--stolen", "--offline").out
+    assert "IS IT THE RIGHT KEY? " in text
+    assert "record the right one, too: certpin rotate emergency KEY --stolen\n" in text
+    assert reported(two, ACTIVE, "--stolen")[1]["known"]
+    assert reported(two, BACKUP, "--lost")[1]["known"]
+
+
+def test_a_key_that_a_server_presents_is_not_questioned(two: Run) -> None:
+    root = Authority("Root")
+    issuer = root.intermediate("Issuer")
+    used = issuer.issue(HOST)
+    Path("served.pem").write_bytes(used.chain_pem + root.pem)
+    for pin in (issuer.pin, used.pin):
+        words = ("rotate", "emergency", str(pin), "--stolen", "--offline", "--json")
+        assert not two(*words).json["known"]
+        assert two(*words, "--served", "served.pem").json["known"]
+
+
+def test_no_journal_is_made_in_a_folder_without_a_pin_file(run: Run) -> None:
+    done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--host", HOST, "--offline")
+    assert (done.code, "NOT recorded: there is no pins.toml here, and no journal" in done.err) == (
+        2,
+        True,
+    )
+    assert list(Path().iterdir()) == []
+
+
+def test_the_json_has_the_steps_of_all_hosts_once_and_in_order(run: Run) -> None:
+    """A script that runs the steps of each host would make a key twice."""
+    other = "auth.bank.example"
+    write(policy(ACTIVE, BACKUP), policy(ACTIVE, BACKUP, SPARE, host=other))
+    published()
+    _, facts = reported(run, ACTIVE, "--stolen")
+    assert len({json.dumps(host["steps"]) for host in facts["hosts"]}) == 2
+    steps = facts["steps"]
+    assert [step["act"] for step in steps if step["act"] in {"publish", "revoke"}] == [
+        "publish",
+        "revoke",
+    ]
+    assert [step["hosts"] for step in steps if step["act"] == "publish"] == [[HOST, other]]
+    assert [step["hosts"] for step in steps if step["act"] == "switch"] == [[HOST], [other]]
+    text = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline").out
+    printed = [line.strip() for line in text.splitlines() if line.startswith("       certpin")]
+    assert [command for step in steps for command in step["commands"]] == printed
+
+
+def test_the_hosts_without_a_path_are_named(run: Run) -> None:
+    other = "auth.bank.example"
+    write(policy(ACTIVE, BACKUP), policy(ACTIVE, SPARE, host=other))
+    published()
+    reported(run, SPARE, "--lost")
+    text = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline").out
+    assert f"NO PATH WITHOUT A LOCK-OUT AT {other}: " in text
+
+
+@pytest.mark.parametrize(
+    ("secret", "problem"), [(None, "it has no passphrase"), ("wrong", "its passphrase is wrong")]
+)
+def test_the_passphrase_of_an_encrypted_key_is_asked_for(
+    two: Run, secret: str | None, problem: str
+) -> None:
+    pem, key = new_private_key("p256", b"right")
+    Path("b.key").write_bytes(pem)
+    env = {} if secret is None else {"CERTPIN_PASSPHRASE": secret}
+    for words in (("emergency", "b.key", "--stolen"), ("switch", "b.key")):
+        done = two("rotate", *words, "--offline", **env)
+        assert done.code == 2
+        assert f"b.key is encrypted, and {problem}" in done.err
+        assert "CERTPIN_PASSPHRASE or on a terminal; or give the pin of the key" in done.err
+    assert recorded() == ["publish"]
+    right = {"CERTPIN_PASSPHRASE": "right"}
+    done = two("rotate", "emergency", "b.key", "--stolen", "--offline", "--json", **right)
+    assert done.json["pin"] == str(Pin.of_key(key.spki_sha256))
+
+
+@pytest.mark.medium
+def test_the_question_for_a_passphrase_names_the_file(two: Run) -> None:
+    Path("b.key").write_bytes(new_private_key("p256", b"right")[0])
+    typing = [("Passphrase of b.key: ", "right")]
+    code, _ = on_terminal("rotate", "emergency", "b.key", "--lost", "--offline", typing=typing)
+    assert code in {0, 1}
+    assert recorded() == ["publish", "lose"]
 
 
 def test_every_printed_command_can_be_pasted(two: Run) -> None:

@@ -104,6 +104,12 @@ def test_each_printed_command_is_accepted_and_the_emergency_ends(clinic: Clinic)
     assert [each["rule"] for each in lint.json["findings"]] == ["no-expiry"]
 
 
+def test_a_switch_to_an_authority_says_to_install_the_chain(clinic: Clinic) -> None:
+    done = clinic("switch", "other.pem")
+    assert done.code == 0
+    assert "every client accepts it. Install the chain on every server.\n" in done.out
+
+
 def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
     clinic: Clinic,
 ) -> None:

@@ -136,15 +136,17 @@ def test_a_record_without_a_release_says_nothing_about_the_app(
 def test_the_next_version_of_an_app_is_recorded_as_a_release(drafted: Run) -> None:
     assert drafted("rotate", "shipped", "3", *APP, "4.1", *OFFLINE).code == 0
     printed = drafted("rotate", "start", "--new", "new.key", "--json").json["next"]
-    assert printed == "certpin rotate shipped 4 --app com.bank.app --release"
+    assert printed == "certpin rotate shipped 4 --app com.bank.app --release RELEASE"
     assert f"    {printed}\n" in drafted("rotate", "status", *OFFLINE).out
     planned = drafted("rotate", "plan", "--to", "new.key", *OFFLINE)
     assert f"       {printed}\n" in planned.out
     before = JOURNAL.read_bytes()
-    assert drafted(*shlex.split(printed)[1:]).code == 2
+    pasted = drafted(*shlex.split(printed)[1:])
+    assert (pasted.code, "RELEASE is a placeholder" in pasted.err) == (2, True)
     assert JOURNAL.read_bytes() == before
     lost = drafted("rotate", "emergency", "new.key", "--lost", *OFFLINE)
-    assert "shipped 4 --app com.bank.app --release" in lost.out
+    assert "out (RELEASE is the name of the app's release).\n" in lost.out
+    assert "shipped 4 --app com.bank.app --release RELEASE\n" in lost.out
     assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0  # clients fetch it, too
     printed = drafted("rotate", "start", "--new", "other.key", "--json").json["next"]
     assert printed == "certpin rotate shipped 4"

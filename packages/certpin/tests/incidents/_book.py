@@ -319,11 +319,12 @@ class Book:
         Args:
             said: the earlier command and its output.
             beginning: the first words of the printed command, after ``certpin``.
-            end: words to append to the printed command.
+            end: words to append to the printed command; or the release of an app, for which it has
+                a placeholder.
             code: the exit code that the command must have.
             show: whether the page of the incident shows the command and its output.
         """
-        command = said.printed(beginning) + end
+        command = said.printed(beginning).removesuffix(" RELEASE") + end
         if not self._is_wrong_way and self._plain(command) not in self.record.followed:
             self.record.followed.append(self._plain(command))
         return self.certpin(command, code=code, show=show)

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
+# A pin set with the new key, the fix of a planned change, reaches clients too late.
+_FIRST = (
+    "see which key installed clients accept (certpin rotate status), and how to let them in again "
+    "(docs/guides/emergency.md)"
+)
 _EXPLAINED = {"compromised-key", "expired", "mismatch", "too-few-scts"}  # reasons of verdicts
 _MAX_HOSTS = 3  # that one fix names
 _UNLIMITED = 100_000  # columns: more than a row of the table needs
@@ -341,7 +346,8 @@ def verdict_fix(checkup: Checkup) -> str:
         return ""
     endpoint = checkup.endpoint
     server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
-    return advice(checkup.verdict, checkup.host, server)
+    fix = advice(checkup.verdict, checkup.host, server)
+    return f"{_FIRST}; {fix}" if checkup.verdict.reason == "mismatch" else fix
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:

@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import URI_SCHEME, ask_passphrase, ask_pin, read_file
+from certpin.cli.options import (
+    PASSPHRASE_VARIABLE,
+    URI_SCHEME,
+    ask_passphrase,
+    ask_pin,
+    read_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from certpin.cli.options import KeyPlace
     from certpin.cli.servers import ProbeOptions
+    from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.kms import ServiceKey
     from certpin.pins import HostPattern, HostPolicy, Pin, PinSet
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
     from certpin.x509.certificate import Item
 
+_PEM = b"-----BEGIN"
 KEY_FILE = "key file "  # precedes the name of a file in a note
 
 
@@ -98,12 +106,20 @@ def resolve_key(text: str) -> KeyReference:
         with open_by_uri(text) as key:
             pin = Pin.of_key(key.key.spki_sha256)
             return KeyReference(pin, f"key {key.uri}", key_type=key.key.key)
-    path = Path(text)
+    path, data, secrets = Path(text), b"", list[bytes | None]()
+
+    def passphrase() -> bytes | None:
+        secrets.append(ask_passphrase(text))
+        return secrets[-1]
+
     try:
         if not path.is_file():
             return KeyReference(_pin(text))
-        items = read_items(read_file(path), ask_passphrase)
+        data = read_file(path)
+        items = read_items(data, passphrase)
     except (OSError, ValueError) as exc:
+        if secrets and _PEM in data:  # other junk could be PKCS#12, and asks for one, too
+            raise _encrypted(text, is_given=secrets[-1] is not None) from exc
         problem = exc.problem if isinstance(exc, InputError) else str(exc)
         raise ConfigError(
             f"{printable(text)[:200]} names no key: {problem}",
@@ -116,6 +132,20 @@ def resolve_key(text: str) -> KeyReference:
         return KeyReference(pin, note, key_type=items[0].key)
     leaf = certificates[0]
     return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
+
+
+def _encrypted(text: str, *, is_given: bool) -> ConfigError:
+    """Return the error for an encrypted key file, if its passphrase is missing or wrong."""
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+
+    problem = "its passphrase is wrong, or it is damaged" if is_given else "it has no passphrase"
+    return ConfigError(
+        f"{printable(text)[:200]} is encrypted, and {problem}",
+        key=PASSPHRASE_VARIABLE,
+        fix=f"give its passphrase, in {PASSPHRASE_VARIABLE} or on a terminal; or give the pin of "
+        "the key, which needs none: certpin rotate status lists the pins",
+    )
 
 
 def _pin(text: str) -> Pin:

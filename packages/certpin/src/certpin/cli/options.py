@@ -557,16 +557,22 @@ def makes_on_token(place: str) -> bool:
     return found == "token"
 
 
-def ask_passphrase() -> bytes | None:
+def ask_passphrase(file: str = "") -> bytes | None:
     """Return the passphrase of a key file, from the environment or the terminal.
 
     Return None if there is neither the environment variable nor a terminal.
+
+    Args:
+        file: the name of the file, for the question; empty if only one file can be meant.
     """
+    from certpin.support.text import printable
+
     if PASSPHRASE_VARIABLE in os.environ:
         return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
         return None
-    text: str = click.prompt("Passphrase", hide_input=True, err=True)
+    which = f"Passphrase of {printable(file)}" if file else "Passphrase"
+    text: str = click.prompt(which, hide_input=True, err=True)
     return os.fsencode(text)
 
 

@@ -23,7 +23,7 @@ from certpin.cli.rotate.emergency_record import (
     locked_for_record,
     named_key,
 )
-from certpin.cli.rotate.emergency_text import PathCommands, PathText, path_lines
+from certpin.cli.rotate.emergency_text import PathCommands, PathText, ordered_steps, path_lines
 from certpin.cli.rotate.files import (
     RotationFiles,
     person_name,
@@ -125,6 +125,8 @@ class EmergencyReport:
         problem: the reason why no path could be computed, as text; empty if the paths were
             computed.
         unknown: facts that could not be checked, as clauses.
+        is_known: False if neither the pin file nor a version that clients hold has the key, and no
+            server that answered: it can be the wrong key.
         hints: those of them that are about the version that clients can fetch now.
         clock: the violation if this machine's clock, or the time of the journal's newest entry, is
             wrong; else ``None``. Because of it, the gate (the check before each step) refuses every
@@ -151,6 +153,7 @@ class EmergencyReport:
     problem: str = ""
     unknown: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    is_known: bool = True
     clock: Violation | None = None
     doubt: str = ""
 
@@ -265,6 +268,7 @@ class EmergencyReport:
         self.unknown = [*self.hints, *results.unknown]
         self.doubt = clock_doubt(files.evidence)
         all_answered = not (probes.offline or results.unanswered)
+        self.is_known = self._has_key(files)
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
@@ -281,6 +285,7 @@ class EmergencyReport:
                 self._mark_below(files, situation)
             self.paths.append(found)
             situations.append(situation)
+            self.is_known |= bool(found.serving) or found.authority or self._is_authority(policy)
             self.clock = next(iter(clock_violations(situation)), self.clock)
         known = {str(policy.pattern) for policy in policies}
         if missing := [host for host in self.hosts if host not in known]:
@@ -354,6 +359,21 @@ class EmergencyReport:
         known = [each.certificate for each in anchors if each.certificate]
         return any(self.key.pin in pins_of(each) for each in known)
 
+    def _has_key(self, files: RotationFiles) -> bool:
+        """Return True if the pin file, a version or a step in the journal has the key.
+
+        A pin that is COMPROMISED in the pin file doesn't count, because this command adds it.
+        """
+        steps = {each.step for each in files.history.events if each.pin == self.key.pin}
+        draft = files.pins
+        versions = (draft, *(each.pins for each in files.deployed.versions))
+        return bool(steps - {*_STEPS.values()}) or any(
+            entry.pin == self.key.pin and (pins is not draft or entry.live)
+            for pins in versions
+            for policy in pins.policies
+            for entry in policy.pins
+        )
+
     def _read_marks(self, policies: list[HostPolicy]) -> None:
         dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}
         for policy in policies:
@@ -378,8 +398,10 @@ class EmergencyReport:
                 for text in self.texts
                 if path.host in text.hosts
             ],
+            "steps": list(ordered_steps(self.texts)),
             "marked": self.marked,
             "unmarked": self.unmarked,
+            "known": self.is_known,
             "version": self.version,
             "safe": self.is_safe,
             "problem": self.problem or None,
@@ -409,8 +431,11 @@ class EmergencyReport:
             click.echo(fold(f"Not known: {unknown}.", sys.stdout))
         if self.problem:
             say("certpin", f"the way out can't be computed: {self.problem}")
-            again = f"certpin rotate emergency {self.key.pin} --{self.fact}{file_option(self.path)}"
-            click.echo(f"Next, when that is fixed:  {again}")
+            click.echo(f"Next, when that is fixed:  {self._repeat(str(self.key.pin))}")
+
+    def _repeat(self, key: str) -> str:
+        """Return the command that reports a key in the same way."""
+        return f"certpin rotate emergency {key} --{self.fact}{file_option(self.path)}"
 
     def _certain(self) -> list[str]:
         from certpin.support.text import printable
@@ -451,6 +476,12 @@ class EmergencyReport:
                 "it is below the stolen key."
             )
         lines.append(f"The journal is {self.journal}.")
+        if not self.is_known:
+            lines.append(
+                "IS IT THE RIGHT KEY? Neither the pin file nor a version of clients has it, nor a "
+                "server that answered. The record stays, and harms no other key. If it is the "
+                f"wrong one, record the right one, too: {self._repeat('KEY')}"
+            )
         if self.doubt:
             lines.append(
                 f"CHECK THE CLOCK of this machine first: it seems to be {self.doubt}. With a wrong "

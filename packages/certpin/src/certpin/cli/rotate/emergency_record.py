@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.named_key import policies_of_name, resolve_key
+from certpin.cli.options import PASSPHRASE_VARIABLE
 from certpin.cli.reply import say
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def named_key(key: str, path: Path) -> KeyReference:
     try:
         return resolve_key(key)
     except CertpinError as exc:
+        if getattr(exc, "key", "") == PASSPHRASE_VARIABLE:
+            raise ConfigError(
+                f"NOT recorded: {getattr(exc, 'problem', exc)}", key="KEY", fix=exc.fix
+            ) from exc
         pins = load_pins(path)
         known = [
             f"{entry.pin} ({entry.role}{', ' + printable(entry.note) if entry.note else ''})"
@@ -88,12 +93,18 @@ def affected_hosts(
 
     Raises:
         click.UsageError: a value of ``--host`` is not a known host, which is checked only if the
-            pin file can be loaded; or no rule gives a host.
+            pin file can be loaded; or no rule gives a host; or there is neither a pin file nor a
+            journal, so that it is the wrong folder.
     """
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
 
     known = [*([pins] if pins else []), *(each.pins for each in history.deployed.versions)]
+    if not path.exists() and not history.events:  # a journal here would be the wrong one
+        raise click.UsageError(
+            f"NOT recorded: there is no {path} here, and no journal. Run it in the folder of the "
+            "pin file, or name the file with --file"
+        )
     if hosts:
         named = list(dict.fromkeys(_pattern(host, pins) for host in hosts))
         if pins is not None:
@@ -115,11 +126,6 @@ def affected_hosts(
     found = [*holding, *recorded] or certified or everything
     if not found and key.names:
         found = [str(HostPattern.parse(split_address(name, 0)[0])) for name in key.names[:1]]
-    if not found and not path.exists():
-        raise click.UsageError(
-            f"NOT recorded: there is no {path} here. Run it in the folder of the pin file, or name "
-            "the file with --file; if it is gone, name the host with --host"
-        )
     if not found:
         raise click.UsageError("no host is known, so nothing is recorded: name it, with --host")
     return list(dict.fromkeys(found))

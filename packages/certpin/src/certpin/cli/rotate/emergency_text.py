@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.cli.named_key import KEY_FILE, noted_place
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
+    RELEASE,
     differs_from_latest,
     is_signed_by_default,
     publish_commands,
@@ -200,21 +201,7 @@ class PathText:
             "locked_out_now": path.lockout.clients if path.lockout is not None else 0,
             "locked_out": path.harm.clients if path.harm is not None else 0,
             "problem": problem.replace(str(NEXT_BACKUP), "a new key") or None,
-            "steps": [
-                {
-                    "act": step.act,
-                    "pin": str(pin) if (pin := _known(step.pin)) else None,
-                    "text": text,
-                    "not_before": step.not_before.isoformat() if step.not_before else None,
-                    "after_install": step.after_install,
-                    "forced": step.forced,
-                    "unconfirmed": step.unconfirmed.problem
-                    if step.unconfirmed is not None
-                    else None,
-                    "commands": commands,
-                }
-                for text, commands, step in self.steps
-            ],
+            "steps": [_step_json(*found) for found in self.steps],
             "chain_end": path.chain_end.isoformat() if path.chain_end else None,
             "lacks_backup": path.lacks_backup,
             "backup_from": path.spare_from.isoformat() if path.spare_from else None,
@@ -304,7 +291,8 @@ class PathText:
                 )
             )
             return
-        yield f"NO PATH WITHOUT A LOCK-OUT: {harm.at_risk} would be locked out: {problem}."
+        where = f" AT {', '.join(self.hosts)}" if len(self.commands.files.pins.policies) > 1 else ""
+        yield f"NO PATH WITHOUT A LOCK-OUT{where}: {harm.at_risk} would be locked out: {problem}."
         if not has_common_trust(self.situation) or harm.invariant == "certificate":
             yield f"Mend that first: {harm.fix}."
         elif self.path.exposure and self.path.exposure.stages:
@@ -537,10 +525,10 @@ class PathText:
         commands = self.commands.publish(version)
         if self.commands.signed:
             return f"{when} version {version} to the clients.", commands
-        text = (
-            f"{when} the pin file to the clients as version {version}, and record that it is out."
-        )
-        return text, commands
+        is_app = commands[-1].endswith(f" {RELEASE}")
+        name = f" ({RELEASE} is the name of the app's release)" if is_app else ""
+        text = f"{when} the pin file to the clients as version {version}, and record that it is out"
+        return f"{text}{name}.", commands
 
     def afterwards(self) -> Iterator[str]:
         """Yield notes for the time after the steps."""
@@ -574,7 +562,7 @@ class PathText:
 
 
 def _placeholder(note: str) -> tuple[str, str]:
-    """Return a placeholder for the file of a key, for a command, and what it stands for.
+    """Return a placeholder for the file of a key, for a command, and its meaning.
 
     Args:
         note: the note of the pin. It can name the file, but not its folder.
@@ -621,11 +609,38 @@ def path_lines(texts: Sequence[PathText]) -> Iterator[str]:
         yield from _notes(found)
 
 
+def ordered_steps(texts: Sequence[PathText]) -> Iterator[dict[str, Any]]:
+    """Yield the steps of all hosts as JSON, each once, in the order in which the gate accepts them.
+
+    Args:
+        texts: a text for each group of hosts with equal steps.
+    """
+    found = [text for text in texts if text.path.steps]
+    every = [host for text in found for host in text.hosts]
+    for hosts, steps in _in_order(found) if found else ():
+        for each in steps:
+            yield {"hosts": list(hosts) or every, **_step_json(*each)}
+
+
+def _step_json(text: str, commands: list[str], step: EmergencyStep) -> dict[str, Any]:
+    pin = _known(step.pin)
+    return {
+        "act": step.act,
+        "pin": str(pin) if pin else None,
+        "text": text,
+        "not_before": step.not_before.isoformat() if step.not_before else None,
+        "after_install": step.after_install,
+        "forced": step.forced,
+        "unconfirmed": step.unconfirmed.problem if step.unconfirmed is not None else None,
+        "commands": commands,
+    }
+
+
 def _step_lines(texts: Sequence[PathText], *, several: bool) -> Iterator[str]:
     number = 0
     for hosts, steps in _in_order(texts):
         if several:
-            yield f"{hosts}:"
+            yield f"{', '.join(hosts) or 'All hosts'}:"
         for text, commands, _ in steps:
             number += 1
             yield f"{number:>3}. {text}"
@@ -650,12 +665,12 @@ def _heading(texts: Sequence[PathText]) -> str:
     return "The least harmful path:" if is_known else "If that can't be done:"
 
 
-def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]]]:
+def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[tuple[str, ...], list[TextOfStep]]]:
     """Yield the steps of all hosts in the order in which the gate accepts them, with their hosts.
 
     The gate is the check of the rules against lockouts. It refuses to publish a version while a
     host accepts a stolen key or has no backup. So each host takes its steps before the version is
-    published. A step for all hosts, such as publishing, comes once, with ``All hosts`` as its host.
+    published. A step for all hosts, such as publishing, comes once, without hosts.
     """
     parts = [_parts(text.steps) for text in texts]
     for index in range(max(map(len, parts))):
@@ -665,14 +680,14 @@ def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[str, list[TextOfStep]
             own = [each for each in steps if each[2].act not in _OF_ALL_HOSTS]
             common += [each for each in steps if each[2].act in _OF_ALL_HOSTS]
             if own:
-                yield ", ".join(text.hosts), own
+                yield text.hosts, own
         # The sentence of a version that waits for the servers of a host is the one to print.
         common.sort(key=lambda each: (each[2].act != "publish", not each[2].after_install))
         once: dict[str, TextOfStep] = {}
         for each in common:
             once.setdefault("" if each[2].act == "publish" else each[0], each)
         if once:
-            yield "All hosts", [*once.values()]
+            yield (), [*once.values()]
 
 
 def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:

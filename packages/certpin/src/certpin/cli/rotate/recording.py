@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import AdoptionDelays, Event, Violation
 
+RELEASE = "RELEASE"  # for the name of an app's release, in a printed command
 _UNPUBLISHED = {"generated", "staged"}
 # Rules that are broken if a server was not contacted, or refers to its chain.
 _ABOUT_SERVERS = {"unlisted", "unseen", "served-chain", "still-served", "clock"}
@@ -177,8 +178,8 @@ def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) ->
 def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) -> list[str]:
     """Return the commands with which a version of the pin file gets to the clients.
 
-    A signed version is signed and pushed. Any other is recorded with ``rotate shipped``; if that
-    command ends with ``--release``, the user has to add the name of the release.
+    A signed version is signed and pushed. Any other is recorded with ``rotate shipped``; for an
+    app, that command ends with a placeholder for the name of the release (``RELEASE``).
 
     Args:
         files: the pin file and the journal.
@@ -279,17 +280,17 @@ def arrival_text(
 
 
 def release_options(files: RotationFiles) -> str:
-    """Return the options `` --app NAME --release`` for the end of a ``rotate shipped`` command.
+    """Return `` --app NAME --release RELEASE`` for the end of a ``rotate shipped`` command.
 
-    The user adds the name of the release. Return an empty string unless every recorded version went
-    out only in releases of one app; only then is the next version expected in that app too.
+    Return an empty string unless every recorded version went out only in releases of one app; only
+    then is the next version expected in that app too.
     """
     import shlex
 
     versions = files.deployed.versions
     apps = {each.app for version in versions for each in version.releases}
     if len(apps) == 1 and all(apps) and not any(version.fetched for version in versions):
-        return f" --app {shlex.quote(apps.pop())} --release"
+        return f" --app {shlex.quote(apps.pop())} --release {RELEASE}"
     return ""
 
 

@@ -20,6 +20,7 @@ from certpin.cli.rotate.files import (
     who_option,
 )
 from certpin.cli.rotate.recording import (
+    RELEASE,
     arrival_text,
     mark_published,
     publish_violations,
@@ -86,7 +87,7 @@ class ReleaseOptions:
 
     Raises:
         click.UsageError: only one of ``--app`` and ``--release`` is given; or neither is, and
-            another of the options is.
+            another of the options is; or the release is the placeholder of printed commands.
     """
 
     app: str | None
@@ -99,6 +100,10 @@ class ReleaseOptions:
     def __post_init__(self) -> None:
         if (self.app is None) != (self.release is None):
             raise click.UsageError("--app and --release go together: a release is one of an app")
+        if self.release == RELEASE:  # a name in the journal can't be changed
+            raise click.UsageError(
+                f"{RELEASE} is a placeholder: write the name of the app's release, such as 4.2.0"
+            )
         facts = (self.curve, self.end, self.forced, self.updates or None)
         if self.app is None and any(fact is not None for fact in facts):
             raise click.UsageError(

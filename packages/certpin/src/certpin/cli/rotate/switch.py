@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from certpin.rotation import Event, Situation, Violation
 
 
+_INSTALL = " Install its certificate on every server."
+
+
 @click.command()
 @click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
 @pin_file_option
@@ -351,7 +354,9 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
     pin = step.pin
     accepted = "no recorded pins refuse it" if step.unpinned else "every client accepts it"
     if changes:
-        then = "" if step.unpinned else " Install its certificate on every server."
+        is_authority = any(role not in {"leaf", "backup"} for _, role in changes)
+        install = " Install the chain on every server." if is_authority else _INSTALL
+        then = "" if step.unpinned else install
         return f"{pin} is ACTIVE: {accepted}.{then}"
     states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):

@@ -35,7 +35,7 @@ from certpin.cli.rotate.steps import compare_destination
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
@@ -453,28 +453,7 @@ class EmergencyReport:
                 f"{printable(self.earlier.who)} had recorded that on "
                 f"{self.earlier.time:%Y-%m-%d %H:%M} UTC."
             )
-        if self.marked:
-            lines.append(f"{self.path} (version {self.version}) marks it too.")
-        if self.unmarked:
-            has_start = any(path.needs_backup for path in self.paths)
-            where_backup = "the new backup below" if has_start else "another backup"
-            why = (
-                f"because only one other pin is left: it follows with {where_backup}"
-                if self.has_version
-                else "because no version is recorded: it follows when you have recorded one"
-            )
-            lines.append(f"{self.path} still accepts it, {why}.")
-        if self.later:
-            lines.append(
-                f"{self.path} does not refuse it yet at {', '.join(self.later)}: servers can't "
-                "leave it before clients trust another root."
-            )
-        if self.below:
-            pins = ", ".join(dict.fromkeys(self.below))
-            lines.append(
-                f"{self.path} marks {pins} as LOST: clients refuse each path through it, because "
-                "it is below the stolen key."
-            )
+        lines += self._marks()
         lines.append(f"The journal is {self.journal}.")
         if not self.is_known:
             lines.append(
@@ -488,3 +467,28 @@ class EmergencyReport:
                 "clock, a valid chain does not verify, and the steps below are wrong."
             )
         return lines
+
+    def _marks(self) -> Iterator[str]:
+        """Yield the sentences about what the pin file marks, and what it can't mark yet."""
+        if self.marked:
+            yield f"{self.path} (version {self.version}) marks it too."
+        if self.unmarked:
+            has_start = any(path.needs_backup for path in self.paths)
+            where_backup = "the new backup below" if has_start else "another backup"
+            why = (
+                f"because only one other pin is left: it follows with {where_backup}"
+                if self.has_version
+                else "because no version is recorded: it follows when you have recorded one"
+            )
+            yield f"{self.path} still accepts it, {why}."
+        if self.later:
+            yield (
+                f"{self.path} does not refuse it yet at {', '.join(self.later)}: servers can't "
+                "leave it before clients trust another root."
+            )
+        if self.below:
+            pins = ", ".join(dict.fromkeys(self.below))
+            yield (
+                f"{self.path} marks {pins} as LOST: clients refuse each path through it, because "
+                "it is below the stolen key."
+            )

@@ -260,7 +260,7 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
             Path("root.pem").write_bytes(other.pem)
         for command in step["commands"]:
             _, _, name, *words = shlex.split(command)
-            done = bank(name, *words)
+            done = bank(name, *("a.key" if word == "KEY" else word for word in words))
             assert done.code == 0, f"{command}: {done.out}{done.err}"
         for version in history().deployed.alive(utc_now(), history().timing or AdoptionDelays()):
             context = PinnedSSLContext(PinSet("bank", version.number, version.pins.policies))
@@ -288,7 +288,7 @@ def test_a_lost_authority_is_replaced_before_the_chain_ends(bank: Bank) -> None:
     assert done.code == 0
     assert "which can issue no more certificates" in done.out
     assert "Servers can keep their chain until" in done.out
-    assert "get a certificate from another authority." in done.out
+    assert "get a certificate from another authority (" in done.out
     assert "Nothing is left to do" not in done.out
     other = bank.root.intermediate("Another issuer").issue(HOST, key=bank.a.key)
     Path("fullchain.pem").write_bytes(other.chain_pem)
@@ -298,7 +298,7 @@ def test_a_lost_authority_is_replaced_before_the_chain_ends(bank: Bank) -> None:
     assert (done.code, path["steps"], path["chain_end"]) == (0, [], None)
     done = bank("emergency", "root.key", "--lost")
     assert "Clients trust no other root: the path gives them one first." in done.out
-    assert "get a certificate below the other root." in done.out
+    assert "get a certificate below the other root (" in done.out
 
 
 @pytest.mark.usefixtures("unconfirmed_clock")

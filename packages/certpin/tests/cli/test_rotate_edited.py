@@ -29,16 +29,18 @@ SIGN = ("publish", "sign", *KEYS, *SERVED)
 
 @pytest.fixture
 def signed(run: Run) -> Run:
-    """Sign and push version 4, with two backups, a hundred days ago.
+    """Call ``sign_long_ago``, and return the function that runs commands."""
+    sign_long_ago(run)
+    return run
 
-    Return the function that runs commands.
-    """
+
+def sign_long_ago(run: Run) -> None:
+    """Sign and push version 4, with two backups, a hundred days ago."""
     bank = Bank(run)
     assert bank("start", "--new", "c.key").code == 0
     for words in (("init", *INIT, "--url", "www"), SIGN[1:], ("push",)):
         assert run("publish", *words).code == 0
     days_pass(100)
-    return run
 
 
 def edit(old: str, new: str) -> None:

@@ -144,7 +144,7 @@ def test_a_fact_is_recorded_without_a_published_version(run: Run) -> None:
     assert (done.code, facts["safe"], recorded()) == (1, False, ["compromise"])
     done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
     assert "NO SAFE PATH IS KNOWN: " in done.out
-    assert "certpin rotate shipped 3" in done.out
+    assert "certpin rotate shipped VERSION" in done.out
     assert str(NEXT_BACKUP) not in done.out + json.dumps(facts)
 
 
@@ -154,6 +154,8 @@ def test_the_advice_without_a_recorded_version_leads_to_the_right_exposure(run: 
     The next version then marks the pin as compromised.
     """
     write(policy(ACTIVE, BACKUP, SPARE))
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 1")
+    Path("pins.toml").write_text(text, encoding="utf-8")
     before = Path("pins.toml").read_bytes()
     done = run("rotate", "emergency", str(ACTIVE), "--stolen", "--offline")
     assert (done.code, Path("pins.toml").read_bytes()) == (1, before)
@@ -161,7 +163,7 @@ def test_the_advice_without_a_recorded_version_leads_to_the_right_exposure(run: 
     command = line.partition("certpin ")[2]
     assert run(*shlex.split(command), "--offline").code == 0
     done, facts = reported(run, ACTIVE, "--stolen")
-    assert (done.code, facts["version"], states()[0]) == (0, 4, "compromised")
+    assert (done.code, facts["version"], states()[0]) == (0, 2, "compromised")
     assert facts["hosts"][0]["exposure"]["until"] is not None
 
 

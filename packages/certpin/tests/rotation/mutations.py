@@ -45,6 +45,7 @@ _DRAFT = "tests/cli/test_rotate_draft.py::"
 _EDITED = "tests/cli/test_rotate_edited.py::test_"
 _UNPINNED = "tests/cli/test_rotate_unpinned.py::"
 _CRASHES = "tests/cli/test_rotate_crashes.py::"
+_JOURNALS = "tests/cli/test_rotate_journal.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -455,6 +456,62 @@ MUTATIONS: list[Mutation] = [
         "            _require_marks(files.deployed, pushed.local.signed.pins)\n",
         "            pass\n",
         "tests/cli/test_publish_push.py::test_a_push_takes_no_mark_of_a_stolen_key_from_clients",
+    ),
+    Mutation(
+        "without the journal, status does not offer the draft as the version of clients",
+        "certpin/cli/rotate/status.py",
+        '    if files.journal_doubt and step.act != "emergency":\n',
+        "    if False:\n",
+        _JOURNALS + "test_without_the_journal_a_draft_is_not_offered_as_the_version_of_clients",
+    ),
+    Mutation(
+        "without the journal, an emergency does not offer the draft as the version of clients",
+        "certpin/cli/rotate/emergency_text.py",
+        'number = "VERSION" if doubt else pins.version',
+        "number = pins.version",
+        _JOURNALS + "test_without_the_journal_a_draft_is_not_offered_as_the_version_of_clients",
+    ),
+    Mutation(
+        "the version of a new file with several hosts is no sign of a missing journal",
+        _FILES,
+        "if pins.version > len(pins.policies):",
+        "if pins.version > 1:",
+        _JOURNALS + "test_a_new_file_needs_no_journal",
+    ),
+    Mutation(
+        "states of a later step are a sign of a missing journal",
+        _FILES,
+        'if states & {"retiring", "removed"} or states >= {"published", "staged"}:',
+        "if False:",
+        _JOURNALS + "test_the_states_of_pins_show_that_a_version_went_out",
+    ),
+    Mutation(
+        "a signed version that the journal lacks stops a switch",
+        _FILES,
+        "        self.require_signed_recorded()\n        if not self.deployed.versions:",
+        "        if not self.deployed.versions:",
+        _JOURNALS + "test_a_signed_version_that_the_journal_lacks_stops_the_next_steps",
+    ),
+    Mutation(
+        "a signed version that the journal lacks stops the record of a later one",
+        _RECORDING,
+        "    files.require_signed_recorded(below=version)\n",
+        "",
+        _JOURNALS + "test_a_signed_version_that_the_journal_lacks_stops_the_next_steps",
+    ),
+    Mutation(
+        "an emergency prints no path that ignores signed versions",
+        "certpin/cli/rotate/emergency.py",
+        "        if files.unrecorded:  #",
+        "        if False:  #",
+        _JOURNALS + "test_a_signed_version_that_the_journal_lacks_stops_the_next_steps",
+    ),
+    Mutation(
+        "signed files that can't be read stop a step",
+        _FILES,
+        "        lacking = [each for each in self._lacking() if below",
+        "        lacking = [each for each in self.unrecorded if below",
+        _JOURNALS + "test_signed_files_that_cannot_be_read_stop_a_step",
     ),
     Mutation(
         "versions with different anchors leave a key open",

@@ -4,6 +4,7 @@ The action is derived from the facts about the host, with the same safety rules 
 the action (on the right) of the first condition that is true:
 
     a stolen or lost key is not dealt with      emergency
+    the journal seems to be missing             journal: get it back
     the journal's newest entry is in the        clock: set it, or record that the clock of
       future                                      that entry was ahead
     clients refuse the chain of a server, and   repair: let it present that key
@@ -18,6 +19,8 @@ the action (on the right) of the first condition that is true:
     no backup is left without the old key       start
     no server uses the old key any more         finish
     a new key was started beside the backup     wait until it is adopted, then switch
+
+The command ``certpin rotate status`` adds ``journal``, because it reads the signed files.
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
 NextAct = Literal[
     "emergency",
+    "journal",
     "clock",
     "push",
     "publish",

@@ -253,7 +253,9 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
                 "unseen",
                 f"it is unknown which clients rely on {entry.pin}: no version is recorded",
                 None,
-                fix=f"record the one that clients have: {way_out_command(run.files)}",
+                fix=run.files.journal_fix
+                if run.files.journal_doubt
+                else f"record the one that clients have: {way_out_command(run.files)}",
             )
             run.violations.append(HostViolation(each.pattern, violation))
         if len(run.events) > taken and run.events[-1][1] == "remove":

@@ -38,6 +38,7 @@ from certpin.cli.rotate.recording import (
     needs_number,
     needs_record,
     record_options,
+    require_earlier,
     require_marked,
 )
 
@@ -238,13 +239,16 @@ def _checked_version(
     and has no higher number.
 
     Raises:
-        ConfigError: the pin file lacks the mark of a stolen or lost key.
+        ConfigError: the pin file lacks the mark of a stolen or lost key; or the journal lacks a
+            lower version that is signed.
     """
     from certpin.publish.signing_plan import may_sign_targets
 
     if not may_sign_targets(context.policy, keys):
         return None
     require_marked(context.files)
+    if needs_record(context.files):
+        require_earlier(context.files, context.files.pins.version)
     if changed := changed_under_its_number(context.files):
         say("certpin: warning", changed)
     return check_version(context.files, record) if needs_record(context.files) else None

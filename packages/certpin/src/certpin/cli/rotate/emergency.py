@@ -260,6 +260,8 @@ class EmergencyReport:
 
         self._forget_paths()
         files = marked.latest()
+        if files.unrecorded:  # clients may hold versions that no path considers
+            files.require_signed_recorded()
         self.has_version = files.deployed.latest is not None
         self.version = files.pins.version
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]

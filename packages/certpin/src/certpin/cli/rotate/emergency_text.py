@@ -283,13 +283,7 @@ class PathText:
         problem = harm.problem.replace(str(NEXT_BACKUP), "a new key")
         if not self.situation.alive:
             yield f"NO SAFE PATH IS KNOWN: {problem}."
-            yield (
-                "Record the version that clients have now, and run this command again: "
-                + self.commands.whole_file(
-                    f"certpin rotate shipped {self.situation.pins.version} --force --reason "
-                    "'clients have it already'"
-                )
-            )
+            yield self._first_record()
             return
         where = f" AT {', '.join(self.hosts)}" if len(self.commands.files.pins.policies) > 1 else ""
         yield f"NO PATH WITHOUT A LOCK-OUT{where}: {harm.at_risk} would be locked out: {problem}."
@@ -315,6 +309,22 @@ class PathText:
             f"Version {number} first (with --force), and the switch later: until the switch, "
             f"clients with version {number} are locked out, and an attacker with the key is "
             "accepted by all others; after it, these others are locked out."
+        )
+
+    def _first_record(self) -> str:
+        """Return the sentence that leads to the record of the version that clients have."""
+        files, pins = self.commands.files, self.situation.pins
+        doubt = files.journal_doubt
+        number = "VERSION" if doubt else pins.version  # the pin file may be a draft
+        command = self.commands.whole_file(
+            f"certpin rotate shipped {number} --force --reason 'clients have it already'"
+        )
+        if not doubt:
+            return f"Record the version that clients have now, and run this again: {command}"
+        return (
+            f"The journal seems to be missing, because {doubt}: git checkout {files.journal}, or "
+            "git pull, and run this command again. If there never was one, record the version "
+            f"that clients have, from its own pin file: {command}"
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property, wraps
@@ -40,6 +40,7 @@ _MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
 # The errors of `signed_parts` and of its caller if the files are damaged.
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
+_SIGNED_PIN_FILE = re.compile(r"[0-9a-f]{64}\.pins\.toml", re.ASCII)  # in publish/site/targets
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
 _MIN_PINS = 2  # of an enforced host, as the pin file requires
 _READ_WAIT = 2.0  # seconds; another command needs a fraction of one to write both files
@@ -311,23 +312,112 @@ class RotationFiles:
         return marks_root_later(self.situation(policy, (), now), pin)
 
     def require_version(self) -> None:
-        """Check that the journal has a published version.
+        """Check that the journal has a published version, and each signed one.
 
-        Without it, the pins of clients are unknown.
+        Without them, the pins of clients are unknown.
 
         Raises:
-            ConfigError: the journal has no version.
+            ConfigError: the journal has no version, or lacks a version in ``publish/site``.
         """
         from certpin.errors import ConfigError
 
+        self.require_signed_recorded()
         if not self.deployed.versions:
+            although = f", although {self.journal_doubt}" if self.journal_doubt else ""
             raise ConfigError(
-                f"{self.journal} has no published version",
+                f"{self.journal} has no published version{although}",
                 key="version",
-                fix="record the one that clients have: certpin publish sign does for a signed set, "
-                f"certpin rotate shipped {self.pins.version} for any other, with --app and "
-                "--release if it is in an app; oldest first, if there are several",
+                fix=self.journal_fix,
             )
+
+    def require_signed_recorded(self, below: int | None = None) -> None:
+        """Check that the journal has each signed version in ``publish/site``: clients may hold it.
+
+        Versions below all those in the journal are not checked: the user can let the journal begin
+        with a later one.
+
+        Args:
+            below: check only the versions below this number, before it is recorded; None for all.
+
+        Raises:
+            ConfigError: the journal lacks such a version; or ``publish/site`` can't be read.
+        """
+        from certpin.errors import ConfigError
+        from certpin.rotation.rules import number_list
+
+        lacking = [each for each in self._lacking() if below is None or each < below]
+        if lacking:
+            raise ConfigError(
+                f"{self.journal} lacks {number_list(lacking)}, which publish/site has: clients may "
+                "hold it",
+                key="version",
+                fix=self.journal_fix,
+            )
+
+    def _lacking(self) -> tuple[int, ...]:
+        latest = self.history.deployed.latest
+        highest = latest.number if latest else 0
+        return tuple(each for each in _signed_versions(self.path) if each > highest)
+
+    @cached_property
+    def unrecorded(self) -> tuple[int, ...]:
+        """The signed versions in ``publish/site`` that the journal lacks, above those that it has.
+
+        It is also empty if ``publish/site`` can't be read, because each step reports that.
+        """
+        from certpin.errors import ConfigError
+
+        with suppress(ConfigError):
+            return self._lacking()
+        return ()
+
+    @cached_property
+    def journal_doubt(self) -> str:
+        """Why the journal seems to be missing or outdated, as a clause; empty if it doesn't.
+
+        An empty journal is right before the first version goes out. The pin file is then as
+        ``certpin add`` or ``certpin import`` wrote it. ``add`` raises its version once for each
+        host, and neither writes the states that follow the first version.
+        """
+        from certpin.rotation.rules import number_list
+
+        pins = self.pins
+        if self.unrecorded:
+            return f"publish/site has {number_list(self.unrecorded)}"
+        if self.history.deployed.versions:
+            return ""
+        if pins.version > len(pins.policies):
+            return f"{self.path} has version {pins.version}"
+        for policy in pins.policies:
+            states = {entry.state for entry in policy.pins}
+            if states & {"retiring", "removed"} or states >= {"published", "staged"}:
+                return f"{self.path} has pins of {policy.pattern} from a later step"
+        return ""
+
+    @property
+    def journal_fix(self) -> str:
+        """The fix if the journal has no published version, or lacks a signed one.
+
+        If the journal seems to be missing, the number in the pin file is not printed: it may be
+        that of a draft, which no client has.
+        """
+        restore = f"get the journal back: git checkout {self.journal}, or git pull"
+        if self.unrecorded:
+            return (
+                f"{restore}; if it is lost for good, take each of these versions from "
+                "publish/site/targets as the pin file, the lowest first, and record it: certpin "
+                "rotate shipped VERSION --force --reason TEXT"
+            )
+        if self.journal_doubt:
+            return (
+                f"{restore}; if there never was one, record the versions that clients have, the "
+                "lowest first, each from its own pin file: certpin rotate shipped VERSION"
+            )
+        return (
+            "record the one that clients have: certpin publish sign does for a signed set, "
+            f"certpin rotate shipped {self.pins.version} for any other, with --app and --release "
+            "if it is in an app; oldest first, if there are several"
+        )
 
     def commit(self, events: Sequence[Event]) -> None:
         """Write the draft to the pin file, then append events to the journal.
@@ -851,6 +941,35 @@ def _read_signed(
             return None
         raise ConfigError(
             f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",
+            key="publish/site",
+            fix="restore it (git checkout); it is checked by certpin publish status",
+        ) from exc
+
+
+def _signed_versions(pin_file: Path) -> list[int]:
+    """Return the numbers of the versions in ``publish/site/targets``, in ascending order.
+
+    Signed files stay there when later versions are signed. They are not verified here: their
+    numbers only show that the journal lacks versions.
+
+    Raises:
+        ConfigError: a file can't be read, so that its version is unknown.
+    """
+    import tomli
+
+    from certpin.errors import ConfigError
+    from certpin.pinfile.file import MAX_PIN_FILE_BYTES, read_regular
+
+    folder = settings_path(pin_file).parent / "site" / "targets"
+    if not folder.is_dir():
+        return []
+    try:
+        files = [path for path in folder.iterdir() if _SIGNED_PIN_FILE.fullmatch(path.name)]
+        texts = [read_regular(path, MAX_PIN_FILE_BYTES).decode() for path in files]
+        return sorted({int(tomli.loads(text)["version"]) for text in texts})
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as exc:
+        raise ConfigError(
+            f"{folder} can't be read: {exc}",
             key="publish/site",
             fix="restore it (git checkout); it is checked by certpin publish status",
         ) from exc

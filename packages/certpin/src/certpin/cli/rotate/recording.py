@@ -16,6 +16,7 @@ import click
 
 from certpin.cli.choices import MAX_CLIENTS
 from certpin.cli.options import file_option, sign_command
+from certpin.cli.reply import say
 from certpin.cli.rotate.files import (
     RotationFiles,
     person_name,
@@ -117,6 +118,28 @@ def require_marked(files: RotationFiles) -> None:
 
     for violation in unmarked_keys(files):
         raise ConfigError(violation.problem, key="state", fix=violation.fix)
+
+
+def require_earlier(files: RotationFiles, version: int) -> None:
+    """Require that the journal has each lower version that is signed, before a new one is recorded.
+
+    If the journal has no version, and seems to be missing, print a warning: clients that hold
+    earlier versions would not be counted.
+
+    Args:
+        files: the pin file and the journal.
+        version: the number of the new version.
+
+    Raises:
+        ConfigError: ``publish/site`` has a lower version, and the journal lacks it.
+    """
+    files.require_signed_recorded(below=version)
+    if files.journal_doubt and not files.deployed.versions:
+        say(
+            "certpin: warning",
+            f"{files.journal} has no published version, although {files.journal_doubt}: "
+            f"{files.journal_fix}",
+        )
 
 
 def unmarked_keys(files: RotationFiles) -> list[Violation]:

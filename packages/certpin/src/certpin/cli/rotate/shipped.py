@@ -24,6 +24,7 @@ from certpin.cli.rotate.recording import (
     arrival_text,
     mark_published,
     publish_violations,
+    require_earlier,
     require_marked,
 )
 from certpin.cli.rotate.steps import (
@@ -334,7 +335,8 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 
     Raises:
         ConfigError: the version is neither in the journal nor in the pin file, or is in both with
-            different pins; or the pin file lacks the mark of a stolen or lost key.
+            different pins; the pin file lacks the mark of a stolen or lost key; or the journal
+            lacks a lower version that is signed.
     """
     from certpin.errors import ConfigError
     from certpin.pins.policy import meaning
@@ -353,6 +355,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
     if recorded:
         return _with_servers(recorded[-1], pins)
     _number(files, version)
+    require_earlier(files, version)
     mark_published(files)
     return files.pins
 

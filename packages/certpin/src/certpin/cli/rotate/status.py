@@ -241,6 +241,8 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
         others = refusals_elsewhere(draft.refusals, [situation.policy])
         others = [each for each in others if step.act == "publish" or each.invariant != "expiry"]
         step = replace(step, violations=(*step.violations, *others, *unmarked_keys(files)))
+    if files.journal_doubt and step.act != "emergency":
+        step = NextStep("journal")
     for host, pin, _ in files.unmarked:
         if host == situation.pattern:
             step = NextStep("emergency", pin)
@@ -334,6 +336,8 @@ def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) 
     delays = " + ".join(f"{name} {text}" for name, text in timing.texts().items())
     lines = [f"T_adopt {format_duration(timing.adopt)}: {delays}"]
     if latest is None:
+        if files.journal_doubt:
+            return [*lines, f"No version is recorded, although {files.journal_doubt}."]
         return [*lines, "No version is recorded: record the one that clients have."]
     if differs_from_latest(files):
         lines.append(f"The draft differs from version {latest.number}.")

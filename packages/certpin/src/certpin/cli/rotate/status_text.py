@@ -169,6 +169,8 @@ class NextText:
             "emergency": f"{name} is {self._fact()}, and is not dealt with: see the way out",
             "clock": "set the clock of this machine; or, if it is right, correct the journal, "
             f"because {self._clock_problem()}",
+            "journal": f"{self.files.journal} seems to be missing or outdated, because "
+            f"{self.files.journal_doubt}: {self.files.journal_fix}",
             "push": push_text(self.files) if step.act == "push" else "",
             "publish": self._publish_text(version),
             "install": f"install the certificate of {name} at {', '.join(step.servers)}",

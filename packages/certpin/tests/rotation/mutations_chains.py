@@ -622,9 +622,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the pin file marks a stolen root only when clients trust another one",
-        "certpin/cli/rotate/emergency.py",
-        "            if files.marks_later(policy, self.key.pin):",
-        "            if False:",
+        "certpin/cli/rotate/files.py",
+        "                if not self.marks_later(policy, entry.pin)\n",
+        "",
         "tests/cli/test_rotate_emergency_paths.py::"
         "test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned",
     ),

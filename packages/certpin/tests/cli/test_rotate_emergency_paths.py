@@ -456,8 +456,28 @@ def test_a_clock_that_makes_the_gate_refuse_is_named_with_its_repair(bank: Bank)
     with JOURNAL.open("a", encoding="utf-8") as file:
         file.write(format_journal([future]))
     done = bank("emergency", "a.key", "--stolen")
-    assert "certpin rotate clock --reason" in done.err
+    line = done.out.splitlines()[1]
+    assert line.startswith("CORRECT THE JOURNAL (certpin rotate clock --reason TEXT), and run this")
+    assert (done.code, "Do now, in this order:" in done.out) == (0, True)
     assert bank.emergency("a.key", "--stolen")[0].json["clock"]
+
+
+def test_a_version_of_a_later_time_leaves_the_path_open(bank: Bank) -> None:
+    """Clients may hold it, and it does not count as published yet."""
+    pins = replace(PinSet.load("pins.toml"), version=4)
+    future = Event(utc_now() + 3 * DAY, "anna", "publish", version=4, pins=pins)
+    with JOURNAL.open("a", encoding="utf-8") as file:
+        file.write(format_journal([future]))
+    done = bank("emergency", "a.key", "--stolen")
+    assert (done.code, "CORRECT THE JOURNAL" in done.out, journal()[-1].step) == (
+        1,
+        True,
+        "compromise",
+    )
+    assert "certpin rotate switch" not in done.out
+    assert "Next, when that is fixed:  certpin rotate emergency" in done.out
+    facts = bank("emergency", "a.key", "--stolen", "--json").json
+    assert (facts["hosts"], facts["safe"], facts["problem"]) == ([], False, facts["clock"])
 
 
 @pytest.mark.parametrize(

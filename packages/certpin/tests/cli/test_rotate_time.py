@@ -264,6 +264,29 @@ def test_a_wrong_clock_does_not_hide_the_way_out_of_an_emergency(
 
 
 @pytest.mark.peer("faketime")
+@pytest.mark.parametrize("days", [-20, 400])
+def test_with_a_wrong_clock_an_emergency_is_recorded_and_judges_nothing(
+    out: Run, lasting: Identity, days: int
+) -> None:
+    """Behind, no version seems to be out yet. Ahead, the pins of all clients seem to be expired."""
+    words = ("rotate", "emergency", str(lasting.pin), "--stolen")
+    code, facts, _ = moved(timedelta(days=days), *words)
+    assert (code, facts["recorded"], journal()[-1].step) == (1, True, "compromise")
+    assert (facts["hosts"], facts["safe"], facts["problem"]) == ([], False, facts["clock"])
+    argv = [sys.executable, "-m", "certpin.cli.main", *words]
+    env = {**os.environ, **moved_clock(timedelta(days=days))}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("RECORDED: ")
+    assert second.startswith("SET THE CLOCK of this machine, and run this again: ")
+    for text in ("accept the key", "No published version", "shipped", "rotate switch", "in order"):
+        assert text not in done.stdout
+    assert out("rotate", "clock", *WHY).code == 0
+    right = out(*words, "--json")
+    assert (right.code, right.json["clock"], len(right.json["hosts"])) == (0, None, 1)
+
+
+@pytest.mark.peer("faketime")
 def test_a_clock_after_the_end_of_all_certificates_is_doubted(out: Run, lasting: Identity) -> None:
     """No chain verifies then, so that the servers' dates prove nothing; but they are a hint."""
     ahead = timedelta(days=2000)

@@ -502,8 +502,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an emergency prints no path that ignores signed versions",
         "certpin/cli/rotate/emergency.py",
-        "        if files.unrecorded:  #",
-        "        if False:  #",
+        "            if marked.unrecorded:  #",
+        "            if False:  #",
         _JOURNALS + "test_a_signed_version_that_the_journal_lacks_stops_the_next_steps",
     ),
     Mutation(

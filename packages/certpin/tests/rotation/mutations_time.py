@@ -101,6 +101,29 @@ MUTATIONS: list[Mutation] = [
         _IN_CLOCK + "test_a_version_of_a_clock_slightly_ahead_is_alive_at_once",
     ),
     Mutation(
+        "an emergency judges nothing by a clock that a server contradicts",
+        "certpin/cli/rotate/emergency.py",
+        "        if problem := clock_problem(evidence):\n            self.is_now_known = False",
+        "        if problem := clock_problem(evidence):\n            self.is_now_known = True",
+        _IN_TIME + "test_with_a_wrong_clock_an_emergency_is_recorded_and_judges_nothing",
+    ),
+    Mutation(
+        "an emergency judges nothing while a version is of a later time",
+        "certpin/cli/rotate/emergency.py",
+        "evidence.confirmed and not has_versions",
+        "evidence.confirmed",
+        "tests/cli/test_rotate_emergency_paths.py"
+        "::test_a_version_of_a_later_time_leaves_the_path_open",
+    ),
+    Mutation(
+        "an emergency without a known time is not safe",
+        "certpin/cli/rotate/emergency.py",
+        "is_computed = self.is_now_known and not self.problem",
+        "is_computed = not self.problem",
+        "tests/cli/test_rotate_emergency_paths.py"
+        "::test_a_version_of_a_later_time_leaves_the_path_open",
+    ),
+    Mutation(
         "an emergency is not blocked by a clock",
         _EMERGENCY,
         "situation = replace(timed, evidence=None)",

@@ -36,11 +36,12 @@ from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
     from certpin.pins import HostPolicy
-    from certpin.rotation import Event, Situation, Violation
+    from certpin.rotation import Event, Situation
     from certpin.rotation.emergency import EmergencyPath, Fact
     from certpin.rotation.journal import StepName
 
@@ -128,9 +129,13 @@ class EmergencyReport:
         is_known: False if neither the pin file nor a version that clients hold has the key, and no
             server that answered: it can be the wrong key.
         hints: those of them that are about the version that clients can fetch now.
-        clock: the violation if this machine's clock, or the time of the journal's newest entry, is
-            wrong; else ``None``. Because of it, the gate (the check before each step) refuses every
+        clock: the problem if this machine's clock, or the time of the journal's newest entry, is
+            wrong; else empty. Because of it, the gate (the check before each step) refuses every
             step.
+        clock_line: what to do about ``clock``, for the top of the output.
+        is_now_known: False if the current time is not known because of ``clock``, or if the journal
+            has versions of a later time. No path is computed then: which clients accept the key
+            depends on the time.
         doubt: by how much this machine's clock differs from that of a server without a verified
             chain, as text; empty if it doesn't, or if a server with a verified chain has a time.
     """
@@ -154,7 +159,9 @@ class EmergencyReport:
     unknown: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     is_known: bool = True
-    clock: Violation | None = None
+    clock: str = ""
+    clock_line: str = ""
+    is_now_known: bool = True
     doubt: str = ""
 
     @property
@@ -167,7 +174,8 @@ class EmergencyReport:
     @property
     def is_safe(self) -> bool:
         """True if each host has a path on which no client is locked out."""
-        return not self.problem and all(path.is_safe for path in self.paths)
+        is_computed = self.is_now_known and not self.problem
+        return is_computed and all(path.is_safe for path in self.paths)
 
     def record(self, hosts: Sequence[str]) -> None:
         """Record in the journal that the key was stolen or lost.
@@ -222,6 +230,8 @@ class EmergencyReport:
         try:
             marked = self._mark(probes)
             if marked is not None:
+                if marked.unrecorded:  # clients may hold versions that no path considers
+                    marked.require_signed_recorded()
                 self._find_paths(probes, marked)
         except CertpinError as exc:
             self.problem = str(exc)
@@ -256,12 +266,10 @@ class EmergencyReport:
     @repeat_if_changed
     def _find_paths(self, probes: ProbeOptions, marked: RotationFiles) -> None:
         from certpin.rotation.emergency import emergency_path
-        from certpin.rotation.gate import clock_doubt, clock_violations
+        from certpin.rotation.gate import clock_doubt
 
         self._forget_paths()
         files = marked.latest()
-        if files.unrecorded:  # clients may hold versions that no path considers
-            files.require_signed_recorded()
         self.has_version = files.deployed.latest is not None
         self.version = files.pins.version
         policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
@@ -269,6 +277,9 @@ class EmergencyReport:
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = [*self.hints, *results.unknown]
         self.doubt = clock_doubt(files.evidence)
+        self._check_clock(files, now)
+        if not self.is_now_known:
+            return
         all_answered = not (probes.offline or results.unanswered)
         self.is_known = self._has_key(files)
         commands, situations = PathCommands(files, probes), []
@@ -288,7 +299,6 @@ class EmergencyReport:
             self.paths.append(found)
             situations.append(situation)
             self.is_known |= bool(found.serving) or found.authority or self._is_authority(policy)
-            self.clock = next(iter(clock_violations(situation)), self.clock)
         known = {str(policy.pattern) for policy in policies}
         if missing := [host for host in self.hosts if host not in known]:
             self.problem = (
@@ -313,7 +323,37 @@ class EmergencyReport:
         """
         self.marked, self.unmarked = [], []
         self.paths, self.texts = [], []
-        self.problem, self.clock = "", None
+        self.problem, self.clock, self.is_now_known = "", "", True
+
+    def _check_clock(self, files: RotationFiles, now: datetime) -> None:
+        """Set ``clock``, ``clock_line`` and ``is_now_known``.
+
+        Args:
+            files: the pin file and the journal, after the servers were contacted.
+            now: the time by the clock of this machine.
+        """
+        from certpin.rotation.gate import behind_journal, clock_problem
+        from certpin.rotation.history import ahead_of
+
+        evidence = files.evidence
+        repair = f"certpin rotate clock --reason TEXT{file_option(self.path)}"
+        if problem := clock_problem(evidence):
+            self.is_now_known = False
+            line = f"SET THE CLOCK of this machine, and run this again: {problem}."
+        elif problem := behind_journal(evidence, now):
+            has_versions = any(event.version for event in ahead_of(files.history.events, now))
+            self.is_now_known = evidence.confirmed and not has_versions
+            line = (
+                f"CORRECT THE JOURNAL ({repair}), and run this again: {problem}, which a server "
+                "confirms."
+                if evidence.confirmed
+                else f"SET THE CLOCK of this machine, and run this again: {problem}. If it is "
+                f"right, correct the journal ({repair})."
+            )
+        else:
+            return
+        then = "each step below is refused" if self.is_now_known else "no path is certain"
+        self.clock, self.clock_line = problem, f"{line} Before that, {then}."
 
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
         """Change the role of the stolen key in the pin file to that of an authority.
@@ -406,9 +446,9 @@ class EmergencyReport:
             "known": self.is_known,
             "version": self.version,
             "safe": self.is_safe,
-            "problem": self.problem or None,
+            "problem": self.problem or ("" if self.is_now_known else self.clock) or None,
             "unknown": self.unknown,
-            "clock": self.clock.problem if self.clock is not None else None,
+            "clock": self.clock or None,
         }
 
     def print(self) -> None:
@@ -422,17 +462,11 @@ class EmergencyReport:
             click.echo("")
         for line in path_lines(self.texts):
             click.echo(fold(line, sys.stdout))
-        if self.clock is not None:
-            say(
-                "certpin: warning",
-                f"{self.clock.problem}. Until that is fixed, every step above is refused: set the "
-                "clock, then let certpin rotate clock --reason TEXT correct the entries that are "
-                "ahead",
-            )
         for unknown in self.unknown:
             click.echo(fold(f"Not known: {unknown}.", sys.stdout))
         if self.problem:
             say("certpin", f"the way out can't be computed: {self.problem}")
+        if self.problem or not self.is_now_known:
             click.echo(f"Next, when that is fixed:  {self._repeat(str(self.key.pin))}")
 
     def _repeat(self, key: str) -> str:
@@ -445,6 +479,8 @@ class EmergencyReport:
         word = "COMPROMISED" if self.fact == "stolen" else "LOST"
         where = ", ".join(self.hosts)
         lines = [f"RECORDED: {self.key.pin} is {word} at {where}. No step lets servers use it."]
+        if self.clock:
+            lines.append(self.clock_line)
         if self.is_worse:
             lines.append(
                 "It was recorded as stolen, which is worse than lost: this is the path of a stolen "

@@ -295,7 +295,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "metadata that a fast clock signed is not pushed",
         "certpin/cli/publish/push.py",
-        "        _require_lifetimes(pushed, settings)\n",
+        "            _require_lifetimes(pushed, settings)\n",
         "",
         _COMMAND + "metadata_of_a_fast_clock_is_not_pushed[timestamp]",
     ),

@@ -128,7 +128,7 @@ def test_each_format_has_the_files_that_cannot_be_read(run: Run, output: str) ->
     done = _lint_with_unreadable(run, "--format", output)
     assert (done.code, done.err.startswith("certpin: no.toml: it cannot be read")) == (2, True)
     assert done.out.count("certpin add --file no.toml HOST") == 1
-    assert done.out.count("it is not TOML") == 1
+    assert done.out.count("a conflict marker of git") == 1
     assert done.out.count("api.bank.example has only one pin") == 1
 
 

@@ -133,6 +133,7 @@ def test_a_stolen_key_whose_entry_was_deleted_gets_it_back(signed: Run, is_out: 
     editor.set_version(6)
     editor.save()
     refused_without_mark(signed, 6, str(pin))
+    assert PinSet.load("pins.toml").policies[0].pins[-1].role == "leaf"  # it signs no certificate
     assert signed(*SIGN).code == signed("publish", "push").code == 0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.cli.rotate.files import append_lines
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, utc_now
@@ -230,11 +231,21 @@ def test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path(bank: Bank) -
     assert states()[-1] == "compromised"
 
 
+@pytest.mark.parametrize(("match", "keeps"), [("any", False), ("leaf", True)])
 def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
-    bank: Bank,
+    bank: Bank, match: str, keeps: bool
 ) -> None:
-    """Each printed command is accepted, and real clients accept the server all the time."""
+    """Each printed command is accepted, and real clients accept the server all the time.
+
+    If the root stays in the file of trust, clients that compare only leaves need the mark, too:
+    they trust the root when they compare no pins, such as after an expiry.
+    """
     other = Authority("Other root")
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    text = text.replace('match = "any"', f'match = "{match}"')
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert bank("shipped", "4", "--clients", "1200").code == 0
+    days_pass(100)
     done, path = bank.emergency("root.key", "--stolen")
     assert (done.code, path["safe"], path["exposure"]["clients"]) == (0, True, 0)
     expected = ["trust", "publish", "request", "switch", "install", "mark", "publish", "revoke"]
@@ -243,8 +254,7 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
     done = bank("emergency", "root.key", "--stolen")
     assert "does not refuse it yet" in done.out
     Path("root.pem").write_bytes(bank.root.pem + other.pem)
-    text = Path("pins.toml").read_text(encoding="utf-8")
-    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 4", "version = 5"), encoding="utf-8")
     new = other.issue(HOST, key=bank.a.key)
     Path("fullchain.pem").write_bytes(new.chain_pem)
     served = bank.a
@@ -257,7 +267,7 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
             served = new
             Path("served.pem").write_bytes(new.chain_pem + other.pem)
         if step["act"] == "mark":
-            Path("root.pem").write_bytes(other.pem)
+            Path("root.pem").write_bytes(other.pem + (bank.root.pem if keeps else b""))
         for command in step["commands"]:
             _, _, name, *words = shlex.split(command)
             done = bank(name, *("a.key" if word == "KEY" else word for word in words))
@@ -268,6 +278,17 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
     assert states() == ["active", "published", "compromised"]
     done, path = bank.emergency("root.key", "--stolen")
     assert (done.code, path["steps"]) == (0, [])
+
+
+def test_a_stolen_root_is_not_marked_too_early_because_a_clock_was_ahead(bank: Bank) -> None:
+    """At the time of that entry, the clients without the other root would have ended."""
+    bank.emergency("root.key", "--stolen")
+    Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)
+    assert bank("shipped", "4").code == 0
+    ahead = Event(utc_now() + 400 * DAY, "ben", "gone", host=HOST, server="192.0.2.1:443")
+    append_lines(JOURNAL, format_journal([ahead]))
+    bank.emergency("root.key", "--stolen")
+    assert states() == ["active", "published"]
 
 
 def test_a_version_after_the_switch_drops_the_stolen_root(bank: Bank) -> None:

@@ -162,6 +162,19 @@ def test_a_signed_version_that_the_journal_lacks_stops_the_next_steps(sixth: Run
 
 
 @pytest.mark.medium
+def test_a_signed_version_that_the_journal_lacks_in_its_middle_stops_the_next_steps(
+    sixth: Run,
+) -> None:
+    """Such as after a merge of two branches. Clients may hold it as any other one."""
+    assert sixth(*SIGN).code == sixth("publish", "push").code == 0
+    lines = JOURNAL.read_bytes().splitlines(True)
+    JOURNAL.write_bytes(b"".join(line for line in lines if b'"version": 5' not in line))
+    refused = sixth("rotate", "switch", "d.key", *SERVED)
+    problem = "lacks version 5, which publish/site has"
+    assert (refused.code, problem in said(refused.err)) == (2, True)
+
+
+@pytest.mark.medium
 def test_a_lost_journal_is_made_again_from_the_signed_files(sixth: Run) -> None:
     """The lowest version first, each from its own file."""
     draft = Path("pins.toml").read_bytes()

@@ -430,14 +430,45 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the deleted entry of a stolen key comes back",
         _FILES,
-        "        entries = (*_marks(policy, past), *history.deleted_marks(policy, past))\n",
-        "        entries = (*_marks(policy, past),)\n",
+        "(*_marks(policy, past), *history.deleted_marks(policy, past, anchors))",
+        "(*_marks(policy, past),)",
         _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[True]",
+    ),
+    Mutation(
+        "the deleted entry of a server's key comes back as that of a server",
+        _FILES,
+        "            editor.add_pin(pattern, replace(entry, **changes))",
+        "            editor.add_pin(pattern, entry)",
+        _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[False]",
+    ),
+    Mutation(
+        "a stolen root is marked if clients compare only leaves",
+        _HISTORY,
+        " or event.pin in anchors:",
+        ":",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned[leaf-True]",
+    ),
+    Mutation(
+        "a clock that was ahead does not mark a stolen root too early",
+        _FILES,
+        "for event in self.history.events if event.version]",
+        "for event in self.history.events]",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_stolen_root_is_not_marked_too_early_because_a_clock_was_ahead",
+    ),
+    Mutation(
+        "a signed version that the journal lacks in its middle stops a step",
+        _FILES,
+        "if each > lowest and each not in known",
+        "if each > max(filter(None, known), default=0)",
+        _JOURNALS
+        + "test_a_signed_version_that_the_journal_lacks_in_its_middle_stops_the_next_steps",
     ),
     Mutation(
         "a mark that no version had comes back",
         _HISTORY,
-        '                if policy.match != "leaf":\n',
+        '                if policy.match != "leaf" or event.pin in anchors:\n',
         "                if False:\n",
         _AUTHORITY_PATHS
         + "test_the_deleted_mark_of_a_stolen_root_comes_back_before_a_version_goes_out",
@@ -509,7 +540,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "signed files that can't be read stop a step",
         _FILES,
-        "        lacking = [each for each in self._lacking() if below",
+        "        lacking = [each for each in self._lacking if below",
         "        lacking = [each for each in self.unrecorded if below",
         _JOURNALS + "test_signed_files_that_cannot_be_read_stop_a_step",
     ),
@@ -1245,8 +1276,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the stolen key of a server is no authority",
         _FILES,
-        'role = {"role": "leaf"} if is_leaf and',
-        'role = {"role": "leaf"} if not is_leaf and',
+        '{"role": "leaf"} if is_leaf and',
+        '{"role": "leaf"} if not is_leaf and',
         _PATHS + "test_a_stolen_backup_of_a_server_stops_no_later_rotation",
     ),
     Mutation(

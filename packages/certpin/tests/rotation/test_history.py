@@ -283,11 +283,16 @@ def test_a_host_that_the_journal_does_not_know_lacks_no_step() -> None:
     assert history(FIRST).missing_steps(added) == {}
 
 
-def deleted(*events: Event, states: dict[str, State] = AB, match: Match = "any") -> list[HostPin]:
+def deleted(
+    *events: Event,
+    states: dict[str, State] = AB,
+    match: Match = "any",
+    anchors: frozenset[Pin] = frozenset(),
+) -> list[HostPin]:
     """Return the deleted marks of the host's policy, which has pins with these states."""
     policy = replace(pin_set(states).policies[0], match=match)
     found = history(*events)
-    return list(found.deleted_marks(policy, found.past(PATTERN)))
+    return list(found.deleted_marks(policy, found.past(PATTERN), anchors))
 
 
 def test_a_stolen_key_that_the_file_does_not_have_any_more_is_a_deleted_mark() -> None:
@@ -308,6 +313,9 @@ def test_a_mark_that_never_went_out_is_needed_if_clients_compare_authorities() -
     (entry,) = deleted(FIRST, replace(theft, note="key file c.key"), match="ca")
     assert (entry.role, entry.note) == ("leaf", "key file c.key")
     assert deleted(FIRST, theft, match="leaf") == []
+    assert deleted(FIRST, theft, match="leaf", anchors=frozenset({pin("c")})) == deleted(
+        FIRST, theft
+    )
 
 
 def test_a_lost_key_needs_no_entry() -> None:

@@ -28,7 +28,7 @@ from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.gate import check_step, clock_violations, unconfirmed, unlisted_servers
-from certpin.rotation.new_root import root_change
+from certpin.rotation.new_root import published_draft, root_change
 from certpin.rotation.plan import (
     NEXT_BACKUP,
     at_time,
@@ -379,10 +379,10 @@ def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Cand
     choices.append(_choice(situation, NEXT_BACKUP))
     best = _best(situation, choices)
     harm = _without_common_trust(situation)
-    if harm is None and best.harm is None:
-        harm = _without_anchor(situation)
     if harm is None and best.harm is not None:
         return best
+    if harm is None:
+        harm = _without_anchor(situation)
     instead = _below_another_root(situation, keys, stolen)
     return instead or (best if harm is None else replace(best, harm=harm))
 
@@ -517,11 +517,11 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
     if not situation.alive or latest is None or situation.is_accepted_by(latest, pin):
         return
     try:
-        published = with_published(with_staged(situation, pin) if is_new else situation)
+        staged = with_staged(situation, pin) if is_new else situation
     except ConfigError:
         return
-    newest = published.deployed.latest
-    if newest is None or served_chain(published, [newest]) is not None:
+    published = published_draft(staged)
+    if published is None:
         return
     choice = _choice(published, pin)
     if choice.harm is None:

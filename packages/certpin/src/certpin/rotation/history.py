@@ -37,6 +37,7 @@ from certpin.rotation.situation import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from pathlib import Path
 
@@ -174,7 +175,9 @@ class History:
     def _lost(self) -> frozenset[Pin]:
         return frozenset(_in_state(self.events, "lost")) - self._compromised
 
-    def deleted_marks(self, policy: HostPolicy, past: PinHistory) -> tuple[HostPin, ...]:
+    def deleted_marks(
+        self, policy: HostPolicy, past: PinHistory, anchors: AbstractSet[Pin] = frozenset()
+    ) -> tuple[HostPin, ...]:
         """Return the entries of stolen keys that a policy lacks, each marked as COMPROMISED.
 
         Without the entry, clients with the next version could accept a path through the stolen key:
@@ -183,11 +186,12 @@ class History:
 
         - if a published version has the key at the hosts of the policy, in any state;
         - if the theft is recorded for the policy, unless clients compare only leaves (``match =
-          "leaf"``): then they accept no key without a pin.
+          "leaf"``) and don't trust the key as a root: then they accept no path through it.
 
         Args:
             policy: a policy in the pin file.
             past: the states of the host's pins in the journal.
+            anchors: the pins of the policy's trust anchors, in the file of ``trust``.
         """
         known = past.compromised & past.states.keys()
         missing = known - {entry.pin for entry in policy.pins}
@@ -196,7 +200,7 @@ class History:
             if event.step == "compromise" and event.host == str(policy.pattern) and event.pin:
                 # Without a note, it may be an authority's: clients refuse each chain below it.
                 role: Role = "leaf" if event.note else "intermediate"
-                if policy.match != "leaf":
+                if policy.match != "leaf" or event.pin in anchors:
                     found.setdefault(event.pin, HostPin(event.pin, role, note=event.note))
             for entry in _published_pins(event.pins, policy.pattern) if event.pins else ():
                 found[entry.pin] = entry

@@ -81,7 +81,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
         return None
     add = bool(situation.policy.trust) and not _other_anchors(situation, [situation.policy])
     publish = add or not _is_out(situation)
-    published = _published(situation) if publish else situation
+    published = published_draft(situation) if publish else situation
     if published is None:
         return None
     ends = {each.number: published.deployed.end_of_life(each, situation.timing) for each in late}
@@ -98,6 +98,22 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     marks = tuple(sorted(stolen & roots, key=str))
     anchors = () if add else _other_anchors(then, then.live_policies)
     return RootChange(marks, add, publish, unended, date, then, anchors)
+
+
+def published_draft(situation: Situation) -> Situation | None:
+    """Return the situation after the draft was published now.
+
+    Returns:
+        ``None`` if the draft can't be published, or if it would refuse the chain of a server.
+    """
+    try:
+        published = with_published(situation)
+    except ConfigError:
+        return None
+    newest = published.deployed.latest
+    if newest is None or served_chain(published, [newest]) is not None:
+        return None
+    return published
 
 
 def marks_root_later(situation: Situation, pin: Pin) -> bool:
@@ -130,18 +146,6 @@ def _is_out(situation: Situation) -> bool:
         return False
     ours = trust_digest(situation.policy)
     return all(trust_digest(each) == ours for each in situation.policies_of(latest))
-
-
-def _published(situation: Situation) -> Situation | None:
-    """Return the situation after the draft was published now; ``None`` if the gate refuses that."""
-    try:
-        published = with_published(situation)
-    except ConfigError:
-        return None
-    newest = published.deployed.latest
-    if newest is None or served_chain(published, [newest]) is not None:
-        return None
-    return published
 
 
 def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime | None) -> bool:

@@ -253,13 +253,7 @@ class EmergencyReport:
         if newer:
             self.problem = f"{newer[0].problem}. {sentence(newer[0].fix)}"
             return None
-        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
-        if self.fact == "stolen":
-            self.later = [
-                str(policy.pattern)
-                for policy in policies
-                if policy.match != "leaf" and files.marks_later(policy, self.key.pin)
-            ]
+        self.later = [str(host) for host, pin in files.put_off if pin == self.key.pin]
         files.commit([])
         return files
 
@@ -521,8 +515,8 @@ class EmergencyReport:
             yield f"{self.path} still accepts it, {why}."
         if self.later:
             yield (
-                f"{self.path} does not refuse it yet at {', '.join(self.later)}: servers can't "
-                "leave it before clients trust another root."
+                f"{self.path} does not refuse it yet at {', '.join(self.later)}: it follows "
+                "when every client trusts another root."
             )
         if self.below:
             pins = ", ".join(dict.fromkeys(self.below))

@@ -122,6 +122,8 @@ class RotationFiles:
         contradictions: the contradictions in the journal, as texts.
         unmarked: the keys that the journal records as stolen or lost, and the pin file does not:
             each with its host and the recorded state. The draft marks them, if it can be edited.
+        put_off: the stolen roots that the draft must not mark yet (``marks_root_later``), each with
+            its host.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -149,6 +151,7 @@ class RotationFiles:
         self._expired: datetime | None = None  # when the signatures for clients expired
         self._deployed = self._fetchable()
         self._warn_unrecorded()
+        self.put_off: list[tuple[HostPattern, Pin]] = []
         self.unmarked = self._mark_unusable()
 
     def latest(self) -> RotationFiles:
@@ -230,7 +233,7 @@ class RotationFiles:
         """The version number that the pin file gets with its next change of pins."""
         return self.deployed.next_number(self.pins)
 
-    @property
+    @cached_property
     def lacks_signature(self) -> bool:
         """True if clients can't fetch the latest version because it lacks signatures.
 
@@ -243,7 +246,7 @@ class RotationFiles:
         if latest is None or not latest.pending or not settings_path(self.path).is_file():
             return False
         try:
-            number = signed_version(self.path)
+            number = version_in_site(self.path)
         except ConfigError:
             return False
         return number is None or number < latest.number
@@ -295,21 +298,23 @@ class RotationFiles:
         # Some clients trust them, and others only the anchors of a file.
         return replace(known, roots=public_roots())
 
-    def marks_later(self, policy: HostPolicy, pin: Pin) -> bool:
-        """Return True if the pin file must not mark a stolen root yet (``marks_root_later``).
+    def _marks_later(self, policy: HostPolicy, entry: HostPin) -> bool:
+        """Return True if the draft must not mark a stolen root yet (``marks_root_later``).
 
         Args:
             policy: a policy in the pin file.
-            pin: the pin of the stolen key. If the policy has an entry for it, that is marked now.
+            entry: the entry of the stolen key. If the policy has one for its pin, that is marked.
         """
-        if any(entry.pin == pin for entry in policy.pins):
+        if entry.state != "compromised" or any(each.pin == entry.pin for each in policy.pins):
             return False
         from certpin.pins import utc_now
         from certpin.rotation.new_root import marks_root_later
 
-        now = utc_now()  # no version would be alive at a time before the journal
-        now = max(now, self.newest.time) if self.newest else now
-        return marks_root_later(self.situation(policy, (), now), pin)
+        # Before the newest version, no version would be alive. An entry of another step can have
+        # been written with a clock that was ahead: at its time, all versions could have ended.
+        versions = [event.time for event in self.history.events if event.version]
+        now = max([utc_now(), *versions])
+        return marks_root_later(self.situation(policy, (), now), entry.pin)
 
     def require_version(self) -> None:
         """Check that the journal has a published version, and each signed one.
@@ -333,7 +338,7 @@ class RotationFiles:
     def require_signed_recorded(self, below: int | None = None) -> None:
         """Check that the journal has each signed version in ``publish/site``: clients may hold it.
 
-        Versions below all those in the journal are not checked: the user can let the journal begin
+        Versions below all those in the journal are not required: the user can let the journal begin
         with a later one.
 
         Args:
@@ -345,7 +350,7 @@ class RotationFiles:
         from certpin.errors import ConfigError
         from certpin.rotation.rules import number_list
 
-        lacking = [each for each in self._lacking() if below is None or each < below]
+        lacking = [each for each in self._lacking if below is None or each < below]
         if lacking:
             raise ConfigError(
                 f"{self.journal} lacks {number_list(lacking)}, which publish/site has: clients may "
@@ -354,21 +359,24 @@ class RotationFiles:
                 fix=self.journal_fix,
             )
 
+    @cached_property
     def _lacking(self) -> tuple[int, ...]:
-        latest = self.history.deployed.latest
-        highest = latest.number if latest else 0
-        return tuple(each for each in _signed_versions(self.path) if each > highest)
+        known = {event.version for event in self.history.events if event.pins}
+        lowest = min(filter(None, known), default=0)
+        return tuple(
+            each for each in _signed_versions(self.path) if each > lowest and each not in known
+        )
 
     @cached_property
     def unrecorded(self) -> tuple[int, ...]:
-        """The signed versions in ``publish/site`` that the journal lacks, above those that it has.
+        """The signed versions in ``publish/site`` that the journal lacks, above its first one.
 
         It is also empty if ``publish/site`` can't be read, because each step reports that.
         """
         from certpin.errors import ConfigError
 
         with suppress(ConfigError):
-            return self._lacking()
+            return self._lacking
         return ()
 
     @cached_property
@@ -544,11 +552,10 @@ class RotationFiles:
 
         missing: list[tuple[HostPolicy, HostPin]] = []
         try:
-            missing = [
-                (policy, entry)
-                for policy, entry in _missing_marks(self.editor.check(), self.history)
-                if not self.marks_later(policy, entry.pin)
-            ]
+            found = _missing_marks(self.editor.check(), self.history)
+            later = [each for each in found if self._marks_later(*each)]
+            self.put_off = [(policy.pattern, entry.pin) for policy, entry in later]
+            missing = [each for each in found if each not in later]
             _mark_unusable_pins(self.editor, self.history, missing)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
@@ -637,10 +644,13 @@ def _missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, Hos
     """
     if history.deployed.latest is None:
         return []
+    from certpin.rotation.trust import anchor_pins
+
     found = []
     for policy in pins.policies:
         past = history.past(policy.pattern)
-        entries = (*_marks(policy, past), *history.deleted_marks(policy, past))
+        anchors = anchor_pins(policy) if past.compromised else frozenset()
+        entries = (*_marks(policy, past), *history.deleted_marks(policy, past, anchors))
         found += [(policy, entry) for entry in entries]
     return found
 
@@ -662,12 +672,12 @@ def _mark_unusable_pins(
     of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
     for policy, entry in missing:
         pattern, pin, state = str(policy.pattern), entry.pin, entry.state
-        if all(known.pin != pin for known in policy.pins):
-            editor.add_pin(pattern, entry)
-            continue
         is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
-        role = {"role": "leaf"} if is_leaf and entry.role == "backup" else {}
-        editor.change_pin(pattern, pin, state=state, **role)
+        changes: dict[str, Any] = {"role": "leaf"} if is_leaf and entry.role == "backup" else {}
+        if all(known.pin != pin for known in policy.pins):
+            editor.add_pin(pattern, replace(entry, **changes))
+        else:
+            editor.change_pin(pattern, pin, state=state, **changes)
     latest = history.deployed.latest
     if missing and latest and editor.check().version <= latest.number:
         editor.set_version(latest.number + 1)
@@ -852,7 +862,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
     """
     from datetime import UTC, datetime
 
-    return _read_signed(
+    return _read_site(
         pin_file,
         lambda found: min(
             datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found
@@ -860,7 +870,7 @@ def signatures_expiry(pin_file: Path) -> datetime | None:
     )
 
 
-def signed_version(pin_file: Path) -> int | None:
+def version_in_site(pin_file: Path) -> int | None:
     """Return the version of the pin set in ``publish/site``, which a push would upload.
 
     Returns:
@@ -869,7 +879,7 @@ def signed_version(pin_file: Path) -> int | None:
     Raises:
         ConfigError: a file can't be read, so that the version is unknown.
     """
-    return _read_signed(pin_file, version_of)
+    return _read_site(pin_file, version_of)
 
 
 def version_of(parts: Sequence[dict[str, Any]]) -> int:
@@ -905,9 +915,7 @@ def signed_parts(read: Callable[[str], bytes | None]) -> list[dict[str, Any]]:
     return [timestamp, snapshot, targets]
 
 
-def _read_signed(
-    pin_file: Path, value: Callable[[list[dict[str, Any]]], _Result]
-) -> _Result | None:
+def _read_site(pin_file: Path, value: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
     """Return a value of the signed files in ``publish/site``; None if nothing is signed.
 
     The files are read without the package ``tuf``, which rotations don't need. They are not

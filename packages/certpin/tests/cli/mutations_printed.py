@@ -345,8 +345,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan names the command that uploads a signed version",
         "certpin/cli/rotate/recording.py",
-        "return [with_options(sign_command(None)), push]",
-        "return [with_options(sign_command(None))]",
+        "return [sign, _push_command(files)]",
+        "return [sign]",
         _PRINTED + "test_a_plan_brings_a_signed_version_to_the_clients",
     ),
     Mutation(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     # A file by its path and the largest number of bytes that is accepted; None if it is missing.
     Read = Callable[[str, int], bytes | None]
 
+_TIMESTAMP = "metadata/timestamp.json"  # also without the extra ``publish``
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -109,12 +111,12 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
         UpdateError: the destination can't be read.
     """
     from certpin.publish.content import LIMITS
-    from certpin.publish.remote_state import TIMESTAMP, root_path, signed_version
+    from certpin.publish.remote_state import root_path, signed_version
 
     state = context.policy.state
     current, root = state.current, state.root
     assert root is not None  # noqa: S101  # read_delivery checks it
-    found = read(TIMESTAMP, LIMITS.timestamp)
+    found = read(_TIMESTAMP, LIMITS.timestamp)
     version = None if found is None else signed_version(root, found)
     has_next_root = read(root_path(root.version + 1), LIMITS.root) is not None
     name = "another timestamp" if version is None else f"timestamp {version}"
@@ -194,20 +196,23 @@ class RemoteVersion:
         return f"{where}, and the journal has it with other pins, or not at all"
 
 
-def read_version(files: RotationFiles) -> RemoteVersion | None:
+def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
     """Read which version of the pin set is at the destination of pushes, to compare the journal.
 
     ``fetch_url`` of ``publish.toml`` is read as clients do. If it is not set, ``url`` is read.
 
     Args:
         files: the pin file, with ``publish/publish.toml`` beside it, and the journal.
+        timeout: seconds for each of connecting, the handshake and the response.
 
     Returns:
-        The version; None if ``publish.toml`` names no destination, or nothing is signed there.
+        The version; None if ``publish.toml`` names no destination, if nothing is signed there, or
+        if the timestamp there is that in ``publish/site``: then the clone has what clients fetch.
 
     Raises:
         ConfigError: ``publish.toml`` is invalid.
-        UpdateError: the destination can't be read. The problem names it.
+        UpdateError: the destination can't be read, or its metadata are damaged. The problem names
+            it.
     """
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
@@ -220,18 +225,36 @@ def read_version(files: RotationFiles) -> RemoteVersion | None:
         return None
     try:
         if settings.fetch_url:
-            read = _https_reader(where, files.pins)
+            read = _https_reader(where, files.pins, timeout)
         else:
             read = open_storage(where, file.parent.parent, settings.storage).read
-        number = version_of(signed_parts(lambda path: read(f"metadata/{path}", MAX_METADATA)))
-        pins = _verified_pins(files, file.parent / "site", read)
+        timestamp = read(_TIMESTAMP, MAX_METADATA)
+        if timestamp is None or timestamp == _signed_timestamp(file.parent / "site"):
+            return None
+        if (pins := _verified_pins(files, file.parent / "site", read)) is not None:
+            return RemoteVersion(where, pins.version, pins)
+        parts = signed_parts(lambda path: read(f"metadata/{path}", MAX_METADATA))
+        return RemoteVersion(where, version_of(parts))
     except UpdateError as exc:
         raise UpdateError(
             f"{where} can't be read: {exc.problem}", reason=exc.reason, fix=exc.fix
         ) from exc
-    except UNREADABLE:
+    except UNREADABLE as exc:
+        raise UpdateError(
+            f"the signed files at {where} are damaged",
+            reason="metadata",
+            fix="certpin publish status checks them",
+        ) from exc
+
+
+def _signed_timestamp(site: Path) -> bytes | None:
+    """Return the timestamp metadata in ``publish/site``; None if they can't be read."""
+    from certpin.pinfile.file import read_regular
+
+    try:
+        return read_regular(site / _TIMESTAMP, MAX_METADATA)
+    except OSError:
         return None
-    return RemoteVersion(where, pins.version if pins else number, pins)
 
 
 def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | None:
@@ -271,7 +294,7 @@ def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | Non
         return None
 
 
-def _https_reader(url: str, pins: PinSet) -> Read:
+def _https_reader(url: str, pins: PinSet, timeout: float = PROBE_SECONDS) -> Read:
     """Return a function that reads a file below a URL as clients do, but without pins.
 
     The function raises ``UpdateError`` if the server does not answer.
@@ -279,6 +302,7 @@ def _https_reader(url: str, pins: PinSet) -> Read:
     Args:
         url: ``fetch_url`` of ``publish.toml``.
         pins: the pin file, which can have trust anchors for the host.
+        timeout: seconds for each of connecting, the handshake and the response.
     """
     from http import HTTPStatus
     from http.client import HTTPException
@@ -293,7 +317,7 @@ def _https_reader(url: str, pins: PinSet) -> Read:
     tls = ContextCache().get(policy.trust if policy else None)
 
     def read(path: str, max_bytes: int) -> bytes | None:
-        deadline = Deadline(PROBE_SECONDS, PROBE_SECONDS)
+        deadline = Deadline(timeout, timeout)
         address = f"{url.rstrip('/')}/{path}"
         try:
             answer = exchange("GET", address, deadline, tls, max_bytes=max_bytes)

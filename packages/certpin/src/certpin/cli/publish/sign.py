@@ -247,11 +247,12 @@ def _checked_version(
     if not may_sign_targets(context.policy, keys):
         return None
     require_marked(context.files)
-    if needs_record(context.files):
+    needed = needs_record(context.files)
+    if needed:
         require_earlier(context.files, context.files.pins.version)
     if changed := changed_under_its_number(context.files):
         say("certpin: warning", changed)
-    return check_version(context.files, record) if needs_record(context.files) else None
+    return check_version(context.files, record) if needed else None
 
 
 def _with_checked(context: PublishContext, checked: CheckedVersion) -> SigningPolicy:

@@ -216,8 +216,8 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
         return everything.next_command(command, files.path, files.pins)
 
     if is_signed_by_default(files):
-        push = f"certpin publish push{file_option(files.path)}"
-        return [with_options(sign_command(None)), push]  # `next_command` appends `--file`
+        sign = with_options(sign_command(None))  # `next_command` appends `--file`
+        return [sign, _push_command(files)]
     return [with_options(f"certpin rotate shipped {number}") + release_options(files)]
 
 
@@ -226,8 +226,12 @@ def push_commands(files: RotationFiles) -> list[str]:
 
     It is only pushed if it has its signatures, and signed before that otherwise.
     """
-    push = f"certpin publish push{file_option(files.path)}"
+    push = _push_command(files)
     return [sign_command(files.path), push] if files.lacks_signature else [push]
+
+
+def _push_command(files: RotationFiles) -> str:
+    return f"certpin publish push{file_option(files.path)}"
 
 
 def push_text(files: RotationFiles) -> str:

@@ -518,8 +518,8 @@ def compare_destination(
 
     Returns:
         A violation, if the version there is newer than the journal, or differs from it. And the
-        facts that are unknown, as clauses: an unsigned answer is only a hint, and so it is if the
-        destination can't be read.
+        facts that are unknown, as clauses: if the signatures there can't be verified, its number is
+        only a hint; and nothing is known if the destination can't be read, or is damaged.
     """
     from certpin.cli.rotate.files import once, settings_path
     from certpin.errors import CertpinError
@@ -531,7 +531,7 @@ def compare_destination(
     from certpin.cli.publish.destination import read_version
 
     try:
-        found = once(("destination", files.path), lambda: read_version(files))
+        found = once(("destination", files.path), lambda: read_version(files, probes.timeout))
     except CertpinError as exc:
         problem = printable(str(getattr(exc, "problem", exc)))
         return [], [f"whether clients can fetch a newer version: {problem}"]

@@ -10,6 +10,7 @@ pytestmark = NEEDS_PARSER
 
 ANY, PIN, BAD = "accept-any-certificate", "pin-in-callback", "on-bad-certificate"
 DEBUG, ALL = "debug-only-gate", "overrides-with-callback"
+NONE = "pins-in-debug-only"
 
 
 def callback(value: str, more: str = "") -> str:
@@ -389,7 +390,66 @@ COMPARES = f"(cert, host, port) => sha256.convert(cert.der).toString() == '{HEX}
 )
 def test_a_pin_that_only_debug_builds_compare_is_an_error(code: str) -> None:
     [finding] = read(code).mistakes
-    assert finding.rule == "pins-in-debug-only"
+    assert finding.rule == NONE
     assert finding.message == "badCertificateCallback compares the pin in debug builds only"
     release = "void g() { client = PinnedHttpClient(pins); }\n"
     assert rules(release + code) == [DEBUG], "release builds have another check"
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        "final client = PinnedHttpClient(pins);",
+        "class C { final client = PinnedHttpClient(pins); }",
+        "void g() { final c = PinnedHttpClient(pins); c.get(url); }",
+        "void g() { final body = PinnedHttpClient(pins).get(url); }",
+        "void g() { PinnedHttpClient(pins)..get(url); }",
+        "void g() { final c = load(PinnedHttpClient(pins)); }",
+        "void g() { client = new pinning.PinnedHttpClient(pins); }",
+        "void g() { client = pinning.PinnedHttpClient(pins); }",
+        "void g() { PinnedHttpOverrides.runInIsolate(pins, load); }",
+        "void g() { pinning.PinnedHttpOverrides.runInIsolate(pins, load); }",
+        "void g() { HttpOverrides.global = PinnedHttpOverrides(pins); }",
+        "void g() { pinnedDio(dio); }",
+        "final a = IOHttpClientAdapter(createHttpClient: pinnedClient);",
+        "void g() { runWithClient(main, pinnedClient); }",
+    ],
+)
+def test_release_builds_compare_the_pins_of_a_client_that_is_used(release: str) -> None:
+    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}"
+    assert rules(f"{release}\n{code}") == [DEBUG]
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        "// client = PinnedHttpClient(pins);",
+        "import 'package:certpin/certpin.dart' show PinnedHttpClient;",
+        "PinnedHttpClient? client;",
+        "void g(PinnedHttpClient client) { client.get(url); }",
+        "class C extends PinnedHttpClient { C(super.pins); }",
+        "class PinnedHttpClient { PinnedHttpClient(this.pins); }",
+        "HttpClient pinnedClient(pins) => HttpClient();",
+        "bool g(client) => client is PinnedHttpClient;",
+        "void g() { log(PinnedHttpClient); }",
+        "final c = Api(pinnedClient: HttpClient());",
+        "void g() { PinnedHttpClient(pins); }",
+        "void g() { new PinnedHttpClient(pins); }",
+        "void g() { pinning.PinnedHttpClient(pins); }",
+        "void g() { final c = PinnedHttpClient(pins); }",
+        "void g() { final c = new PinnedHttpClient(pins); }",
+        "void g() { final PinnedHttpClient c = pinning.PinnedHttpClient(pins); }",
+        "void g() { final c = PinnedHttpClient(pins); }\nvoid h(c) { c.get(url); }",
+        "void h(c) { c.get(url); }\nvoid g() { final c = PinnedHttpClient(pins); }",
+    ],
+)
+def test_a_client_that_is_not_used_compares_no_pins_in_release_builds(release: str) -> None:
+    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}"
+    assert rules(f"{release}\n{code}") == [NONE]
+
+
+def test_a_client_of_debug_builds_compares_no_pins_in_release_builds() -> None:
+    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}\n"
+    assert rules(code + "g() { if (!kDebugMode) c = PinnedHttpClient(p); }") == [DEBUG] * 2
+    assert rules(code + "g() { if (kDebugMode) c = PinnedHttpClient(p); }") == [NONE] * 2
+    assert rules(code + "g() { if (kDebugMode && isOn) c = PinnedHttpClient(p); }") == [NONE]

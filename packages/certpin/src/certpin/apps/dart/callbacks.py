@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.apps.dart.code import CASE, CREATIONS, DEFINITIONS, GRAMMAR, SELECTORS, Definition
 from certpin.apps.dart.flow import CERTIFICATE, Returned
-from certpin.apps.dart.gates import ENFORCING
+from certpin.apps.dart.gates import enforcing_clients
 from certpin.apps.usage import PIN_WORDS, words
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _AROUND_ENTRIES = frozenset({"[", "]", "{", "}", ",", "const_builtin", "type_arg
 _MAX_DEPTH = 5  # functions that call each other
 _MAX_SAME_NAME = 3  # functions or variables of one name
 _OVERRIDES = "HttpOverrides"
+_OF_RELEASE: frozenset[Mode] = frozenset({"release", None})
 _REFUSALS = frozenset(
     {"false", "null_literal", "throw_expression", "throw_expression_without_cascade"}
 )
@@ -84,23 +85,23 @@ def _check_callback(
         if not _is_passed_on(flow, node, run):
             reporter.ask(line, f"{name} is a function of another file: can it return true?")
     elif answers <= {"debug", "elsewhere"} or gate == "debug":
-        _report_in_debug(flow, reporter, name, node, answers)
+        _report_in_debug(flow, reporter, name, node, compares="compare" in answers)
     else:
         _report(flow, reporter, name, node, answers)
 
 
 def _report_in_debug(
-    flow: DartFlow, reporter: FileReporter, name: str, node: Node, answers: set[Answer]
+    flow: DartFlow, reporter: FileReporter, name: str, node: Node, *, compares: bool
 ) -> None:
     """Report a callback that accepts refused certificates in debug builds only.
 
-    If it compares a pin, release builds have no such check, unless the file also has a client that
-    enforces pins.
+    If ``compares`` is True, the callback compares a pin. Release builds then have no such check,
+    unless they use a client in the same file that enforces pins.
     """
     line, gate = flow.tree.line(node), _gate_of(flow, node)
     builds = "debug" if "kDebugMode" in flow.tree.names else "debug and profile"
-    if "compare" in answers:
-        is_enforced = any(flow.tree.names.get(each) for each in ENFORCING)
+    if compares:
+        is_enforced = any(flow.gate(each) in _OF_RELEASE for each in enforcing_clients(flow))
         rule = "debug-only-gate" if is_enforced else "pins-in-debug-only"
         reporter.report(rule, line, f"{name} compares the pin in {builds} builds only")
         return

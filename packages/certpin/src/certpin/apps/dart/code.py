@@ -225,13 +225,7 @@ class DartCode:
 
         Return None if the name is not called.
         """
-        anchor = name
-        parent = self.tree.parent(name)
-        for _ in range(2):  # `.name` is in a selector, and that in another one
-            if parent is None or parent.type not in SELECTORS | {"cascade_selector"}:
-                break
-            anchor, parent = parent, self.tree.parent(parent)
-        following = next(self.tree.after(anchor), None)
+        following = next(self.tree.after(self._member(name)), None)
         if following is None:
             return None
         if following.type == "selector":
@@ -246,9 +240,21 @@ class DartCode:
         return self.tree.child(part, "arguments") if part is not None else None
 
     def is_used(self, name: Node) -> bool:
-        """Return True if the code calls a name or uses a member of it: ``name(…)``, ``name.x``."""
-        following = next(self.tree.after(name), None)
+        """Return True if the code calls a name or uses a member of it: ``name(…)``, ``name.x``.
+
+        The name can have a prefix, as in ``library.name(…)``.
+        """
+        following = next(self.tree.after(self._member(name)), None)
         return following is not None and following.type in {"selector", "arguments"}
+
+    def _member(self, name: Node) -> Node:
+        """Return the selector ``.name`` or ``..name`` around a name; the name if there is none."""
+        parent = self.tree.parent(name)
+        for _ in range(2):  # `.name` is in a selector, and that in another one
+            if parent is None or parent.type not in SELECTORS | {"cascade_selector"}:
+                break
+            name, parent = parent, self.tree.parent(parent)
+        return name
 
     def operands(self, node: Node, operator: str) -> list[list[Node]]:
         """Return the operands of ``a + b + c``: the expressions between the operators.

@@ -6,9 +6,10 @@ Such a check is missing from some builds of the app, which can be the release bu
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from certpin.apps.dart.code import BRANCHES, FUNCTIONS
+from certpin.apps.dart.code import BRANCHES, CREATIONS, DEFINITIONS, FUNCTIONS, SELECTORS
 from certpin.apps.dart.flow import CERTIFICATE
 from certpin.apps.literals import identifies_certificate
 from certpin.apps.usage import PIN_WORDS, words
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from certpin.apps.rules import FileReporter
 
 # Functions and classes that compare pins, or make a client that does.
-ENFORCING = (
+_ENFORCING = (
     *("CertificatePinningHttpClient", "CertificatePinningInterceptor", "HttpCertificatePinning"),
     *("PinnedHttpClient", "PinnedHttpOverrides", "SecureHttpClient", "SslPinningPlugin"),
     *("pinnedAdapter", "pinnedClient", "pinnedDio"),
@@ -120,31 +121,85 @@ def _is_certificate_digest(flow: DartFlow, run: list[Node]) -> bool:
 _COMPARISONS = {"arguments": _is_pin_call, "equality_expression": _is_pin_equality}
 
 
+def enforcing_clients(flow: DartFlow) -> Iterator[Node]:
+    """Yield each use of a client that enforces pins, or of a pin check, as the node of its name.
+
+    Imports, types and definitions are left out. So are clients that the code makes, but never uses.
+    """
+    for name in _ENFORCING:
+        for node in flow.tree.names.get(name, ()):
+            is_used = flow.code.is_used(node) and not _is_dropped(flow, node)
+            if is_used or _is_passed_on(flow, node):
+                yield node
+
+
+def _is_dropped(flow: DartFlow, name: Node) -> bool:
+    """Return True if the code makes a client, and never uses it.
+
+    The new client is then a whole statement, or the value of a local variable without a use. A
+    variable that is not local can have uses in other files. A call of a function as a statement is
+    a use, because the function can change its arguments. ``name`` is the node of the class or
+    function that makes the client.
+    """
+    arguments = flow.code.arguments_of(name)
+    around = (x for x in flow.tree.ancestors(name) if x.type not in SELECTORS | CREATIONS)
+    holder = next(around, None)
+    if arguments is None or holder is None:
+        return False
+    run = [each for each in flow.tree.children(holder) if each.type != ";"]
+    if run[-1].end_byte != arguments.end_byte:
+        return False  # the code uses a member of the client, or does more in the statement
+    if holder.type == "expression_statement":
+        return _is_class(flow, name)
+    return holder.type in DEFINITIONS and _is_unused(flow, holder)
+
+
+def _is_unused(flow: DartFlow, definition: Node) -> bool:
+    """Return True if a syntax node defines a local variable that its function doesn't use later."""
+    function = next(flow.around(definition), None)
+    if function is None:
+        return False
+    same = flow.tree.names.get(flow.code.name_of(definition), [])
+    at = bisect_left(same, definition.end_byte, key=lambda each: each.start_byte)
+    return at == len(same) or same[at].start_byte >= function.body.end_byte
+
+
+def _is_passed_on(flow: DartFlow, name: Node) -> bool:
+    """Return True if a name is that of a function, and the code passes it as an argument."""
+    parent = flow.tree.parent(name)
+    is_argument = parent is not None and parent.type in {"argument", "named_argument"}
+    return is_argument and not _is_class(flow, name)
+
+
+def _is_class(flow: DartFlow, name: Node) -> bool:
+    return flow.tree.text(name)[0].isupper()
+
+
 def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
     """Report pinning HTTP clients that only debug builds use, or only release builds."""
-    for name in ENFORCING:
-        for node in flow.tree.names.get(name, ()):
-            gate = flow.gate(node) if flow.code.is_used(node) else None
-            if gate not in {"debug", "release"} or _has_other_branch(flow, node):
-                continue
-            line = flow.tree.line(node)
-            if gate == "debug":
-                reporter.report("pins-in-debug-only", line)
-            else:
-                reporter.report("debug-only-gate", line, f"{name} is used in release builds only")
+    clients = list(enforcing_clients(flow))
+    for node in clients:
+        gate = flow.gate(node)
+        if gate not in {"debug", "release"} or _has_other_branch(flow, node, clients):
+            continue
+        line = flow.tree.line(node)
+        if gate == "debug":
+            reporter.report("pins-in-debug-only", line)
+        else:
+            message = f"{flow.tree.text(node)} is used in release builds only"
+            reporter.report("debug-only-gate", line, message)
 
 
-def _has_other_branch(flow: DartFlow, node: Node) -> bool:
+def _has_other_branch(flow: DartFlow, node: Node, clients: list[Node]) -> bool:
     """Return True if the ``if`` around a pinning client contains another pinning client.
 
     Both branches then have one. Return False if there is no ``if``. ``node`` is the name of the
-    client in the code.
+    client in the code, and ``clients`` has those of all.
     """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
         return False
-    used = (x for name in ENFORCING for x in flow.tree.names.get(name, ()))
-    return sum(branch.start_byte <= x.start_byte < branch.end_byte for x in used) > 1
+    return sum(branch.start_byte <= x.start_byte < branch.end_byte for x in clients) > 1
 
 
 def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:

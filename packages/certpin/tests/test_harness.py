@@ -272,13 +272,13 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.medium
 def test_a_logger_can_be_made_while_pytest_goes_through_all() -> None:
     for number, _ in enumerate(logging.root.manager.loggerDict.values()):
         if not number:
             logging.getLogger("certpin.tests.made_meanwhile")
 
 
+@pytest.mark.medium
 def test_hypothesis_runs_with_ci_in_the_environment() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
     first = (

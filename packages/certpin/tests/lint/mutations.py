@@ -11,6 +11,7 @@ _LINT = "certpin/lint/"
 _T = "tests/lint/"
 _CASES, _ENGINE = f"{_T}test_boundaries.py::", f"{_T}test_engine.py::"
 _READING = "tests/pinfile/test_reading.py::"
+_BROKEN = "tests/pinfile/test_broken_files.py::test_a_mistake_is_reported_with_its_place_and_a_fix"
 _CLI = "tests/cli/test_lint.py::test_"
 _LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
@@ -63,6 +64,13 @@ MUTATIONS = [
         ' or host.mode == "report":\n            continue',
         ":\n            continue",
         f"{_CASES}test_rule_finds_nothing[the last days of a trial, which refuses no connection]",
+    ),
+    Mutation(
+        "the line of a string is no conflict of git",
+        "certpin/pinfile/file.py",
+        "if exc.colno == 1 and exc.doc.startswith(CONFLICT_MARKERS, exc.pos):",
+        "if exc.doc.splitlines()[exc.lineno - 1].startswith(CONFLICT_MARKERS):",
+        f"{_BROKEN}[a mistake in a line like a conflict]",
     ),
     Mutation(
         "a time of the pin file is one in UTC",

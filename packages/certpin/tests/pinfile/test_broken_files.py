@@ -51,6 +51,20 @@ FILES = {
     "the rest of a conflict": Broken(
         GOOD + "\n>>>>>>> 3f2a\n", 15, "", "a conflict marker of git", "delete git's markers"
     ),
+    "a conflict in a list": Broken(
+        HEAD + 'x = [\n<<<<<<< HEAD\n"a",\n=======\n"b",\n>>>>>>> theirs\n]\n',
+        *(5, "", "a conflict marker of git", "delete git's markers"),
+    ),
+    "a line like a conflict": Broken(
+        HEAD + 'x = """\n=======\n"""\nname\n', 7, "", "it is not TOML", "toml.io"
+    ),
+    "a mistake in a line like a conflict": Broken(
+        HEAD + 'x = """\n<<<<<<< \\z\n"""\n', 5, "", "it is not TOML", "toml.io"
+    ),
+    "a key like a place": Broken(
+        HEAD + '["at line 7"]\n["at line 7"]\n', 5, "", "it is not TOML", "toml.io"
+    ),
+    "an open list": Broken(HEAD + "x = [\n", None, "", "at end of document", "toml.io"),
     "a key twice": Broken(HEAD + 'name = "x"\n', 4, "", "Cannot overwrite", "toml.io"),
     "a table twice": Broken(GOOD + "[debug]\n[debug]\n", 15, "", "twice", "toml.io"),
     "an open string": Broken(HEAD + 'x = "\n', 4, "", "it is not TOML", "toml.io"),

@@ -73,7 +73,10 @@ _DEEP_KEY = re.compile(
     re.MULTILINE | re.ASCII,
 )
 
-
+_CONFLICT_FIX = (
+    "keep what both sides have added, once, and the marks of stolen and lost keys; of two values "
+    "of `version` the higher one; and delete git's markers"
+)
 _TOML_FIX = "see https://toml.io; `certpin explain refused` shows the form of a pin file"
 
 
@@ -152,7 +155,7 @@ def load_toml(text: str, path: Path, *, fix: str = _TOML_FIX) -> dict[str, Any]:
     try:
         return _parse(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
-        raise _conflict(text, path) or _not_toml(exc, path, fix) from exc
+        raise _not_toml(exc, path, fix) from exc
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -215,28 +218,22 @@ def locate_errors(text: str, path: Path) -> Iterator[None]:
         raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
 
 
-def _conflict(text: str, path: Path) -> PinFileError | None:
-    """Return the error for a text, which is not TOML, if it has a conflict marker of git."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith(CONFLICT_MARKERS):
-            return PinFileError(
-                "the line is a conflict marker of git",
-                path=path,
-                line=number,
-                fix="keep what both sides have added, once, and the marks of stolen and lost keys; "
-                "of two values of `version` the higher one; and delete git's markers",
-            )
-    return None
-
-
 def _not_toml(exc: Exception, path: Path, fix: str) -> PinFileError:
-    place = re.search(r"at line (\d+)", str(exc))
-    return PinFileError(
-        f"it is not TOML: {str(exc)[:LONGEST_MESSAGE]}",
-        path=path,
-        line=int(place[1]) if place else None,
-        fix=fix,
-    )
+    """Return the error for a text that the TOML parser refuses with the exception ``exc``.
+
+    The error is a conflict of git if the parser stops before the first character of git's marker.
+    In a string, these characters are data: the parser can only stop behind them.
+    """
+    import tomli
+
+    line = None
+    if isinstance(exc, tomli.TOMLDecodeError) and exc.pos < len(exc.doc):
+        line = exc.lineno
+        if exc.colno == 1 and exc.doc.startswith(CONFLICT_MARKERS, exc.pos):
+            problem = "the line is a conflict marker of git"
+            return PinFileError(problem, path=path, line=line, fix=_CONFLICT_FIX)
+    problem = f"it is not TOML: {str(exc)[:LONGEST_MESSAGE]}"
+    return PinFileError(problem, path=path, line=line, fix=fix)
 
 
 def let_others_run() -> None:

@@ -13,13 +13,6 @@ _T, _I = "tests/calendar/test_events.py::", "tests/calendar/test_ical.py::"
 
 MUTATIONS = [
     Mutation(
-        "clients refuse nothing in report mode",
-        _EVENTS,
-        'is_trial = policy.mode == "report" and policy.on_expiry == "fail-closed"',
-        "is_trial = False",
-        f"{_T}test_the_end_of_the_pins_says_what_clients_do",
-    ),
-    Mutation(
         "announcements before their publication",
         _EVENTS,
         "for each in self.data.announced(self.today):",

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +24,7 @@ from tests.formats._sets import KEYS
 from tests.kit import policy
 
 if TYPE_CHECKING:
+    from certpin.pins import Mode, OnExpiry
     from tests.cli.conftest import Run
 
 HOST = "api.bank.example"
@@ -325,20 +326,22 @@ def test_work_grows_linearly_with_the_hosts(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ends", "effect"),
+    ("name", "mode", "ends", "effect"),
     [
-        ("flutter", "fail-closed", "refuse every connection"),
-        ("json", "fail-closed", "refuse every connection"),
-        ("flutter", "fail-open", "accept every key"),
-        ("android", "fail-open", "accept every key"),
-        ("flutter", "report", "accept every key"),
+        ("flutter", "enforce", "fail-closed", "refuse every connection"),
+        ("json", "enforce", "fail-closed", "refuse every connection"),
+        ("json", "report", "fail-closed", "report every connection, and refuse none"),
+        ("flutter", "enforce", "fail-open", "check no pins"),
+        ("android", "enforce", "fail-open", "check no pins"),
+        ("android", "enforce", "report", "check no pins"),
+        ("flutter", "enforce", "report", "report and no longer refuse"),
     ],
 )
 def test_expired_pins_are_a_warning_and_with_strict_an_error(
-    run: Run, name: str, ends: Any, effect: str
+    run: Run, name: str, mode: Mode, ends: OnExpiry, effect: str
 ) -> None:
     past = datetime(2025, 6, 1, tzinfo=UTC)
-    write(policy(HOST, match="leaf", expires=past, on_expiry=ends))
+    write(policy(HOST, match="leaf", expires=past, mode=mode, on_expiry=ends))
     said = f"{HOST}: its pins expired on 2025-06-01, so clients {effect}: give the host a later"
     done = run("export", name, "--release", "--strict", "--out", "out")
     assert (done.code, f"certpin: error: {said}" in " ".join(done.err.split())) == (1, True)

@@ -93,7 +93,7 @@ _READERS = [
         "*expired_policies(made.pins, utc_now())",
         "*expired_policies(made.pins, utc_now().replace(year=1))",
         "tests/cli/test_export.py::test_expired_pins_are_a_warning_and_with_strict_an_error"
-        "[flutter-fail-closed-refuse every connection]",
+        "[flutter-enforce-fail-closed-refuse every connection]",
     ),
     Mutation(
         "the hosts that --host leaves out",

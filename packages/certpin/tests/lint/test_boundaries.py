@@ -381,9 +381,9 @@ def test_a_list_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "effect"),
     [
-        ("", "every client refuses it"),
+        ("", "clients refuse every connection"),
         ('mode = "report"\n', "clients report every connection, and refuse none"),
-        ('mode = "report"\non_expiry = "fail-open"\n', "pins are no longer checked"),
+        ('mode = "report"\non_expiry = "fail-open"\n', "clients check no pins"),
     ],
 )
 def test_expired_pins_are_reported_with_what_clients_do(

@@ -29,6 +29,13 @@ MUTATIONS = [
         "if False:",
         "tests/pins/test_pin.py::test_hexadecimal_of_a_key_is_refused_with_its_pin",
     ),
+    Mutation(
+        "clients refuse nothing in report mode",
+        "certpin/pins/policy.py",
+        'if mode == "report" and on_expiry == "fail-closed":',
+        "if False:",
+        "tests/pins/test_policy.py::test_what_clients_do_after_the_expiry_depends_on_the_mode",
+    ),
     _ct(
         "an unknown log counts not",
         "    if log is None:\n        return",

@@ -11,6 +11,7 @@ import pytest
 from certpin.errors import ConfigError
 from certpin.lab import Authority
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, State, TrustAnchors, utc_now
+from certpin.pins.policy import Mode, OnExpiry, expiry_effect
 from tests import kit
 
 ONE, TWO, THREE = (Pin("sha256", bytes([number, *range(31)])) for number in range(3))
@@ -196,3 +197,17 @@ def test_anchors_are_compared_by_content_and_not_by_file() -> None:
     assert both.digest != kit.anchors(one).digest
     # The digest includes the border between two certificates.
     assert TrustAnchors((b"ab", b"c")).digest != TrustAnchors((b"a", b"bc")).digest
+
+
+def test_what_clients_do_after_the_expiry_depends_on_the_mode() -> None:
+    modes: tuple[Mode, ...] = get_args(Mode)
+    behaviours: tuple[OnExpiry, ...] = get_args(OnExpiry)
+    found = {(mode, each): expiry_effect(mode, each) for mode in modes for each in behaviours}
+    assert found == {
+        ("enforce", "fail-closed"): "refuse every connection",
+        ("enforce", "fail-open"): "check no pins",
+        ("enforce", "report"): "report and no longer refuse",
+        ("report", "fail-closed"): "report every connection, and refuse none",
+        ("report", "fail-open"): "check no pins",
+        ("report", "report"): "report and no longer refuse",
+    }

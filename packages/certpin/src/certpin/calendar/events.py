@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of
+from certpin.pins.policy import expiry_effect
 from certpin.roots.records import ANDROIDS
 from certpin.x509 import Certificate, name_of, quoted
 from certpin.x509.keys import public_authority_refusal
@@ -41,12 +42,6 @@ EventKind = Literal[
     "android",
 ]
 
-_EFFECTS = {
-    "fail-closed": "clients then refuse every connection",
-    "fail-open": "clients then check no pins",
-    "report": "clients then report and no longer refuse",
-}
-_TRIAL_EFFECT = "clients then report every connection, and refuse none"
 _STILL_MOVING = timedelta(days=365)
 # Of older Androids, few clients have the TLS versions of today's servers.
 _OLDEST_ANDROID = "4.4"
@@ -249,14 +244,13 @@ class _Host:
         policy = self.policy
         if policy.expires is not None:
             verb = "expired" if policy.expired(self.now) else "expire"
-            is_trial = policy.mode == "report" and policy.on_expiry == "fail-closed"
-            effect = _TRIAL_EFFECT if is_trial else _EFFECTS[policy.on_expiry]
+            effect = expiry_effect(policy.mode, policy.on_expiry)
             yield CalendarEvent(
                 policy.expires.date(),
                 "pins",
                 self.name,
                 "expires",
-                f"the pins {verb}: {effect}",
+                f"the pins {verb}: clients then {effect}",
                 "check that the pins still match (certpin check), give the host a later expires, "
                 "raise the version, and ship it",
             )

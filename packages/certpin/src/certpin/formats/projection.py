@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from certpin.errors import ConfigError
+from certpin.pins.policy import expiry_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -187,8 +188,7 @@ def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
     found = []
     for policy in pins.policies:
         if policy.expires is not None and policy.expired(now):
-            refuses = policy.refuses_from is not None
-            effect = "refuse every connection" if refuses else "accept every key"
+            effect = expiry_effect(policy.mode, policy.on_expiry)
             problem = (
                 f"its pins expired on {policy.expires:%Y-%m-%d}, so clients {effect}: give the "
                 "host a later expires, and raise version"

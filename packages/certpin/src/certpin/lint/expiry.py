@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lint.rule import HEAD, HERE, HOST, NAME, PINS, Hit, LintRule
+from certpin.pins.policy import expiry_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
 
     from certpin.lint.document import LintDocument
 
-_EFFECTS = {
-    "fail-closed": "every client refuses it",
-    "fail-open": "pins are no longer checked",
-    "report": "clients report and no longer refuse",
-}
-_TRIAL_EFFECT = "clients report every connection, and refuse none"
 _LONGEST = timedelta(days=731)
 
 
@@ -43,9 +38,8 @@ _LONGEST = timedelta(days=731)
 def _expired(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
         if host.expires and host.is_expired(now):
-            is_trial = host.mode == "report" and host.on_expiry == "fail-closed"
-            effect = _TRIAL_EFFECT if is_trial else _EFFECTS[host.on_expiry]
-            message = f"the pins of {host} expired on {host.expires:%Y-%m-%d}: {effect}"
+            effect = expiry_effect(host.mode, host.on_expiry)
+            message = f"the pins of {host} expired on {host.expires:%Y-%m-%d}: clients {effect}"
             yield Hit(f"{host.key}.expires", message)
 
 

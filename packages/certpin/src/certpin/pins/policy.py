@@ -49,6 +49,11 @@ _SPELLINGS = (
     "write sha256/BASE64 for a public key (certpin pin HOST prints it), "
     "or cert-sha256/AA:BB:… for a whole certificate"
 )
+_EXPIRY_EFFECTS = {
+    "fail-closed": "refuse every connection",
+    "fail-open": "check no pins",
+    "report": "report and no longer refuse",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +428,17 @@ class HostPolicy:
         """
         closes = self.mode == "enforce" and self.on_expiry == "fail-closed"
         return self.expires if closes else None
+
+
+def expiry_effect(mode: str, on_expiry: str) -> str:
+    """Return the words for what clients do after the expiry of pins, as a verb with its object.
+
+    An example is "refuse every connection", for a sentence that begins with "clients". ``mode`` and
+    ``on_expiry`` are those of the policy.
+    """
+    if mode == "report" and on_expiry == "fail-closed":
+        return "report every connection, and refuse none"
+    return _EXPIRY_EFFECTS[on_expiry]
 
 
 def utc_now() -> datetime:

@@ -22,11 +22,11 @@ from certpin.cli.choices import MATCHES, MODES
 from certpin.cli.keys import (
     backup_options,
     certifiable_unknown,
+    dart_unknown,
     require_certifiable,
     require_matchable,
     require_uncompromised,
 )
-from certpin.cli.named_key import dart_unknown
 from certpin.cli.options import (
     ConnectionOptions,
     anchors_pem,
@@ -625,12 +625,8 @@ def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
     """
     if backup.pin is None or policy.match == "ca":
         return []
-    from certpin.x509.certificate import dart_can_use
-
-    found = [certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)]
-    if not dart_can_use(backup.key_type):
-        found.append(dart_unknown(backup.key_type))
-    return list(filter(None, found))
+    unknown = certifiable_unknown(backup.pin, backup.key_type, policy.trust, policy.match)
+    return list(filter(None, (unknown, dart_unknown(backup.key_type))))
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:

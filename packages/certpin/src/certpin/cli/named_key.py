@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.kms import ServiceKey
-    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet
+    from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Situation
     from certpin.rotation.situation import Version
     from certpin.x509 import Certificate
@@ -192,49 +192,6 @@ def open_by_uri(
     if for_server:
         require_leaf_service(uri)
     yield open_service_key(uri)
-
-
-def require_usable_in_dart(key_type: str, pattern: HostPattern) -> None:
-    """Refuse the key of a server if Flutter apps can't connect to a server with it.
-
-    Call it if ``publish.toml`` says that Flutter apps follow the pin sets (``flutter = true``).
-
-    Args:
-        key_type: the type of the key, such as ``EC P-256``; empty if unknown.
-        pattern: the host.
-
-    Raises:
-        ConfigError: Dart's TLS can't use a key of this type.
-    """
-    from certpin.errors import ConfigError
-
-    if problem := dart_unknown(key_type):
-        raise ConfigError(
-            f"not known for {pattern}: {problem}",
-            key="pin",
-            fix="use a key of the type P-256, P-384 or RSA; if no Flutter app of yours follows "
-            "signed sets, write flutter = false into publish/publish.toml",
-        )
-
-
-def dart_unknown(key_type: str) -> str:
-    """Return a note if Flutter apps can't connect to a server with a key of this type.
-
-    Args:
-        key_type: the type of the key, such as ``EC P-256``; empty if unknown.
-
-    Returns:
-        A phrase that follows "Not known:", without a full stop. It is empty if Dart can use the
-        type, or if the type is unknown.
-    """
-    from certpin.x509.certificate import dart_can_use
-
-    if not key_type or dart_can_use(key_type):
-        return ""
-    return (
-        f"whether Flutter apps connect to servers with this key: their TLS refuses {key_type}, and "
-        "accepts P-256, P-384 and RSA"
-    )
 
 
 def serving_note(place: KeyPlace) -> str:

@@ -366,20 +366,6 @@ def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
     )
 
 
-def dart_can_use(key: str, *, signs: bool = False) -> bool:
-    """Return True if Dart's TLS library, BoringSSL, can use a type of key.
-
-    Args:
-        key: the type of the key, as ``describe_key`` returns it.
-        signs: True for the key of an authority: clients only verify its signatures. False for the
-            key of a server.
-    """
-    kind, _, curve = key.partition(" ")
-    if signs and (key == "Ed25519" or curve == "P-521"):
-        return True
-    return kind == "RSA" or curve in {"P-256", "P-384"}
-
-
 def is_self_signed(certificate: Certificate) -> bool:
     """Return True if OpenSSL takes a certificate for self-signed, so that its path ends there.
 

@@ -228,3 +228,17 @@ def public_authority_refusal(key: str) -> str:
         return "the Mozilla Root Store Policy (5.1) excludes P-521"
     section = "7.1.3.1.1" if kind == "RSA-PSS" else "6.1.5"
     return f"the Baseline Requirements ({section}) don't allow {key}"
+
+
+def dart_can_use(key: str, *, signs: bool = False) -> bool:
+    """Return True if Dart's TLS library, BoringSSL, can use a type of key.
+
+    Args:
+        key: the type of the key, as ``describe_key`` returns it.
+        signs: True for the key of an authority: clients only verify its signatures. False for the
+            key of a server.
+    """
+    kind, _, curve = key.partition(" ")
+    if signs and (key == "Ed25519" or curve == "P-521"):
+        return True
+    return kind == "RSA" or curve in {"P-256", "P-384"}

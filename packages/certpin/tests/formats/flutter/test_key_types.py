@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.pins import pins_of
-from certpin.x509.certificate import dart_can_use, read_certificates
+from certpin.x509.certificate import read_certificates
+from certpin.x509.keys import dart_can_use
 from tests.formats.flutter import _vm
 from tests.servers.listeners import silent
 from tests.x509._openssl import ALGORITHMS, openssl

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from certpin.cli.named_key import dart_unknown, dropped_policies, require_usable_in_dart
+from certpin.cli.keys import dart_unknown, require_certifiable, require_usable_in_dart
+from certpin.cli.named_key import dropped_policies
 from certpin.cli.rotate.steps import HostViolation
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ class NewChain:
         named = self.named
         if named.certificates or not named.key_type:
             return
-        from certpin.cli.keys import require_certifiable
-
         for policy in self.policies:
             pin = named.pin if named.pin in {each.pin for each in policy.pins} else None
             require_certifiable(named.key_type, policy.pattern, policy.trust, policy.match, pin)
@@ -97,8 +96,11 @@ class NewChain:
     @property
     def dart_unknown(self) -> list[str]:
         """A note if Flutter apps can't use the key of the servers; else an empty list."""
-        note = dart_unknown(self.named.key_type)
-        return [note] if note and any(map(self._is_server_key, self.policies)) else []
+        key_type = self.named.key_type
+        if not key_type or not any(map(self._is_server_key, self.policies)):
+            return []
+        note = dart_unknown(key_type)
+        return [note] if note else []
 
     def _is_server_key(self, policy: HostPolicy) -> bool:
         """Return True if a private authority certifies the key for servers: it may have any type.

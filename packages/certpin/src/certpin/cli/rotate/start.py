@@ -15,17 +15,17 @@ from certpin.cli.candidates import complete_files
 from certpin.cli.keys import (
     Backup,
     ask_passphrase_option,
+    dart_unknown,
     key_type_option,
     new_passphrase,
     require_certifiable,
     require_matchable,
+    require_usable_in_dart,
     signer_of,
 )
 from certpin.cli.named_key import (
     KeyReference,
-    dart_unknown,
     policies_for_step,
-    require_usable_in_dart,
     resolve_key,
     serving_note,
 )

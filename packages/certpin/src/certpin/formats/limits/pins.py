@@ -17,7 +17,7 @@ from certpin.errors import ConfigError
 from certpin.formats.projection import PolicyLimitation
 from certpin.pins import TrustAnchors, pins_of
 from certpin.x509 import Certificate, name_of
-from certpin.x509.certificate import dart_can_use
+from certpin.x509.keys import dart_can_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

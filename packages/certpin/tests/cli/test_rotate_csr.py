@@ -258,3 +258,16 @@ def test_a_key_that_flutter_apps_refuse_is_not_known_or_refused(run: Run) -> Non
     write(kit.policy(HOST, kit.NOBODY, pin, match="leaf"), trust=root)
     settings.write_text("flutter = true\n", encoding="utf-8")
     assert "their TLS refuses" not in run("rotate", "switch", "next.key", "--offline").err, "used"
+
+
+def test_a_key_that_flutter_apps_refuse_at_any_of_its_hosts_is_not_known(run: Run) -> None:
+    """At the first host, clients compare only authorities: no server's key is pinned there."""
+    key_file("ed25519")
+    hosts = {"a.bank.example": "ca", "b.bank.example": "leaf"}
+    write(*(kit.policy(host, match=match) for host, match in hosts.items()), trust=_own_root())
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    note = "Not known: whether Flutter apps connect"
+    for chosen, is_noted in ((["a.bank.example"], False), ([*hosts], True)):
+        options = [word for host in chosen for word in ("--host", host)]
+        started = run("rotate", "start", "next.key", *options)
+        assert (started.code, note in " ".join(started.out.split())) == (0, is_noted), started.err

@@ -460,7 +460,8 @@ class _Start:
             change = "the journal now has this step, too" if recorded else "nothing was changed"
             outcome.messages.append(f"{pin} is in {version} already: {change}.")
         outcome.messages += self.key.advice()
-        if (note := dart_unknown(self.key.key_type)) and changed[0].match != "ca":
+        note = dart_unknown(self.key.key_type)
+        if note and any(policy.match != "ca" for policy in changed):
             outcome.unknown.append(note)
         if self.csr:
             outcome.messages.append(

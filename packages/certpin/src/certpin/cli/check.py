@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
-# A pin set with the new key, the fix of a planned change, reaches clients too late.
-_FIRST = (
+# Precedes the advice if clients are locked out: a pin set with the new key reaches them too late.
+_LOCKED_OUT = (
     "see which key installed clients accept (certpin rotate status), and how to let them in again "
     "(docs/guides/emergency.md)"
 )
@@ -347,7 +347,7 @@ def verdict_fix(checkup: Checkup) -> str:
     endpoint = checkup.endpoint
     server = HostServer(*endpoint.address, endpoint.starttls) if endpoint else None
     fix = advice(checkup.verdict, checkup.host, server)
-    return f"{_FIRST}; {fix}" if checkup.verdict.reason == "mismatch" else fix
+    return f"{_LOCKED_OUT}; {fix}" if checkup.verdict.reason == "mismatch" else fix
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:

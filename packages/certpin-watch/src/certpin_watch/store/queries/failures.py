@@ -127,8 +127,8 @@ def top_chains(
 ) -> tuple[ChainCount, ...]:
     """Return the chains that clients reported most often in a time range.
 
-    The field ``verdict`` is empty: ``with_verdicts`` compares each chain with the present pins, and
-    sets it.
+    The field ``verdict`` is "unknown": ``with_verdicts`` compares each chain with the current pins,
+    and sets it.
     """
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))

@@ -134,6 +134,13 @@ MUTATIONS: list[Mutation] = [
         "tests/x509/test_files.py::test_each_encrypted_key_of_a_file_has_its_passphrase",
     ),
     Mutation(
+        "the other process reports a wrong passphrase as one",
+        _REHEARSAL,
+        "(CertificateParseError, KeyParseError, PassphraseError)",
+        "(CertificateParseError, KeyParseError)",
+        "tests/x509/test_files.py::test_only_pem_shows_that_a_key_is_encrypted[PEM]",
+    ),
+    Mutation(
         "a large file of trust anchors is not read",
         _READING,
         "    _require_small(data)\n    if not data.strip():",

@@ -428,6 +428,16 @@ def test_the_passphrase_of_an_encrypted_key_is_asked_for(
     assert done.json["pin"] == str(Pin.of_key(key.spki_sha256))
 
 
+def test_an_encrypted_key_beside_an_unsupported_block_has_no_wrong_passphrase(two: Run) -> None:
+    pem = new_private_key("p256", b"right")[0]
+    other = b"-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n"
+    for data in (pem + other, other + pem):
+        Path("b.key").write_bytes(data)
+        done = two("rotate", "switch", "b.key", "--offline", CERTPIN_PASSPHRASE="right")
+        problem = "b.key names no key: a PEM block 'DH PARAMETERS' is not supported"
+        assert (done.code, "is encrypted" in done.err, problem in done.err) == (2, False, True)
+
+
 @pytest.mark.medium
 def test_the_question_for_a_passphrase_names_the_file(two: Run) -> None:
     Path("b.key").write_bytes(new_private_key("p256", b"right")[0])

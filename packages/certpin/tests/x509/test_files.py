@@ -17,7 +17,7 @@ from certpin.errors import CertificateParseError, InputError, KeyParseError
 from certpin.lab import Authority, Identity
 from certpin.x509 import Certificate, keys
 from certpin.x509.certificate import MAX_FILE_BYTES, pem_blocks, read_certificates, read_items
-from certpin.x509.keys import PublicKey
+from certpin.x509.keys import MissingPassphraseError, PassphraseError, PublicKey
 from tests.x509._tree import changed, parse, with_content, with_padded_length, without_last
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
@@ -242,6 +242,23 @@ def test_without_a_passphrase_the_error_asks_for_it(
     with pytest.raises(KeyParseError, match="without a passphrase") as caught:
         read_items(identity.key.private_bytes(encoding, PKCS8, SEALED))
     assert "passphrase" in caught.value.fix
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("encoding", "kinds"),
+    [(PEM, [MissingPassphraseError, PassphraseError]), (DER, [KeyParseError, KeyParseError])],
+    ids=["PEM", "DER"],
+)
+def test_only_pem_shows_that_a_key_is_encrypted(
+    identity: Identity, encoding: serialization.Encoding, kinds: list[type[KeyParseError]]
+) -> None:
+    """Other data can begin like an encrypted key in DER, and needs no passphrase."""
+    data = identity.key.private_bytes(encoding, PKCS8, SEALED)
+    for secret, kind in zip((None, b"wrong"), kinds, strict=True):
+        with pytest.raises(KeyParseError) as caught:
+            read_items(data, Asked(secret))
+        assert type(caught.value) is kind
 
 
 def test_no_passphrase_is_asked_for_unencrypted_files(identity: Identity) -> None:

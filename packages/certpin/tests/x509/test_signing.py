@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import HostError, KeyParseError
 from certpin.x509.certificate import no_passphrase
-from certpin.x509.keys import new_private_key
+from certpin.x509.keys import PassphraseError, new_private_key
 from certpin.x509.signing import FileKey, file_key, new_request
 
 KEY = file_key(new_private_key("p256", None)[0], no_passphrase)
@@ -80,6 +80,7 @@ def test_an_encrypted_key_needs_its_passphrase(form: str) -> None:
         with pytest.raises(KeyParseError) as caught:
             file_key(data, partial(_same, secret))
         assert caught.value.problem == (problem if known else none)
+        assert isinstance(caught.value, PassphraseError) == known
         assert (secret is None or not known) == ("set CERTPIN_PASSPHRASE" in caught.value.fix)
 
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
     from certpin.x509.certificate import Item
 
-_PEM = b"-----BEGIN"
 KEY_FILE = "key file "  # precedes the name of a file in a note
 
 
@@ -101,25 +100,20 @@ def resolve_key(text: str) -> KeyReference:
     from certpin.pins import Pin
     from certpin.support.text import printable
     from certpin.x509.certificate import read_items
+    from certpin.x509.keys import MissingPassphraseError, PassphraseError
 
     if URI_SCHEME.match(text) and (is_token_uri(text) or is_service_uri(text)):
         with open_by_uri(text) as key:
             pin = Pin.of_key(key.key.spki_sha256)
             return KeyReference(pin, f"key {key.uri}", key_type=key.key.key)
-    path, data, secrets = Path(text), b"", list[bytes | None]()
-
-    def passphrase() -> bytes | None:
-        secrets.append(ask_passphrase(text))
-        return secrets[-1]
-
+    path = Path(text)
     try:
         if not path.is_file():
             return KeyReference(_pin(text))
-        data = read_file(path)
-        items = read_items(data, passphrase)
+        items = read_items(read_file(path), lambda: ask_passphrase(text))
+    except PassphraseError as exc:
+        raise _encrypted(text, missing=isinstance(exc, MissingPassphraseError)) from exc
     except (OSError, ValueError) as exc:
-        if secrets and _PEM in data:  # other junk could be PKCS#12, and asks for one, too
-            raise _encrypted(text, is_given=secrets[-1] is not None) from exc
         problem = exc.problem if isinstance(exc, InputError) else str(exc)
         raise ConfigError(
             f"{printable(text)[:200]} names no key: {problem}",
@@ -134,12 +128,12 @@ def resolve_key(text: str) -> KeyReference:
     return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
 
 
-def _encrypted(text: str, *, is_given: bool) -> ConfigError:
+def _encrypted(text: str, *, missing: bool) -> ConfigError:
     """Return the error for an encrypted key file, if its passphrase is missing or wrong."""
     from certpin.errors import ConfigError
     from certpin.support.text import printable
 
-    problem = "its passphrase is wrong, or it is damaged" if is_given else "it has no passphrase"
+    problem = "it has no passphrase" if missing else "its passphrase is wrong, or it is damaged"
     return ConfigError(
         f"{printable(text)[:200]} is encrypted, and {problem}",
         key=PASSPHRASE_VARIABLE,

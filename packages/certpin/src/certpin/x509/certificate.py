@@ -557,6 +557,7 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
     Raises:
         CertificateParseError: the file has no certificate and no key, or a broken one.
         KeyParseError: a key can't be read.
+        PassphraseError: a PEM block has an encrypted key, and its passphrase is missing or wrong.
     """
     _require_small(data)
     items = _read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase)
@@ -690,13 +691,7 @@ def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
         with suppress(InputError):
             return (parse(data),)
     if _is_protected_der(data):
-        try:
-            return within_limits(_read_pkcs12, data)
-        except KeyLimitError:
-            raise
-        except KeyParseError:
-            secret = _ask(passphrase)
-        return within_limits(_read_encrypted, data, secret)
+        return _read_protected(data, passphrase)
     try:
         return (within_limits(keys.private_key, data, short=is_short(data)),)
     except KeyLimitError:
@@ -709,12 +704,36 @@ def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
         ) from exc
 
 
+def _read_protected(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
+    """Return the certificates, or the key, of data that begins like PKCS#12 or encrypted PKCS#8.
+
+    ``passphrase`` is not called for PKCS#12 without encryption. Other data can begin like that, so
+    a missing or wrong passphrase is no ``PassphraseError`` here.
+    """
+    from certpin.x509.rehearsal import KeyLimitError, within_limits
+
+    try:
+        return within_limits(_read_pkcs12, data)
+    except KeyLimitError:
+        raise
+    except KeyParseError:
+        secret = passphrase()
+    if secret is None:
+        raise KeyParseError(
+            "there is no certificate and no key in it that can be read without a passphrase",
+            fix="give a certificate, CSR, key or PKCS#12 file, and its passphrase if it has one",
+        )
+    return within_limits(_read_encrypted, data, secret)
+
+
 def _read_encrypted(data: bytes, secret: bytes) -> tuple[Item, ...]:
     """Return the certificates, or the key, of PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
-    try:
+    with suppress(KeyParseError):
         return _read_pkcs12(data, secret)
-    except KeyParseError:
+    try:
         return (keys.encrypted_private_key(data, secret),)
+    except keys.PassphraseError as exc:
+        raise KeyParseError(exc.problem, fix=exc.fix) from exc
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None = None) -> tuple[Item, ...]:
@@ -741,9 +760,9 @@ def _read_pkcs12(data: bytes, secret: bytes | None = None) -> tuple[Item, ...]:
 def _ask(passphrase: Passphrase) -> bytes:
     secret = passphrase()
     if secret is None:
-        raise KeyParseError(
-            "there is no certificate and no key in it that can be read without a passphrase",
-            fix="give a certificate, CSR, key or PKCS#12 file, and its passphrase if it has one",
+        raise keys.MissingPassphraseError(
+            "its private key is encrypted, and can't be read without a passphrase",
+            fix=f"give its passphrase, or {keys.MAKE_AN_SPKI}",
         )
     return secret
 

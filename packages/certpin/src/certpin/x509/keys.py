@@ -23,6 +23,17 @@ MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"
 _MIN_RSA_BITS = 2048
 
 
+class PassphraseError(KeyParseError):
+    """A private key is encrypted, and its passphrase is missing or wrong, or the key is damaged.
+
+    A wrong passphrase can't be distinguished from a damaged key.
+    """
+
+
+class MissingPassphraseError(PassphraseError):
+    """A private key is encrypted, and there is no passphrase for it."""
+
+
 @dataclass(frozen=True)
 class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
@@ -96,7 +107,8 @@ def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
     plain RSA here, which has another digest.
 
     Raises:
-        KeyParseError: the key can't be read, or the passphrase is wrong.
+        PassphraseError: the passphrase is wrong, or the data is not such a key.
+        KeyParseError: certpin can't read this kind of key, or of encryption.
     """
     return _read(_encrypted, data, passphrase)
 
@@ -135,7 +147,9 @@ def _read(
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as exc:
         # The loader raises TypeError if a passphrase is missing, or was not needed, and
         # InternalError for a DH key that is larger than OpenSSL allows.
-        raise KeyParseError(
+        is_undecrypted = passphrase is not None and isinstance(exc, ValueError)
+        kind = PassphraseError if is_undecrypted else KeyParseError
+        raise kind(
             "this private key cannot be read", fix=f"check its passphrase, or {MAKE_AN_SPKI}"
         ) from exc
 

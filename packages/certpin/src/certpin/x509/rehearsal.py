@@ -19,6 +19,7 @@ import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError, KeyParseError
+from certpin.x509.keys import PassphraseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +89,8 @@ def within_limits(
     Raises:
         KeyLimitError: ``work`` takes more than ten seconds or 2 GiB of memory, or no other process
             can be used.
-        CertificateParseError: ``work`` raised it. ``KeyParseError`` and ``TypeError`` are raised,
-            too, if ``work`` raised them.
+        CertificateParseError: ``work`` raised it. ``KeyParseError``, ``PassphraseError`` and
+            ``TypeError`` are raised, too, if ``work`` raised them.
         ValueError: ``work`` raised any other error.
     """
     if secrets or not short:
@@ -124,7 +125,7 @@ def _rehearse(work: Callable[..., object], data: bytes, secrets: tuple[bytes, ..
     if error is None:
         return
     name, problem, fix = error
-    for kind in (CertificateParseError, KeyParseError):
+    for kind in (CertificateParseError, KeyParseError, PassphraseError):
         if name == kind.__name__:
             raise kind(problem, fix=fix)
     raise TypeError(problem) if name == TypeError.__name__ else ValueError(problem)

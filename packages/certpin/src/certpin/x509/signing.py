@@ -101,9 +101,11 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
         The key. Not checked: that it belongs to a certificate in the same file.
 
     Raises:
-        KeyParseError: the file has no private key that can be read; the key is encrypted, and the
-            passphrase is missing or wrong; or certpin doesn't sign with this kind of key. An
-            RSA-PSS key is refused, because it would become a plain RSA key with another pin.
+        PassphraseError: the key is encrypted, and its passphrase is missing or wrong. For encrypted
+            PKCS#12, it is a ``KeyParseError``.
+        KeyParseError: the file has no private key that can be read; or certpin doesn't sign with
+            this kind of key. An RSA-PSS key is refused, because it would become a plain RSA key
+            with another pin.
     """
     key = _load(data, passphrase)
     if not is_signing_key(key.public_key) or _is_pss(data, key.spki):
@@ -132,8 +134,8 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
             + _HOW_TO_OPEN,
         )
     if secret is None:
-        raise KeyParseError("its private key is encrypted", fix=_HOW_TO_OPEN)
-    raise KeyParseError(
+        raise keys.MissingPassphraseError("its private key is encrypted", fix=_HOW_TO_OPEN)
+    raise keys.PassphraseError(
         "the passphrase of its private key is wrong, or the key is damaged",
         fix="check the passphrase",
     )

@@ -76,6 +76,15 @@ def test_status_says_that_no_step_is_safe(outdated: Run) -> None:
     assert PROBLEM not in outdated("rotate", "status", "--offline").out
 
 
+def test_status_describes_the_newer_version_once(outdated: Run) -> None:
+    """It is about the whole pin file, and stops each step of each host."""
+    done = outdated("rotate", "status", *SILENT)
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert (done.code, done.out.count(PROBLEM), done.out.count("git pull")) == (1, 1, 1)
+    assert "refused: this clone is outdated" in lines
+    assert lines.count("finish unsafe: this clone is outdated") == 2
+
+
 def test_an_emergency_is_recorded_and_no_path_is_printed(outdated: Run) -> None:
     """The pin file is not changed, so that git can merge the newer one."""
     words = ("rotate", "emergency", str(kit.NOBODY), "--stolen", *SILENT)

@@ -22,7 +22,7 @@ from certpin.cli.rotate.recording import (
     refusals_elsewhere,
     unmarked_keys,
 )
-from certpin.cli.rotate.status_text import NextText, ServerTable, server_table
+from certpin.cli.rotate.status_text import OUTDATED, NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
     UsageOptions,
     compare_destination,
@@ -115,7 +115,7 @@ def status(
     if as_json:
         print_json(_status_json(files, results, timing, now, hosts))
     else:
-        _print_status(files, results, timing, now, hosts)
+        _print_status(draft, results, hosts)
     if any(found.violations for found in hosts):
         ctx.exit(PROBLEM_FOUND)
     ctx.exit(INCONCLUSIVE if results.errors else SUCCESS)
@@ -286,14 +286,10 @@ def _pin_status(draft: _Draft, situation: Situation, entry: HostPin) -> PinStatu
 # As text.
 
 
-def _print_status(
-    files: RotationFiles,
-    results: ProbeResults,
-    timing: AdoptionDelays,
-    now: datetime,
-    hosts: list[HostStatus],
-) -> None:
-    for line in _version_lines(files, timing, now):
+def _print_status(draft: _Draft, results: ProbeResults, hosts: list[HostStatus]) -> None:
+    now = draft.now
+    outdated = [f"NOW: {format_violation(violation)}" for violation in draft.newer]
+    for line in (*_version_lines(draft.files, draft.timing, now), *outdated):
         click.echo(fold(line, sys.stdout))
     for host in hosts:
         click.echo("")
@@ -312,7 +308,8 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
     from certpin.rotation import exposure_text
 
     for violation in host.violations:
-        yield f"NOW: {format_violation(violation)}"
+        if violation.invariant != "outdated":  # printed once, because it is about all hosts
+            yield f"NOW: {format_violation(violation)}"
     yield from host.next.lines()
     for deadline in host.deadlines:
         word = "TOO LATE" if deadline.is_late(now) else "DEADLINE"
@@ -449,6 +446,8 @@ def _verdict(violations: tuple[Violation, ...], pin: Pin) -> str:
     if not violations:
         return "safe"
     first = violations[0]
+    if first.invariant == "outdated":
+        return f"unsafe: {OUTDATED}"
     problem = first.problem.replace(str(pin), "it")
     until = f"unsafe until {in_utc(first.safe_from)}" if first.safe_from else "unsafe"
     return f"{until}, {first.at_risk} at risk: {problem}"

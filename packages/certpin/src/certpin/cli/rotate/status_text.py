@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from certpin.rotation import ServerStatus, Situation
     from certpin.rotation.next_step import NextStep
 
+OUTDATED = "this clone is outdated"  # of each step; the details are printed once
 _MAX_COLUMNS = 6  # servers beside each other on 80 columns; more are a list
 _SHORT = 19  # characters of a pin in the table: "sha256/" and 12 of the digest
 
@@ -260,7 +261,8 @@ class NextText:
             yield f"    {command}"
         for violation in step.violations:
             risk = f"{violation.at_risk} at risk"
-            yield f"  refused: {violation.problem}; {risk}. {violation.fix}"
+            why = f"{violation.problem}; {risk}. {violation.fix}"
+            yield f"  refused: {OUTDATED if violation.invariant == 'outdated' else why}"
 
     def json(self, host: str) -> dict[str, Any]:
         """Return the next step of a host as a JSON object."""

@@ -103,8 +103,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an emergency judges nothing by a clock that a server contradicts",
         "certpin/cli/rotate/emergency.py",
-        "        if problem := clock_problem(evidence):\n            self.is_now_known = False",
-        "        if problem := clock_problem(evidence):\n            self.is_now_known = True",
+        "        if problem := clock_problem(evidence):\n            is_now_known = False",
+        "        if problem := clock_problem(evidence):\n            is_now_known = True",
         _IN_TIME + "test_with_a_wrong_clock_an_emergency_is_recorded_and_judges_nothing",
     ),
     Mutation(

@@ -100,6 +100,24 @@ def emergency(
     ctx.exit(SUCCESS if report.is_safe else PROBLEM_FOUND)
 
 
+@dataclass(frozen=True)
+class WrongClock:
+    """The clock of this machine, or the time of the journal's newest entry, is wrong.
+
+    Because of it, the gate (the check before each step) refuses every step.
+
+    Attributes:
+        problem: what is wrong, as a clause.
+        advice: what to do about it, for the top of the output.
+        is_now_known: False if the current time is not known, or if the journal has versions of a
+            later time. No path is computed then: which clients accept the key depends on the time.
+    """
+
+    problem: str
+    advice: str
+    is_now_known: bool
+
+
 @dataclass
 class EmergencyReport:
     """A stolen or lost key: its record in the journal, and the path to a new key for each host.
@@ -129,13 +147,7 @@ class EmergencyReport:
         is_known: False if neither the pin file nor a version that clients hold has the key, and no
             server that answered: it can be the wrong key.
         hints: those of them that are about the version that clients can fetch now.
-        clock: the problem if this machine's clock, or the time of the journal's newest entry, is
-            wrong; else empty. Because of it, the gate (the check before each step) refuses every
-            step.
-        clock_line: what to do about ``clock``, for the top of the output.
-        is_now_known: False if the current time is not known because of ``clock``, or if the journal
-            has versions of a later time. No path is computed then: which clients accept the key
-            depends on the time.
+        clock: the problem with the clock or the journal's times; None without such a problem.
         doubt: by how much this machine's clock differs from that of a server without a verified
             chain, as text; empty if it doesn't, or if a server with a verified chain has a time.
     """
@@ -159,9 +171,7 @@ class EmergencyReport:
     unknown: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     is_known: bool = True
-    clock: str = ""
-    clock_line: str = ""
-    is_now_known: bool = True
+    clock: WrongClock | None = None
     doubt: str = ""
 
     @property
@@ -170,6 +180,11 @@ class EmergencyReport:
         from certpin.rotation import journal_path
 
         return journal_path(self.path)
+
+    @property
+    def is_now_known(self) -> bool:
+        """False if no path can be computed because of ``clock``."""
+        return self.clock is None or self.clock.is_now_known
 
     @property
     def is_safe(self) -> bool:
@@ -271,7 +286,7 @@ class EmergencyReport:
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = [*self.hints, *results.unknown]
         self.doubt = clock_doubt(files.evidence)
-        self._check_clock(files, now)
+        self.clock = self._wrong_clock(files, now)
         if not self.is_now_known:
             return
         all_answered = not (probes.offline or results.unanswered)
@@ -317,10 +332,10 @@ class EmergencyReport:
         """
         self.marked, self.unmarked = [], []
         self.paths, self.texts = [], []
-        self.problem, self.clock, self.is_now_known = "", "", True
+        self.problem, self.clock = "", None
 
-    def _check_clock(self, files: RotationFiles, now: datetime) -> None:
-        """Set ``clock``, ``clock_line`` and ``is_now_known``.
+    def _wrong_clock(self, files: RotationFiles, now: datetime) -> WrongClock | None:
+        """Return the problem with the clock or the journal's times; None without such a problem.
 
         Args:
             files: the pin file and the journal, after the servers were contacted.
@@ -332,11 +347,11 @@ class EmergencyReport:
         evidence = files.evidence
         repair = f"certpin rotate clock --reason TEXT{file_option(self.path)}"
         if problem := clock_problem(evidence):
-            self.is_now_known = False
+            is_now_known = False
             line = f"SET THE CLOCK of this machine, and run this again: {problem}."
         elif problem := behind_journal(evidence, now):
             has_versions = any(event.version for event in ahead_of(files.history.events, now))
-            self.is_now_known = evidence.confirmed and not has_versions
+            is_now_known = evidence.confirmed and not has_versions
             line = (
                 f"CORRECT THE JOURNAL ({repair}), and run this again: {problem}, which a server "
                 "confirms."
@@ -345,9 +360,9 @@ class EmergencyReport:
                 f"right, correct the journal ({repair})."
             )
         else:
-            return
-        then = "each step below is refused" if self.is_now_known else "no path is certain"
-        self.clock, self.clock_line = problem, f"{line} Before that, {then}."
+            return None
+        then = "each step below is refused" if is_now_known else "no path is certain"
+        return WrongClock(problem, f"{line} Before that, {then}.", is_now_known)
 
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
         """Change the role of the stolen key in the pin file to that of an authority.
@@ -421,6 +436,7 @@ class EmergencyReport:
 
     def json(self) -> dict[str, Any]:
         """Return the record of the stolen or lost key, and the steps for each host, as JSON."""
+        clock = self.clock.problem if self.clock else None
         return {
             "file": str(self.path),
             "pin": str(self.key.pin),
@@ -440,9 +456,9 @@ class EmergencyReport:
             "known": self.is_known,
             "version": self.version,
             "safe": self.is_safe,
-            "problem": self.problem or ("" if self.is_now_known else self.clock) or None,
+            "problem": self.problem or (None if self.is_now_known else clock),
             "unknown": self.unknown,
-            "clock": self.clock or None,
+            "clock": clock,
         }
 
     def print(self) -> None:
@@ -474,7 +490,7 @@ class EmergencyReport:
         where = ", ".join(self.hosts)
         lines = [f"RECORDED: {self.key.pin} is {word} at {where}. No step lets servers use it."]
         if self.clock:
-            lines.append(self.clock_line)
+            lines.append(self.clock.advice)
         if self.is_worse:
             lines.append(
                 "It was recorded as stolen, which is worse than lost: this is the path of a stolen "

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.rotation.deadlines import KeyExposure
     from certpin.rotation.new_root import RootChange
+    from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Situation
 
 Fact = Literal["stolen", "lost"]
@@ -475,8 +476,7 @@ def _choice(situation: Situation, pin: Pin) -> _Candidate:
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
     violation of these rules instead, as its ``harm``.
     """
-    situation = with_common_trust(_with_clean_chain(situation), pin)
-    prospects = assumed_prospects(situation, pin)
+    situation, prospects = _with_new_chain(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
     if not violations:
         return _Candidate(pin)
@@ -499,10 +499,19 @@ def _unconfirmed(situation: Situation, choice: _Candidate) -> Violation | None:
         return None  # the step is forced; or a clock is wrong, which stops each step
     if choice.not_before is not None:
         return unconfirmed(situation)  # a version ends by that date
-    pin = choice.pin
-    cleaned = with_common_trust(_with_clean_chain(situation), pin)
-    found = check_step(cleaned, "activate", pin, assumed_prospects(cleaned, pin))
+    switched, prospects = _with_new_chain(situation, choice.pin)
+    found = check_step(switched, "activate", choice.pin, prospects)
     return next((each for each in found if each.invariant == "clock"), None)
+
+
+def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
+    """Return a copy of the situation for a switch to a key, and the chains of servers after it.
+
+    The certificate of the key does not exist yet. Its chain is assumed to have no stolen key, and
+    to be one that all clients trust, if that is possible (``with_common_trust``).
+    """
+    situation = with_common_trust(_with_clean_chain(situation), pin)
+    return situation, assumed_prospects(situation, pin)
 
 
 def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:

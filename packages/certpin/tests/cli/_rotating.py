@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 JOURNAL = Path("pins.journal.jsonl")
 APP = ("--app", "com.bank.app", "--release", "1")
+SERVED = ("--offline", "--served", "served.pem")
 QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--skew", "1h")
 
 
@@ -69,6 +70,23 @@ def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
 
 def invariants(facts: dict[str, Any]) -> list[str]:
     return [breach["invariant"] for breach in facts["breaches"]]
+
+
+def next_action(run: Run, **env: str) -> dict[str, Any]:
+    """Return the next action that ``rotate status`` prints for the first host.
+
+    The server presents the chain in ``served.pem``; without this file, no server is contacted.
+    """
+    words = SERVED if Path("served.pem").exists() else ("--offline",)
+    facts = run("rotate", "status", *words, "--json", **env).json
+    found: dict[str, Any] = facts["hosts"][0]["next"]
+    return found
+
+
+def all_files(*places: Path) -> dict[Path, bytes]:
+    """Return the content of files, and of all files in folders, by path."""
+    paths = [path for place in places for path in (place, *place.rglob("*"))]
+    return {path: path.read_bytes() for path in paths if path.is_file()}
 
 
 def next_number(path: str = "pins.toml") -> str:

@@ -1,4 +1,4 @@
-"""Run certpin on a pseudo-terminal of a given width, with typed input."""
+"""Run certpin on a pseudo-terminal of a given width, with typed input; a stream like a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pty
 import select
 import struct
 import termios
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from tests.cli.conftest import program
@@ -24,6 +25,13 @@ import fcntl, runpy, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 runpy.run_module("certpin.cli.main", run_name="__main__", alter_sys=True)
 """
+
+
+class Terminal(StringIO):
+    """A text stream that is a terminal; ``COLUMNS`` gives its width."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def on_terminal(

@@ -28,6 +28,7 @@ from tests.cli._pinfiles import dead, write
 from tests.cli._rotating import (
     APP,
     JOURNAL,
+    all_files,
     days_pass,
     history,
     invariants,
@@ -72,11 +73,6 @@ def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
     _documented.check("publish push", done.json)
     assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
     return done, done.json
-
-
-def all_files() -> dict[Path, bytes]:
-    """Return the content of the journal and of the uploaded files, by path."""
-    return {path: path.read_bytes() for path in (JOURNAL, *WWW.rglob("*")) if path.is_file()}
 
 
 def waiting() -> list[bool]:
@@ -333,11 +329,11 @@ def test_a_push_takes_no_mark_of_a_stolen_key_from_clients(run: Run, bank: Repos
     with JOURNAL.open("a") as file:
         file.write(format_journal([theirs, mine]))
     bank.publish(plain.text.encode())
-    before = all_files()
+    before = all_files(JOURNAL, WWW)
     done = run("publish", "push")
     said = " ".join(done.err.split())
     assert (done.code, f"version 4 marks {NEW} as COMPROMISED, and version 5" in said) == (2, True)
-    assert all_files() == before
+    assert all_files(JOURNAL, WWW) == before
 
 
 def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:

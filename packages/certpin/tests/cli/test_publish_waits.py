@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import kit
-from tests.cli._rotating import days_pass
+from tests.cli._rotating import days_pass, next_action
 from tests.cli.test_publish import KEYS, NEW, begun, documented, out
 
 if TYPE_CHECKING:
@@ -34,12 +34,6 @@ def waiting(begun: Run) -> Run:
     out(begun, kit.NOBODY, kit.NOBODY_ELSE, NEW)
     documented(begun, "sign", "targets.key")
     return begun
-
-
-def next_action(run: Run, **env: str) -> dict[str, Any]:
-    facts = run("rotate", "status", "--offline", "--json", **env).json
-    found: dict[str, Any] = facts["hosts"][0]["next"]
-    return found
 
 
 def test_status_prints_the_command_that_signs_and_the_missing_keys(waiting: Run) -> None:

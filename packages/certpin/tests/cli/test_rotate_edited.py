@@ -14,7 +14,7 @@ from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, journal, next_number, states
+from tests.cli._rotating import JOURNAL, SERVED, all_files, days_pass, journal, next_number, states
 from tests.cli.conftest import HOST
 from tests.cli.test_rotate_emergency_paths import Bank
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = ("root.key", "targets.key", "online.key")
 INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
-SERVED = ("--offline", "--served", "served.pem")
+FILES = (Path("pins.toml"), JOURNAL, Path("publish"))
 SIGN = ("publish", "sign", *KEYS, *SERVED)
 
 
@@ -50,12 +50,6 @@ def edit(old: str, new: str) -> None:
     Path("pins.toml").write_text(text.replace(old, new), encoding="utf-8")
 
 
-def all_files() -> dict[Path, bytes]:
-    """Return the content of the pin file, the journal and the folder ``publish``, by path."""
-    paths = [Path("pins.toml"), JOURNAL, *Path("publish").rglob("*")]
-    return {path: path.read_bytes() for path in paths if path.is_file()}
-
-
 @pytest.mark.medium
 @pytest.mark.parametrize("fact", ["stolen", "lost"])
 @pytest.mark.parametrize("number", [5, 6])
@@ -69,7 +63,7 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
     state, pin = states()[-1], PinSet.load("pins.toml").policies[0].pins[-1].pin
     edit(f'"{state}"', '"active"')
     edit("version = 5", f"version = {number}")
-    before = all_files()
+    before = all_files(*FILES)
     release = ("--app", "bank", "--release", "2")  # of the version that is recorded already
     for words in (
         SIGN,
@@ -81,7 +75,7 @@ def test_a_key_that_the_journal_records_as_stolen_or_lost_keeps_its_mark(
         assert refused.code == 2
         assert f"pins.journal.jsonl records {pin} as {state.upper()}" in said
         assert f"fix: let certpin restore its state: certpin rotate emergency {pin} --" in said
-        assert all_files() == before
+        assert all_files(*FILES) == before
     assert signed("publish", "sign", "online.key").code == 0  # the daily job goes on
     (host,) = signed("rotate", "status", *SERVED, "--json").json["hosts"]
     (command,) = host["next"]["commands"]
@@ -102,7 +96,7 @@ def refused_without_mark(run: Run, number: int, pin: str) -> None:
         number: the version number of the pin file without the mark.
         pin: the pin of the stolen key.
     """
-    before = all_files()
+    before = all_files(*FILES)
     for words in (SIGN, ("rotate", "shipped", f"{number}", *SERVED, "--force", "--reason", "x")):
         refused = run(*words)
         said = " ".join(refused.err.split())
@@ -110,7 +104,7 @@ def refused_without_mark(run: Run, number: int, pin: str) -> None:
             2,
             True,
         )
-        assert all_files() == before
+        assert all_files(*FILES) == before
     (host,) = run("rotate", "status", *SERVED, "--json").json["hosts"]
     assert host["next"]["commands"] == [f"certpin rotate emergency {pin} --stolen"]
     assert run("rotate", "emergency", pin, "--stolen", *SERVED).code == 0

@@ -24,6 +24,7 @@ from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     JOURNAL,
+    SERVED,
     days_pass,
     history,
     invariants,
@@ -75,7 +76,7 @@ class Bank:
     def __call__(self, command: str, *words: str) -> Done:
         """Run a rotation command, which sees the chain of the server."""
         connects = command not in {"start", "csr", "history"}
-        served = ("--offline", "--served", "served.pem") if connects else ()
+        served = SERVED if connects else ()
         return self.run("rotate", command, *words, *served)
 
     def emergency(self, key: str, fact: str) -> tuple[Done, dict[str, Any]]:

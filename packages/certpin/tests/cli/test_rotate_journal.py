@@ -14,14 +14,12 @@ from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import Pin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, history, journal
+from tests.cli._rotating import JOURNAL, SERVED, history, journal, next_action
 from tests.cli.conftest import HOST
-from tests.cli.test_rotate_edited import SERVED, SIGN, sign_long_ago
+from tests.cli.test_rotate_edited import SIGN, sign_long_ago
 from tests.cli.test_rotate_emergency_paths import Bank
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from tests.cli.conftest import Run
 
 RESTORE = "git checkout pins.journal.jsonl, or git pull"
@@ -34,13 +32,6 @@ def edit(**values: str) -> None:
     others = [line for line in lines if line.partition(" =")[0] not in values]
     at = others.index("[[host]]")
     Path("pins.toml").write_text("\n".join([*others[:at], *known, *others[at:]]) + "\n")
-
-
-def following(run: Run) -> dict[str, Any]:
-    """Return the next action that ``rotate status`` prints for the first host."""
-    served = SERVED if Path("served.pem").exists() else ("--offline",)
-    found: dict[str, Any] = run("rotate", "status", *served, "--json").json["hosts"][0]["next"]
-    return found
 
 
 def said(text: str) -> str:
@@ -57,7 +48,7 @@ def test_without_the_journal_a_draft_is_not_offered_as_the_version_of_clients(
     JOURNAL.unlink()
     if content is not None:
         JOURNAL.write_text(content)
-    found = following(run)
+    found = next_action(run)
     assert (found["act"], found["commands"]) == ("journal", [])
     assert RESTORE in found["text"]
     assert "shipped 4" not in found["text"]
@@ -96,7 +87,7 @@ def test_a_new_file_needs_no_journal(run: Run, states: tuple[str, str]) -> None:
         for entry, state in zip(policy.pins, states, strict=True):
             editor.change_pin(str(policy.pattern), entry.pin, state=state)
         editor.save()
-    found = following(run)
+    found = next_action(run)
     assert (found["act"], found["commands"]) == ("publish", ["certpin rotate shipped 2"])
     done = run("rotate", "shipped", "2", "--offline")
     assert (done.code, RESTORE in said(done.err)) == (0, False)
@@ -116,7 +107,7 @@ def test_the_states_of_pins_show_that_a_version_went_out(
     for entry, state in zip(policy.pins, states, strict=True):
         editor.change_pin(HOST, entry.pin, state=state)
     editor.save()
-    found = following(run)
+    found = next_action(run)
     assert (found["act"], f"pins of {HOST} from a later step" in found["text"]) == ("journal", True)
 
 
@@ -150,7 +141,7 @@ def test_a_signed_version_that_the_journal_lacks_stops_the_next_steps(sixth: Run
             assert (refused.code, f"lacks {numbers}, which publish/site has" in text) == (2, True)
             assert RESTORE in text
             assert JOURNAL.read_bytes() == content
-        found = following(sixth)
+        found = next_action(sixth)
         assert (found["act"], f"publish/site has {numbers}" in found["text"]) == ("journal", True)
     assert sixth("publish", "sign", "online.key").code == 0  # the daily job goes on
     done = sixth("rotate", "emergency", "c.key", "--stolen", *SERVED)
@@ -202,6 +193,6 @@ def test_signed_files_that_cannot_be_read_stop_a_step(sixth: Run) -> None:
     _targets()[0].write_bytes(b"\xff")
     refused = sixth("rotate", "switch", "d.key", *SERVED)
     assert (refused.code, "publish/site/targets can't be read" in refused.err) == (2, True)
-    assert following(sixth)["act"] == "publish"
+    assert next_action(sixth)["act"] == "publish"
     done = sixth("rotate", "emergency", "c.key", "--stolen", *SERVED)
     assert (done.code, "Do now, in this order:" in done.out) == (0, True)

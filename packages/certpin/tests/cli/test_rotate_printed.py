@@ -22,7 +22,7 @@ from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, next_number, record_signed
+from tests.cli._rotating import days_pass, next_action, next_number, record_signed
 from tests.cli.conftest import HOST
 from tests.cli.test_rotate_emergency_paths import Bank
 from tests.servers.nginx import Nginx, nginx
@@ -53,12 +53,6 @@ def typed(bank: Bank, command: str) -> Done:
     program, group, name, *words = shlex.split(command)
     assert (program, group) == ("certpin", "rotate")
     return bank(name, *words)
-
-
-def following(bank: Bank) -> dict[str, Any]:
-    """Return the next action by ``rotate status``."""
-    found: dict[str, Any] = bank("status", "--json").json["hosts"][0]["next"]
-    return found
 
 
 def is_safe_now(step: dict[str, Any]) -> bool:
@@ -128,7 +122,7 @@ def test_status_leads_to_the_end_of_a_rotation(bank: Bank, begin: tuple[str, ...
         take(bank, act)
     printed: list[str] = []
     for _ in range(12):
-        step = following(bank)
+        step = next_action(bank.run)
         if step["act"] == "none":
             break
         if step["act"] == "install":
@@ -146,7 +140,7 @@ def test_status_leads_to_the_end_of_a_rotation(bank: Bank, begin: tuple[str, ...
             done = typed(bank, command)
             assert done.code == 0, f"{command}: {done.out}{done.err}"
             printed.append(command)
-    assert following(bank)["act"] == "none"
+    assert next_action(bank.run)["act"] == "none"
 
 
 def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
@@ -322,7 +316,7 @@ def test_a_key_that_goes_before_it_is_published_needs_no_version(
         record_signed()
     bank("start", "--new", "wrong.key")
     printed = bank("finish", "wrong.key", "--json").json["next"]
-    assert (printed, following(bank)["act"]) == ("certpin rotate status", "none")
+    assert (printed, next_action(bank.run)["act"]) == ("certpin rotate status", "none")
 
 
 def test_a_refusal_before_the_push_names_no_push_of_another_pin_set(bank: Bank) -> None:

@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.cli.reply import fold
+from tests.cli._terminal import Terminal
 
 WORDS = st.lists(st.text("abc/=é", min_size=1, max_size=60), max_size=30).map(" ".join)
-
-
-class Terminal(io.StringIO):
-    """A text stream in memory with an ``isatty`` that returns True, as a terminal's."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(autouse=True)

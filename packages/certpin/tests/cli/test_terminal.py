@@ -6,7 +6,6 @@ Also tests that a typed passphrase is not shown.
 from __future__ import annotations
 
 import re
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from certpin.cli.reply import fold
 from certpin.lab import LabServer
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._terminal import on_terminal
+from tests.cli._terminal import Terminal, on_terminal
 from tests.cli.conftest import HOST, Run, program
 
 if TYPE_CHECKING:
@@ -70,13 +69,6 @@ SEVERAL = (
     "files of the other clone (git pull), and run certpin rotate status --host a.example again"
 )
 NAMED = "certpin rotate switch keys/next --host api.bank.example --file 'my pins.toml'"
-
-
-class Terminal(StringIO):
-    """A text stream that is a terminal; ``COLUMNS`` gives its width."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize("columns", [60, 80])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from certpin.cli.rotate.files import RotationFiles
 from certpin.cli.rotate.recording import mark_published
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
 from certpin.pins.policy import meaning
@@ -20,9 +24,13 @@ from certpin.rotation import (
     load_journal,
     parse_journal,
 )
+from tests import kit
 from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli.conftest import HOST
 
 if TYPE_CHECKING:
+    from certpin.lab import Identity
     from tests.cli.conftest import Done, Run
 
 JOURNAL = Path("pins.journal.jsonl")
@@ -115,3 +123,65 @@ def record_signed(path: str = "pins.toml") -> None:
     files.editor.set_version(number)
     event = Event(utc_now(), "tests", "publish", version=number, signed=True, pins=files.pins)
     files.commit([replace(event, timing=files.timing)])
+
+
+class Bank:
+    """A bank with its own root, one server with the key A, and the backup B.
+
+    Attributes:
+        served: the options for a command that name the chain of the server.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.root = Authority("Root")
+        self.issuer = self.root.intermediate("Issuer")
+        self.a, self.b, self.n = (self.issuer.issue(HOST) for _ in range(3))
+        Path("root.pem").write_bytes(self.root.pem)
+        for name, identity in (("a", self.a), ("b", self.b), ("n", self.n)):
+            Path(f"{name}.key").write_bytes(identity.key_pem)
+            Path(f"{name}.pem").write_bytes(identity.chain_pem)
+        for name, authority in (("issuer", self.issuer), ("root", self.root)):
+            Path(f"{name}.key").write_bytes(authority.key_pem)
+        policy = kit.policy(HOST, self.a.pin, self.b.pin)
+        leaf, backup = policy.pins
+        pins = (leaf, replace(backup, state="published"))
+        write(replace(policy, pins=pins), trust=Path("root.pem"))
+        self.install(self.a)
+        assert self("shipped", next_number(), "--clients", "1200").code == 0
+        days_pass(100)
+
+    def install(self, identity: Identity) -> None:
+        """Let the server present the certificate of ``identity``."""
+        Path("served.pem").write_bytes(identity.chain_pem + self.root.pem)
+
+    def __call__(self, command: str, *words: str) -> Done:
+        """Run a rotation command, which sees the chain of the server."""
+        connects = command not in {"start", "csr", "history"}
+        served = SERVED if connects else ()
+        return self.run("rotate", command, *words, *served)
+
+    def emergency(self, key: str, fact: str) -> tuple[Done, dict[str, Any]]:
+        """Report a key. Return the result, and the path of the host."""
+        done = self("emergency", key, fact, "--json")
+        return done, done.json["hosts"][0]
+
+    def follow(self, path: dict[str, Any]) -> None:
+        """Run every printed command in its order, and wait for its date. All must end with 0.
+
+        The placeholder ``KEY`` is replaced by the file of the backup, which no note names.
+        """
+        made: Path | None = None
+        for step in path["steps"]:
+            if step["not_before"]:
+                days_pass(33)
+            if step["act"] == "install":
+                key = Path("next.key") if made else Path("b.key")
+                loaded = load_pem_private_key(key.read_bytes(), None)
+                self.install(self.issuer.issue(HOST, key=loaded))  # type: ignore[arg-type]
+            for command in step["commands"]:
+                _, _, name, *words = shlex.split(command)
+                done = self(name, *("b.key" if word == "KEY" else word for word in words))
+                assert done.code == 0, f"{command}: {done.out}{done.err}"
+            if step["act"] == "start" and Path("next.key").exists():
+                made = Path("next.key")

@@ -177,6 +177,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return invoke
 
 
+@pytest.fixture
+def begun(run: Run) -> Run:
+    """Return the function that runs commands, after keys were made and version 3 was published."""
+    from tests.cli._signed_sets import begin  # it imports this module
+
+    begin(run)
+    return run
+
+
 @pytest.fixture(scope="session")
 def identity(intermediate: Authority) -> Identity:
     """Return the key and the chain of the bank's server."""

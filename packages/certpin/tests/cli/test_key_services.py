@@ -16,7 +16,8 @@ from certpin.publish.settings import load
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli.test_publish import FOLDER, HOST, documented, follow, out
+from tests.cli._signed_sets import FOLDER, documented, follow, out
+from tests.cli.conftest import HOST
 from tests.servers.aws_kms import AWSKMS, aws_kms
 from tests.servers.moto import SECRET, TOKEN
 from tests.servers.vault import TOKEN as VAULT_TOKEN

@@ -15,7 +15,7 @@ import pytest
 from certpin.pins import Pin
 from tests import kit
 from tests.cli._rotating import days_pass, invariants, journal, stepped
-from tests.cli.test_publish import KEYS, NEW, begun, documented, out
+from tests.cli._signed_sets import KEYS, NEW, documented, out
 from tests.updates._server import FolderServer
 from tests.updates.conftest import served
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from certpin.lab import Identity
     from tests.cli.conftest import Run
 
-__all__ = ["begun", "served"]
+__all__ = ["served"]
 
 SETTINGS = Path("publish/publish.toml")
 SILENT = ("--connect", "127.0.0.1:9", "--timeout", "1")  # a server that does not answer

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
+from certpin.pins import HostPattern, HostPin, HostPolicy, utc_now
 from certpin.publish import folder, roots
 from certpin.publish.settings import load
 from certpin.updates import Limits
@@ -27,61 +27,22 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.cli._rotating import APP, journal, next_number, record_signed
+from tests.cli._signed_sets import FOLDER, INIT, KEYS, NEW, documented, follow, out
 from tests.cli._terminal import on_terminal
+from tests.cli.conftest import HOST
 from tests.formats.flutter._app import App, verdict
-from tests.publish._firm import Client, Firm
+from tests.publish._firm import Firm
 from tests.servers.softhsm import softhsm
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-HOST = "api.bank.example"
-FOLDER = Path("publish")
 SITE = FOLDER / "site"
-KEYS = ("root.key", "targets.key", "online.key")
-NEW = Pin("sha256", bytes(range(7, 39)))
 OF_AUTHORITIES = HostPolicy(
     HostPattern.parse(HOST),
     tuple(HostPin(pin, "intermediate") for pin in (kit.NOBODY, kit.NOBODY_ELSE)),
     match="ca",
 )
-INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
-
-
-def documented(run: Run, command: str, *words: Any, **env: str) -> dict[str, Any]:
-    """Run a ``certpin publish`` command. It must succeed and print the documented JSON.
-
-    Return the JSON data.
-    """
-    done = run("publish", command, *words, "--json", **env)
-    assert done.code == 0, done.err
-    _documented.check(f"publish {command}", done.json)
-    found: dict[str, Any] = done.json
-    return found
-
-
-def out(run: Run, *pins: Pin) -> None:
-    """Write a pin file with these pins, and record it as the next published version."""
-    write(kit.policy(HOST, *pins))
-    record_signed()
-
-
-@pytest.fixture
-def begun(run: Run) -> Run:
-    """Return the function that runs commands, after keys were made and version 3 was published."""
-    write(kit.policy(HOST))
-    documented(run, "init", *INIT, "--url", "www")
-    record_signed()
-    return run
-
-
-def follow(now: Any = None) -> int:
-    """Return the version of the pin file that a tuf client has after it fetched from the site.
-
-    ``now`` is the client's time.
-    """
-    shutil.rmtree("client", ignore_errors=True)
-    return Client(Firm(Path(), now or utc_now()), Path("client").absolute()).follow()
 
 
 def site_files() -> dict[str, bytes]:

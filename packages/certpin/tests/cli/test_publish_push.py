@@ -19,7 +19,7 @@ from certpin.cli.rotate.files import RotationFiles, signatures_expiry
 from certpin.errors import UpdateError
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins import Pin, utc_now
+from certpin.pins import utc_now
 from certpin.rotation import Event, ServerDate, format_journal
 from tests import kit
 from tests.cli import _documented
@@ -36,6 +36,7 @@ from tests.cli._rotating import (
     record_signed,
     stepped,
 )
+from tests.cli._signed_sets import NEW
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
@@ -43,7 +44,6 @@ from tests.updates._publisher import DAY, Repository
 if TYPE_CHECKING:
     from tests.cli.conftest import Done
 
-NEW = Pin("sha256", bytes(range(7, 39)))
 SITE = Path("publish/site")
 SETTINGS = Path("publish/publish.toml")
 WWW = Path("www")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli import _documented
-from tests.cli.test_publish import KEYS, begun, documented
+from tests.cli._signed_sets import KEYS, documented
 from tests.updates._server import FolderServer
 from tests.updates.conftest import served
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from certpin.lab import Identity
     from tests.cli.conftest import Run
 
-__all__ = ["begun", "served"]
+__all__ = ["served"]
 
 SETTINGS = Path("publish/publish.toml")
 WWW = Path("www")

@@ -13,12 +13,11 @@ import pytest
 
 from tests import kit
 from tests.cli._rotating import days_pass, next_action
-from tests.cli.test_publish import KEYS, NEW, begun, documented, out
+from tests.cli._signed_sets import KEYS, NEW, documented, out
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-__all__ = ["begun"]  # the fixture
 SIGN, PUSH = "certpin publish sign KEY…", "certpin publish push"
 ONLINE = {"CERTPIN_SIGNING_KEYS": "online.key"}
 

@@ -14,17 +14,22 @@ from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, SERVED, all_files, days_pass, journal, next_number, states
+from tests.cli._rotating import (
+    JOURNAL,
+    SERVED,
+    Bank,
+    all_files,
+    journal,
+    next_number,
+    states,
+)
+from tests.cli._signed_sets import SIGN, sign_long_ago
 from tests.cli.conftest import HOST
-from tests.cli.test_rotate_emergency_paths import Bank
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-KEYS = ("root.key", "targets.key", "online.key")
-INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
 FILES = (Path("pins.toml"), JOURNAL, Path("publish"))
-SIGN = ("publish", "sign", *KEYS, *SERVED)
 
 
 @pytest.fixture
@@ -32,15 +37,6 @@ def signed(run: Run) -> Run:
     """Call ``sign_long_ago``, and return the function that runs commands."""
     sign_long_ago(run)
     return run
-
-
-def sign_long_ago(run: Run) -> None:
-    """Sign and push version 4, with two backups, a hundred days ago."""
-    bank = Bank(run)
-    assert bank("start", "--new", "c.key").code == 0
-    for words in (("init", *INIT, "--url", "www"), SIGN[1:], ("push",)):
-        assert run("publish", *words).code == 0
-    days_pass(100)
 
 
 def edit(old: str, new: str) -> None:

@@ -9,7 +9,7 @@ import shlex
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -24,7 +24,7 @@ from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     JOURNAL,
-    SERVED,
+    Bank,
     days_pass,
     history,
     invariants,
@@ -36,73 +36,7 @@ from tests.cli._rotating import (
 from tests.cli.conftest import HOST, Run
 from tests.tls._handshakes import verdict_of
 
-if TYPE_CHECKING:
-    from certpin.lab import Identity
-    from tests.cli.conftest import Done
-
 DAY = timedelta(days=1)
-
-
-class Bank:
-    """A bank with its own root, one server with the key A, and the backup B.
-
-    Attributes:
-        served: the options for a command that name the chain of the server.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.root = Authority("Root")
-        self.issuer = self.root.intermediate("Issuer")
-        self.a, self.b, self.n = (self.issuer.issue(HOST) for _ in range(3))
-        Path("root.pem").write_bytes(self.root.pem)
-        for name, identity in (("a", self.a), ("b", self.b), ("n", self.n)):
-            Path(f"{name}.key").write_bytes(identity.key_pem)
-            Path(f"{name}.pem").write_bytes(identity.chain_pem)
-        for name, authority in (("issuer", self.issuer), ("root", self.root)):
-            Path(f"{name}.key").write_bytes(authority.key_pem)
-        policy = kit.policy(HOST, self.a.pin, self.b.pin)
-        leaf, backup = policy.pins
-        pins = (leaf, replace(backup, state="published"))
-        write(replace(policy, pins=pins), trust=Path("root.pem"))
-        self.install(self.a)
-        assert self("shipped", next_number(), "--clients", "1200").code == 0
-        days_pass(100)
-
-    def install(self, identity: Identity) -> None:
-        """Let the server present the certificate of ``identity``."""
-        Path("served.pem").write_bytes(identity.chain_pem + self.root.pem)
-
-    def __call__(self, command: str, *words: str) -> Done:
-        """Run a rotation command, which sees the chain of the server."""
-        connects = command not in {"start", "csr", "history"}
-        served = SERVED if connects else ()
-        return self.run("rotate", command, *words, *served)
-
-    def emergency(self, key: str, fact: str) -> tuple[Done, dict[str, Any]]:
-        """Report a key. Return the result, and the path of the host."""
-        done = self("emergency", key, fact, "--json")
-        return done, done.json["hosts"][0]
-
-    def follow(self, path: dict[str, Any]) -> None:
-        """Run every printed command in its order, and wait for its date. All must end with 0.
-
-        The placeholder ``KEY`` is replaced by the file of the backup, which no note names.
-        """
-        made: Path | None = None
-        for step in path["steps"]:
-            if step["not_before"]:
-                days_pass(33)
-            if step["act"] == "install":
-                key = Path("next.key") if made else Path("b.key")
-                loaded = load_pem_private_key(key.read_bytes(), None)
-                self.install(self.issuer.issue(HOST, key=loaded))  # type: ignore[arg-type]
-            for command in step["commands"]:
-                _, _, name, *words = shlex.split(command)
-                done = self(name, *("b.key" if word == "KEY" else word for word in words))
-                assert done.code == 0, f"{command}: {done.out}{done.err}"
-            if step["act"] == "start" and Path("next.key").exists():
-                made = Path("next.key")
 
 
 @pytest.fixture

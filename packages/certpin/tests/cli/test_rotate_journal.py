@@ -14,10 +14,9 @@ from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import Pin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, SERVED, history, journal, next_action
+from tests.cli._rotating import JOURNAL, SERVED, Bank, history, journal, next_action
+from tests.cli._signed_sets import SIGN, sign_long_ago
 from tests.cli.conftest import HOST
-from tests.cli.test_rotate_edited import SIGN, sign_long_ago
-from tests.cli.test_rotate_emergency_paths import Bank
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

@@ -22,9 +22,8 @@ from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, next_action, next_number, record_signed
+from tests.cli._rotating import Bank, days_pass, next_action, next_number, record_signed
 from tests.cli.conftest import HOST
-from tests.cli.test_rotate_emergency_paths import Bank
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:

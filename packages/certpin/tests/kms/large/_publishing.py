@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli.conftest import invoke
-from tests.cli.test_publish import HOST, documented, follow, out
+from tests.cli._signed_sets import documented, follow, out
+from tests.cli.conftest import HOST, invoke
 
 if TYPE_CHECKING:
     import pytest

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import socket
+import ssl
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +26,7 @@ from certpin.rotation import (
     load_journal,
     parse_journal,
 )
+from certpin.tls import PinnedSSLContext
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -32,6 +35,7 @@ from tests.cli.conftest import HOST
 if TYPE_CHECKING:
     from certpin.lab import Identity
     from tests.cli.conftest import Done, Run
+    from tests.servers.nginx import Nginx
 
 JOURNAL = Path("pins.journal.jsonl")
 APP = ("--app", "com.bank.app", "--release", "1")
@@ -123,6 +127,19 @@ def record_signed(path: str = "pins.toml") -> None:
     files.editor.set_version(number)
     event = Event(utc_now(), "tests", "publish", version=number, signed=True, pins=files.pins)
     files.commit([replace(event, timing=files.timing)])
+
+
+def accepts(pins: PinSet, server: Nginx) -> bool:
+    """Return True if a client with these pins completes a real handshake."""
+    context = PinnedSSLContext(pins)
+    plain = socket.create_connection(("127.0.0.1", server.port), 10)
+    try:
+        context.wrap_socket(plain, server_hostname=HOST).close()
+    except ssl.SSLCertVerificationError:
+        return False
+    finally:
+        plain.close()
+    return True
 
 
 class Bank:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certpin import PinnedSSLContext
 from certpin.lab import Authority as LabAuthority
 from certpin.pinfile import PinSet
 from tests import kit
@@ -18,6 +16,7 @@ from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     APP,
     QUICK,
+    accepts,
     days_pass,
     history,
     invariants,
@@ -65,21 +64,6 @@ def out(run: Run, ca: Path, identity: Identity, connection: tuple[str, ...]) -> 
     )
     days_pass(30)
     return run
-
-
-def accepts(pins: PinSet, server: Nginx) -> bool:
-    """Return True if a client with these pins completes a real handshake."""
-    import socket
-
-    context = PinnedSSLContext(pins)
-    plain = socket.create_connection(("127.0.0.1", server.port), 10)
-    try:
-        context.wrap_socket(plain, server_hostname=HOST).close()
-    except ssl.SSLCertVerificationError:
-        return False
-    finally:
-        plain.close()
-    return True
 
 
 def alive(history: History) -> list[PinSet]:

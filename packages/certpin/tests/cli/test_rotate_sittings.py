@@ -21,10 +21,9 @@ from certpin.updates.trust import PIN_FILE
 from certpin.x509.keys import new_private_key
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, history, journal, states
+from tests.cli._rotating import QUICK, accepts, history, journal, states
 from tests.cli._team import Team, printed_commands
 from tests.cli.conftest import HOST
-from tests.cli.test_rotate import accepts
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:

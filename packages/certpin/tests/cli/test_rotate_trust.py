@@ -16,9 +16,8 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import QUICK, days_pass, history, invariants, next_number, stepped
+from tests.cli._rotating import QUICK, accepts, days_pass, history, invariants, next_number, stepped
 from tests.cli.conftest import HOST, Run
-from tests.cli.test_rotate import accepts
 from tests.servers.nginx import Nginx, nginx
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from certpin.rotation import PinHistory, Version
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.new_root import marks_root_later, root_change
 from tests import kit
+from tests.rotation._roots import ISSUER, NEW, NOW, OLD, TRUSTS, facts, sent_with
 from tests.rotation._situations import DAY, HOST, TIMING
-from tests.rotation.test_trust import ISSUER, NEW, NOW, OLD, TRUSTS, facts, sent_with
 from tests.x509._authorities import valid
 
 if TYPE_CHECKING:

@@ -6,21 +6,17 @@ It is compared with the handshake of a real client: ``PinnedSSLContext``, with O
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.errors import UnverifiedChainError
 from certpin.lab import Authority
 from certpin.pins import HostPin, TrustAnchors
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
-    Sighting,
     Situation,
     Step,
-    Version,
     check_now,
 )
 from certpin.rotation.emergency import EmergencyPath, emergency_path
@@ -40,66 +36,30 @@ from certpin.rotation.trust import (
     issuers_to_name,
     with_common_trust,
 )
-from certpin.tls import PinnedSSLContext
-from certpin.x509 import Chain
-from certpin.x509.certificate import read_certificates
 from certpin.x509.chain import public_roots
 from tests import kit
-from tests.rotation._situations import DAY, HOST, PATTERN, TIMING
-from tests.tls._handshakes import trust_on_this_platform, verdict_of
+from tests.rotation._roots import (
+    CROSSED,
+    IDENTITY,
+    ISSUER,
+    NEW,
+    NOW,
+    OLD,
+    TRUSTS,
+    facts,
+    path_of_client,
+    policy_with,
+    sent_with,
+)
+from tests.rotation._situations import DAY, HOST, TIMING
+from tests.tls._handshakes import trust_on_this_platform
 from tests.x509._authorities import valid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab import Identity
-    from certpin.pins import HostPolicy, Mode, PinSet
+    from certpin.pins import Mode, PinSet
     from certpin.rotation.violation import Violation
-
-NOW = datetime.now(UTC)
-OLD, NEW = Authority("Old"), Authority("New")
-ISSUER = NEW.intermediate("Issuer")
-CROSSED = Authority("New", issuer=OLD, key=NEW.key)  # the new root, signed by the old one
-IDENTITY = ISSUER.issue(HOST)
-
-
-def sent_with(*above: Authority, identity: Identity = IDENTITY) -> Identity:
-    """Return the identity of a server that sends its leaf, and these authorities above it."""
-    return replace(identity, chain=(identity.chain[0], *(each.x509 for each in above)))
-
-
-def policy_with(trust: TrustAnchors | None) -> HostPolicy:
-    return kit.policy(HOST, IDENTITY.pin, trust=trust)
-
-
-def facts(
-    identity: Identity, draft: TrustAnchors | None, *trusts: TrustAnchors | None, **fields: object
-) -> Situation:
-    """Return the facts about a host: a probe has verified its chain with the draft's anchors.
-
-    Args:
-        identity: the key of the server, with the chain that it sends.
-        draft: the anchors of the draft.
-        trusts: the anchors of versions 1, 2 and so on, which clients may hold.
-        fields: other fields of ``Situation``.
-    """
-    served = Chain(read_certificates(identity.chain_pem))
-    pins = kit.pin_set(policy_with(draft), version=len(trusts) + 1)
-    out = [kit.pin_set(policy_with(each), version=n) for n, each in enumerate(trusts, 1)]
-    versions = tuple(Version(each, fetched=NOW - DAY, clients=900) for each in out)
-    seen = Sighting("server", path_of_client(identity, policy_with(draft)), served, host=HOST)
-    known = Situation(pins, PATTERN, DeployedVersions(versions), (seen,), TIMING, NOW)
-    return replace(known, **fields)  # type: ignore[arg-type]  # the fields of Situation
-
-
-def path_of_client(identity: Identity, policy: HostPolicy, host: str = HOST) -> Chain | None:
-    """Return the path that a real client with this policy verifies; None if it refuses it."""
-    try:
-        chain: Chain = verdict_of(PinnedSSLContext(kit.pin_set(policy)), identity, host).chain
-    except UnverifiedChainError:
-        return None
-    return chain
-
 
 SENT = {
     "leaf only": sent_with(),
@@ -112,13 +72,6 @@ SENT = {
     "expired intermediate": sent_with(
         Authority("Issuer", issuer=NEW, key=ISSUER.key, change=valid(-99, -1))
     ),
-}
-TRUSTS = {
-    "old": kit.anchors(OLD),
-    "new": kit.anchors(NEW),
-    "both": kit.anchors(OLD, NEW),
-    "intermediate": kit.anchors(ISSUER),
-    "other": kit.anchors(Authority("Other")),
 }
 
 

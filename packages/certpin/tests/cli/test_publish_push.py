@@ -15,7 +15,8 @@ from fsspec import register_implementation  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from certpin.cli.publish import push
-from certpin.cli.rotate.files import RotationFiles, signatures_expiry
+from certpin.cli.rotate.files import RotationFiles
+from certpin.cli.rotate.signed_site import signatures_expiry
 from certpin.errors import UpdateError
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
@@ -254,8 +255,8 @@ def test_the_first_file_that_expires_ends_the_delivery(tmp_path: Path, first: st
         text = json.dumps({"signed": {"expires": expires, "meta": meta}})
         (metadata / f"{name}.json").write_text(text)
     (metadata / "9.root.json").write_text("{}")  # an older one
-    assert signatures_expiry(tmp_path / "pins.toml") == datetime(2027, 1, 1, tzinfo=UTC)
-    assert signatures_expiry(tmp_path / "elsewhere/pins.toml") is None
+    assert signatures_expiry(tmp_path / "publish/site") == datetime(2027, 1, 1, tzinfo=UTC)
+    assert signatures_expiry(tmp_path / "elsewhere/site") is None
 
 
 def test_a_push_is_recorded_once(bank: Repository, run: Run) -> None:

@@ -21,6 +21,7 @@ _NEW_CHAIN = "certpin/cli/rotate/new_chain.py"
 _START = "certpin/cli/rotate/start.py"
 _FINISH = "certpin/cli/rotate/finish.py"
 _FILES = "certpin/cli/rotate/files.py"
+_MARKS = "certpin/rotation/marks.py"
 _RECORDING = "certpin/cli/rotate/recording.py"
 _IN_START = "tests/cli/test_rotate_start.py::"
 _IN_FINISH = "tests/cli/test_rotate_finish.py::"
@@ -429,23 +430,23 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the deleted entry of a stolen key comes back",
-        _FILES,
-        "(*_marks(policy, past), *history.deleted_marks(policy, past, anchors))",
-        "(*_marks(policy, past),)",
+        _MARKS,
+        "(*_marks(policy, past), *_deleted(policy, history, past))",
+        "_marks(policy, past)",
         _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[True]",
     ),
     Mutation(
         "the deleted entry of a server's key comes back as that of a server",
-        _FILES,
-        "            editor.add_pin(pattern, replace(entry, **changes))",
-        "            editor.add_pin(pattern, entry)",
+        _MARKS,
+        'replace(entry, role="leaf")',
+        "entry",
         _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[False]",
     ),
     Mutation(
         "a stolen root is marked if clients compare only leaves",
-        _HISTORY,
-        " or event.pin in anchors:",
-        ":",
+        _MARKS,
+        'anchors = anchor_pins(policy) if policy.match == "leaf" else missing',
+        'anchors = set() if policy.match == "leaf" else missing',
         "tests/cli/test_rotate_emergency_paths.py::"
         "test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned[leaf-True]",
     ),
@@ -467,9 +468,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a mark that no version had comes back",
-        _HISTORY,
-        '                if policy.match != "leaf" or event.pin in anchors:\n',
-        "                if False:\n",
+        _MARKS,
+        "            if event.pin in anchors:\n",
+        "            if False:\n",
         _AUTHORITY_PATHS
         + "test_the_deleted_mark_of_a_stolen_root_comes_back_before_a_version_goes_out",
     ),
@@ -1043,7 +1044,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the pin file marks a key that the journal records as stolen",
-        _FILES,
+        _MARKS,
         '                yield replace(entry, state="compromised")',
         "                pass",
         "tests/cli/test_rotate_emergency.py"
@@ -1275,14 +1276,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the stolen key of a server is no authority",
-        _FILES,
-        '{"role": "leaf"} if is_leaf and',
-        '{"role": "leaf"} if not is_leaf and',
+        _MARKS,
+        'if is_leaf and entry.role == "backup"',
+        'if not is_leaf and entry.role == "backup"',
         _PATHS + "test_a_stolen_backup_of_a_server_stops_no_later_rotation",
     ),
     Mutation(
         "a stolen key that only a pin names may be an authority's",
-        _FILES,
+        _MARKS,
         'if each.step == "compromise" and each.note}',
         'if each.step == "compromise"}',
         _PATHS + "test_a_stolen_backup_that_only_its_pin_names_may_be_an_authority",
@@ -1460,7 +1461,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an expired root ends the delivery",
-        _FILES,
+        "certpin/cli/rotate/signed_site.py",
         'value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])',
         "value(parts)",
         "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",

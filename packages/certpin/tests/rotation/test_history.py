@@ -22,7 +22,6 @@ from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_s
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.pins import HostPin, Match
     from certpin.rotation.journal import StepName
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
@@ -281,43 +280,3 @@ def test_a_host_that_the_journal_does_not_know_lacks_no_step() -> None:
     leaf, backup = added.pins
     added = replace(added, pins=(leaf, replace(backup, state="staged")))
     assert history(FIRST).missing_steps(added) == {}
-
-
-def deleted(
-    *events: Event,
-    states: dict[str, State] = AB,
-    match: Match = "any",
-    anchors: frozenset[Pin] = frozenset(),
-) -> list[HostPin]:
-    """Return the deleted marks of the host's policy, which has pins with these states."""
-    policy = replace(pin_set(states).policies[0], match=match)
-    found = history(*events)
-    return list(found.deleted_marks(policy, found.past(PATTERN), anchors))
-
-
-def test_a_stolen_key_that_the_file_does_not_have_any_more_is_a_deleted_mark() -> None:
-    """A published version has had it, so that clients with other pins may accept it."""
-    theft = step("compromise", "c", at=NOW + 2 * DAY, host="other.example")
-    for match in ("any", "leaf", "ca"):
-        (entry,) = deleted(FIRST, SECOND, theft, match=match)
-        assert (entry.pin, entry.state) == (pin("c"), "compromised")
-    assert deleted(FIRST, SECOND, theft, states={**AB, "c": "compromised"}) == []
-    assert deleted(FIRST, theft) == []  # the host never had it
-
-
-def test_a_mark_that_never_went_out_is_needed_if_clients_compare_authorities() -> None:
-    """Clients that compare only leaves accept no key without a pin."""
-    theft = step("compromise", "c", at=NOW + DAY)
-    (entry,) = deleted(FIRST, theft)
-    assert (entry.pin, entry.role, entry.state) == (pin("c"), "intermediate", "compromised")
-    (entry,) = deleted(FIRST, replace(theft, note="key file c.key"), match="ca")
-    assert (entry.role, entry.note) == ("leaf", "key file c.key")
-    assert deleted(FIRST, theft, match="leaf") == []
-    assert deleted(FIRST, theft, match="leaf", anchors=frozenset({pin("c")})) == deleted(
-        FIRST, theft
-    )
-
-
-def test_a_lost_key_needs_no_entry() -> None:
-    """No attacker has it, and the next version accepts it no more."""
-    assert deleted(FIRST, SECOND, step("lose", "c", at=NOW + 2 * DAY)) == []

@@ -37,11 +37,10 @@ from certpin.rotation.situation import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, Pin, PinSet, Role, State
+    from certpin.pins import HostPolicy, Pin, PinSet, State
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}
@@ -158,6 +157,11 @@ class History:
                 states[pin] = state
         return PinHistory(states, self._known, self._compromised, self._lost)
 
+    @property
+    def has_unusable_keys(self) -> bool:
+        """True if a key was recorded as stolen or lost, at any host."""
+        return bool(self._compromised or self._lost)
+
     # The same for all hosts.
 
     @cached_property
@@ -174,38 +178,6 @@ class History:
     @cached_property
     def _lost(self) -> frozenset[Pin]:
         return frozenset(_in_state(self.events, "lost")) - self._compromised
-
-    def deleted_marks(
-        self, policy: HostPolicy, past: PinHistory, anchors: AbstractSet[Pin] = frozenset()
-    ) -> tuple[HostPin, ...]:
-        """Return the entries of stolen keys that a policy lacks, each marked as COMPROMISED.
-
-        Without the entry, clients with the next version could accept a path through the stolen key:
-        by the pin of an authority in that path, when the pins have expired (``on_expiry``), and
-        when they fetch updates, by the pins in their binary. The entry is needed
-
-        - if a published version has the key at the hosts of the policy, in any state;
-        - if the theft is recorded for the policy, unless clients compare only leaves (``match =
-          "leaf"``) and don't trust the key as a root: then they accept no path through it.
-
-        Args:
-            policy: a policy in the pin file.
-            past: the states of the host's pins in the journal.
-            anchors: the pins of the policy's trust anchors, in the file of ``trust``.
-        """
-        known = past.compromised & past.states.keys()
-        missing = known - {entry.pin for entry in policy.pins}
-        found: dict[Pin, HostPin] = {}
-        for event in self.events if missing else ():
-            if event.step == "compromise" and event.host == str(policy.pattern) and event.pin:
-                # Without a note, it may be an authority's: clients refuse each chain below it.
-                role: Role = "leaf" if event.note else "intermediate"
-                if policy.match != "leaf" or event.pin in anchors:
-                    found.setdefault(event.pin, HostPin(event.pin, role, note=event.note))
-            for entry in _published_pins(event.pins, policy.pattern) if event.pins else ():
-                found[entry.pin] = entry
-        wanted = sorted(missing & found.keys(), key=str)
-        return tuple(replace(found[pin], state="compromised") for pin in wanted)
 
     def activated(self, pattern: HostPattern) -> dict[Pin, datetime]:
         """Return when servers were last allowed to use the key of each pin of a host, by pin.
@@ -259,7 +231,7 @@ class History:
         was_backup = False
         for event in self.events:
             if event.pins:
-                pins = _published_pins(event.pins, pattern)
+                pins = published_pins(event.pins, pattern)
                 was_backup |= any(p.pin == entry.pin and p.role == "backup" for p in pins)
             elif event.pin == entry.pin and event.step in {"stage", "activate"}:
                 other = HostPattern.parse(event.host)
@@ -574,14 +546,14 @@ def _end(versions: list[Version], event: Event) -> None:
 def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin, State, Event]]:
     for event in events:
         if event.step == "publish" and event.pins:
-            for entry in _published_pins(event.pins, pattern):
+            for entry in published_pins(event.pins, pattern):
                 state = "published" if entry.state in _UNPUBLISHED else entry.state
                 yield entry.pin, state, event
         elif event.pin and event.host == str(pattern) and event.step in STATE_AFTER:
             yield event.pin, STATE_AFTER[event.step], event
 
 
-def _published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
+def published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
     """Yield the pins that a published version has for the hosts of a pattern.
 
     If the version has no policy for this pattern, yield the pins of the policies that cover the

@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.cli.choices import PROBE_SECONDS
-from certpin.cli.rotate.files import (
-    MAX_METADATA,
-    UNREADABLE,
-    settings_path,
-    signed_parts,
-    version_of,
-)
+from certpin.cli.rotate.files import settings_path
+from certpin.cli.rotate.signed_site import MAX_METADATA, UNREADABLE, signed_parts, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -21,28 +20,18 @@ if TYPE_CHECKING:
 
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.errors import PinFileError
-    from certpin.pinfile.editor import PinFileEditor
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, State
     from certpin.publish.settings import PublishSettings
     from certpin.rotation import (
         AdoptionDelays,
         DeployedVersions,
         Event,
-        History,
-        PinHistory,
         ServerDate,
         Sighting,
         Situation,
     )
 
-MAX_METADATA = 512 * 1024  # bytes, as clients accept
-_MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
-# The errors of `signed_parts` and of its caller if the files are damaged.
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-_ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
-_SIGNED_PIN_FILE = re.compile(r"[0-9a-f]{64}\.pins\.toml", re.ASCII)  # in publish/site/targets
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
-_MIN_PINS = 2  # of an enforced host, as the pin file requires
 _READ_WAIT = 2.0  # seconds; another command needs a fraction of one to write both files
 
 _Params = ParamSpec("_Params")
@@ -212,6 +201,11 @@ class RotationFiles:
             return None
 
     @property
+    def _site(self) -> Path:
+        """The folder ``publish/site``, with the signed files."""
+        return settings_path(self.path).with_name("site")
+
+    @property
     def fetch_host(self) -> str:
         """The host of ``fetch_url``, from which clients fetch signed pin sets; empty if none."""
         from urllib.parse import urlsplit
@@ -240,13 +234,14 @@ class RotationFiles:
         The journal records it, and ``publish/site`` has an earlier version or none: a push would
         not upload it. False if the files there can't be read, because push reports that.
         """
+        from certpin.cli.rotate.signed_site import version_in_site
         from certpin.errors import ConfigError
 
         latest = self.deployed.latest
         if latest is None or not latest.pending or not settings_path(self.path).is_file():
             return False
         try:
-            number = version_in_site(self.path)
+            number = version_in_site(self._site)
         except ConfigError:
             return False
         return number is None or number < latest.number
@@ -361,10 +356,14 @@ class RotationFiles:
 
     @cached_property
     def _lacking(self) -> tuple[int, ...]:
+        if not self._site.is_dir():
+            return ()
+        from certpin.cli.rotate.signed_site import signed_versions
+
         known = {event.version for event in self.history.events if event.pins}
         lowest = min(filter(None, known), default=0)
         return tuple(
-            each for each in _signed_versions(self.path) if each > lowest and each not in known
+            each for each in signed_versions(self._site) if each > lowest and each not in known
         )
 
     @cached_property
@@ -505,13 +504,18 @@ class RotationFiles:
 
         now, expired = utc_now(), None
         try:
-            expired = signatures_expiry(self.path) if self.history.signed else None
+            expired = self._signatures_expiry() if self.history.signed else None
         except ConfigError as exc:
             say("certpin: warning", f"it is unknown whether clients can fetch versions: {exc}")
         if expired is not None and expired <= now:
             self._expired = expired
             return fetched_again(self.history.deployed, self.history.unadopted(expired), now)
         return self.history.deployed
+
+    def _signatures_expiry(self) -> datetime | None:
+        from certpin.cli.rotate.signed_site import signatures_expiry
+
+        return signatures_expiry(self._site)
 
     def warn_expired(self) -> None:
         """Warn if the signatures in ``publish/site`` have expired: clients get no version then."""
@@ -550,16 +554,38 @@ class RotationFiles:
         """
         from certpin.errors import CertpinError
 
+        if not self.history.has_unusable_keys:
+            return []
+        from certpin.rotation.marks import missing_marks
+
         missing: list[tuple[HostPolicy, HostPin]] = []
         try:
-            found = _missing_marks(self.editor.check(), self.history)
+            found = missing_marks(self.editor.check(), self.history)
             later = [each for each in found if self._marks_later(*each)]
             self.put_off = [(policy.pattern, entry.pin) for policy, entry in later]
             missing = [each for each in found if each not in later]
-            _mark_unusable_pins(self.editor, self.history, missing)
+            self._mark(missing)
         except CertpinError as exc:
             say("certpin: warning", f"the states in {self.path} can't be set: {exc}")
         return [(policy.pattern, entry.pin, entry.state) for policy, entry in missing]
+
+    def _mark(self, missing: Sequence[tuple[HostPolicy, HostPin]]) -> None:
+        """Write the missing marks of stolen and lost keys into the draft, and raise its version.
+
+        Raises:
+            PinFileError: the pin file can't be edited in its present form.
+        """
+        for policy, entry in missing:
+            pattern, pin = str(policy.pattern), entry.pin
+            before = next((known for known in policy.pins if known.pin == pin), None)
+            if before is None:
+                self.editor.add_pin(pattern, entry)
+                continue
+            role = {"role": entry.role} if entry.role != before.role else {}
+            self.editor.change_pin(pattern, pin, state=entry.state, **role)
+        latest = self.history.deployed.latest
+        if missing and latest and self.pins.version <= latest.number:
+            self.editor.set_version(latest.number + 1)
 
 
 @contextmanager
@@ -622,86 +648,6 @@ def append_lines(path: Path, lines: str) -> None:
             file.truncate(size)
             os.fsync(file.fileno())
             raise
-
-
-# The states COMPROMISED and LOST in the pin file, as the journal records them.
-#
-# The journal comes first (``certpin rotate emergency``). A pin file with the minimum of two pins
-# can't refuse a stolen key until it has another backup: then its state follows with the step that
-# adds one.
-
-
-def _missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, HostPin]]:
-    """Return the keys that the journal records as stolen or lost, and a pin set does not.
-
-    Return nothing if the journal records no version, because clients may hold the pin set as it is.
-    If it were changed now, and the user then recorded it as the version of these clients, the
-    journal would wrongly state that they refuse the key.
-
-    Returns:
-        The policy and the entry of each such key, with the state of its mark. A stolen key can have
-        an entry here although the policy has none, because it was deleted.
-    """
-    if history.deployed.latest is None:
-        return []
-    from certpin.rotation.trust import anchor_pins
-
-    found = []
-    for policy in pins.policies:
-        past = history.past(policy.pattern)
-        anchors = anchor_pins(policy) if past.compromised else frozenset()
-        entries = (*_marks(policy, past), *history.deleted_marks(policy, past, anchors))
-        found += [(policy, entry) for entry in entries]
-    return found
-
-
-def _mark_unusable_pins(
-    editor: PinFileEditor, history: History, missing: list[tuple[HostPolicy, HostPin]]
-) -> None:
-    """Write the missing marks of stolen and lost keys into the pin file, and raise the version.
-
-    Args:
-        editor: the editor of the pin file. Nothing is written to the disk.
-        history: the journal.
-        missing: the marks (``_missing_marks``).
-
-    Raises:
-        PinFileError: the pin file can't be edited in its present form.
-    """
-    # The record of a server's key has a note. Clients refuse no certificate above such a key.
-    of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
-    for policy, entry in missing:
-        pattern, pin, state = str(policy.pattern), entry.pin, entry.state
-        is_leaf = state == "compromised" and pin in of_servers and policy.match != "ca"
-        changes: dict[str, Any] = {"role": "leaf"} if is_leaf and entry.role == "backup" else {}
-        if all(known.pin != pin for known in policy.pins):
-            editor.add_pin(pattern, replace(entry, **changes))
-        else:
-            editor.change_pin(pattern, pin, state=state, **changes)
-    latest = history.deployed.latest
-    if missing and latest and editor.check().version <= latest.number:
-        editor.set_version(latest.number + 1)
-
-
-def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
-    """Yield the entry of each pin to mark in a policy as stolen or lost, with its new state.
-
-    These are the pins that the journal records as stolen or lost, and the policy doesn't. But a
-    stolen key is left out if an enforcing policy would have fewer than two pins without it.
-
-    Args:
-        policy: the policy in the pin file.
-        past: the states of the host's pins in the journal.
-    """
-    live = set(policy.live_pins)
-    for entry in policy.pins:
-        if entry.pin in past.compromised:
-            is_last = entry.live and policy.mode == "enforce" and len(live) <= _MIN_PINS
-            if entry.state != "compromised" and not is_last:
-                live.discard(entry.pin)
-                yield replace(entry, state="compromised")
-        elif entry.pin in past.lost and entry.usable:
-            yield replace(entry, state="lost")
 
 
 # The person who takes a step.
@@ -849,138 +795,6 @@ def repository_dates(
 
     # With the time of this machine at the answer, also if the command is repeated later.
     return once((url, policy), ask)
-
-
-def signatures_expiry(pin_file: Path) -> datetime | None:
-    """Return when the first of the signed files for clients in ``publish/site`` expires.
-
-    Returns:
-        The time; None if nothing is signed.
-
-    Raises:
-        ConfigError: a file can't be read, so that the time is unknown.
-    """
-    from datetime import UTC, datetime
-
-    return _read_site(
-        pin_file,
-        lambda found: min(
-            datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found
-        ),
-    )
-
-
-def version_in_site(pin_file: Path) -> int | None:
-    """Return the version of the pin set in ``publish/site``, which a push would upload.
-
-    Returns:
-        The version number; None if nothing is signed.
-
-    Raises:
-        ConfigError: a file can't be read, so that the version is unknown.
-    """
-    return _read_site(pin_file, version_of)
-
-
-def version_of(parts: Sequence[dict[str, Any]]) -> int:
-    """Return the version of the pin set in the metadata of ``signed_parts``.
-
-    Raises:
-        OSError, ValueError and others of ``UNREADABLE``: the metadata have no version.
-    """
-    number = max(int(each["custom"]["version"]) for each in parts[2]["targets"].values())
-    if number > _MAX_NUMBER:
-        raise OverflowError("the version has too many digits")
-    return number
-
-
-def signed_parts(read: Callable[[str], bytes | None]) -> list[dict[str, Any]]:
-    """Return the signed parts of timestamp, snapshot and targets metadata, which are not verified.
-
-    Args:
-        read: returns the content of a file, by its name in the folder ``metadata``.
-
-    Raises:
-        OSError, ValueError and others of ``UNREADABLE``: a file is missing or damaged.
-    """
-    import json
-
-    def part(name: str) -> dict[str, Any]:
-        signed: dict[str, Any] = json.loads(read(name) or b"")["signed"]
-        return signed
-
-    timestamp = part("timestamp.json")
-    snapshot = part(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
-    targets = part(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
-    return [timestamp, snapshot, targets]
-
-
-def _read_site(pin_file: Path, value: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
-    """Return a value of the signed files in ``publish/site``; None if nothing is signed.
-
-    The files are read without the package ``tuf``, which rotations don't need. They are not
-    verified here, because ``certpin publish`` does that.
-
-    Args:
-        pin_file: the pin file.
-        value: returns the value from the signed parts of timestamp, snapshot, targets and root.
-
-    Raises:
-        ConfigError: a file can't be read, or lacks the value.
-    """
-    import json
-
-    from certpin.errors import ConfigError
-    from certpin.pinfile.file import read_regular
-    from certpin.support.text import printable
-
-    folder = settings_path(pin_file).parent / "site" / "metadata"
-
-    def read(name: str) -> bytes:
-        return read_regular(folder / name, MAX_METADATA)
-
-    try:
-        parts = signed_parts(read)
-        numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
-        newest = max((int(number[1]) for number in numbers if number), default=1)
-        return value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])
-    except UNREADABLE as exc:
-        if not (folder / "timestamp.json").exists():
-            return None
-        raise ConfigError(
-            f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",
-            key="publish/site",
-            fix="restore it (git checkout); it is checked by certpin publish status",
-        ) from exc
-
-
-def _signed_versions(pin_file: Path) -> list[int]:
-    """Return the numbers of the versions in ``publish/site/targets``, in ascending order.
-
-    Signed files stay there when later versions are signed. They are not verified here: their
-    numbers only show that the journal lacks versions.
-
-    Raises:
-        ConfigError: a file can't be read, so that its version is unknown.
-    """
-    import tomli
-
-    from certpin.errors import ConfigError
-    from certpin.pinfile.file import MAX_PIN_FILE_BYTES, read_regular
-
-    folder = settings_path(pin_file).parent / "site" / "targets"
-    if not folder.is_dir():
-        return []
-    try:
-        files = [path for path in folder.iterdir() if _SIGNED_PIN_FILE.fullmatch(path.name)]
-        texts = [read_regular(path, MAX_PIN_FILE_BYTES).decode() for path in files]
-        return sorted({int(tomli.loads(text)["version"]) for text in texts})
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as exc:
-        raise ConfigError(
-            f"{folder} can't be read: {exc}",
-            key="publish/site",
-            fix="restore it (git checkout); it is checked by certpin publish status",
-        ) from exc
 
 
 def settings_path(pin_file: Path) -> Path:

@@ -1,0 +1,104 @@
+"""The states COMPROMISED and LOST that a pin file lacks, although the journal records them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.lab import Authority
+from certpin.rotation import Event, History
+from certpin.rotation.marks import missing_marks
+from tests import kit
+from tests.rotation._situations import DAY, HOST, NOW, pin, pin_set
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.pins import HostPin, Match, Pin, State, TrustAnchors
+    from certpin.rotation.journal import StepName
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+MATCHES: tuple[Match, ...] = ("any", "leaf", "ca")
+
+
+def publish(number: int, states: dict[str, State], *, at: datetime = NOW) -> Event:
+    return Event(at, "ada", "publish", version=number, pins=pin_set(states, number))
+
+
+FIRST = publish(1, AB)
+SECOND = publish(2, ABC, at=NOW + DAY)
+
+
+def step(
+    name: StepName, key: Pin, *, host: str = HOST, note: str = "", at: datetime = NOW + 2 * DAY
+) -> Event:
+    return Event(at, "ben", name, host, key, note=note)
+
+
+def marks(
+    *events: Event,
+    states: dict[str, State] = AB,
+    match: Match = "any",
+    trust: TrustAnchors | None = None,
+) -> list[HostPin]:
+    """Return the missing marks of a pin file whose one policy has pins with these states."""
+    draft = pin_set(states)
+    draft = replace(draft, policies=(replace(draft.policies[0], match=match, trust=trust),))
+    return [entry for _, entry in missing_marks(draft, History(events))]
+
+
+def test_a_stolen_and_a_lost_key_get_their_states() -> None:
+    steps: list[tuple[StepName, State]] = [("compromise", "compromised"), ("lose", "lost")]
+    for name, state in steps:
+        (entry,) = marks(FIRST, SECOND, step(name, pin("c")), states=ABC)
+        assert (entry.pin, entry.role, entry.state) == (pin("c"), "backup", state)
+
+
+def test_a_stolen_key_of_a_server_has_the_role_of_one() -> None:
+    """Clients refuse no certificate below it. With ``match = "ca"``, the role stays."""
+    theft = step("compromise", pin("c"), note="key file c.key")
+    roles = [marks(FIRST, SECOND, theft, states=ABC, match=match)[0].role for match in MATCHES]
+    assert roles == ["leaf", "leaf", "backup"]
+    assert marks(FIRST, SECOND, theft)[0].role == "leaf"  # its entry was deleted
+
+
+def test_without_a_version_nothing_is_marked() -> None:
+    """Clients may hold the pin file as it is."""
+    assert marks(step("compromise", pin("a"))) == []
+
+
+def test_the_last_two_pins_stay() -> None:
+    """An enforcing policy needs two. The mark follows with another backup."""
+    theft = step("compromise", pin("a"))
+    assert marks(FIRST, theft) == []
+    assert [entry.pin for entry in marks(FIRST, theft, states=ABC)] == [pin("a")]
+
+
+def test_a_stolen_key_that_the_file_does_not_have_any_more_is_a_missing_mark() -> None:
+    """A published version has had it, so that clients with other pins may accept it."""
+    theft = step("compromise", pin("c"), host="other.example")
+    for match in MATCHES:
+        (entry,) = marks(FIRST, SECOND, theft, match=match)
+        assert (entry.pin, entry.state) == (pin("c"), "compromised")
+    assert marks(FIRST, SECOND, theft, states={**AB, "c": "compromised"}) == []
+    assert marks(FIRST, theft) == []  # the host never had it
+
+
+def test_a_mark_that_never_went_out_is_needed_if_clients_compare_authorities() -> None:
+    """Clients that compare only leaves accept no path through it, unless they trust its root."""
+    theft = step("compromise", pin("c"))
+    (entry,) = marks(FIRST, theft)
+    assert (entry.pin, entry.role, entry.state) == (pin("c"), "intermediate", "compromised")
+    (entry,) = marks(FIRST, replace(theft, note="key file c.key"), match="ca")
+    assert (entry.role, entry.note) == ("leaf", "key file c.key")
+    assert marks(FIRST, theft, match="leaf") == []
+    root, other = Authority("Root"), Authority("Other root")
+    theft = step("compromise", root.pin)
+    found = [marks(FIRST, theft, match="leaf", trust=kit.anchors(each)) for each in (root, other)]
+    assert [[entry.pin for entry in each] for each in found] == [[root.pin], []]
+
+
+def test_a_lost_key_needs_no_entry() -> None:
+    """No attacker has it, and the next version accepts it no more."""
+    assert marks(FIRST, SECOND, step("lose", pin("c"))) == []

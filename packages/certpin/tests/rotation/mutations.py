@@ -30,6 +30,7 @@ _IN_RENEWAL = "tests/rotation/test_renewal.py::"
 _IN_SIGN = "tests/cli/test_publish.py::"
 
 _IN_ADOPTION = "tests/rotation/test_adoption.py::"
+_NEXT_KEY = "certpin/rotation/next_key.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
 _IN_EMERGENCY = "tests/rotation/test_emergency.py::"
 _NEXT_STEP = "certpin/rotation/next_step.py"
@@ -823,14 +824,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the key that is adopted first is chosen",
-        _EMERGENCY,
+        _NEXT_KEY,
         "choice.not_before.timestamp() if choice.not_before else 0.0,",
         "0.0,",
         _IN_EMERGENCY + "test_the_key_that_is_adopted_first_is_chosen",
     ),
     Mutation(
         "a path that locks clients out is not safe",
-        _EMERGENCY,
+        _NEXT_KEY,
         "if len(dates) < len(violations):",
         "if False:",
         _IN_EMERGENCY + "test_a_binary_without_the_backup_leaves_no_safe_path",
@@ -874,7 +875,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a key that is in the draft is not made again",
-        _EMERGENCY,
+        _NEXT_KEY,
         "for other in (*keys, NEXT_BACKUP):",
         "for other in (NEXT_BACKUP,):",
         _PATHS + "test_two_lost_keys_are_replaced_by_the_printed_commands",
@@ -889,7 +890,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "clients that trust only a stolen root have no safe path",
-        _EMERGENCY,
+        _NEXT_KEY,
         "        harm = _without_anchor(situation)\n",
         "        pass\n",
         _PATHS + "test_a_stolen_root_that_clients_only_trust_leaves_no_safe_path",
@@ -1261,7 +1262,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an authority below a stolen one is not the way out",
-        _EMERGENCY,
+        _NEXT_KEY,
         "other in situation.usable and other not in below",
         "other in situation.usable",
         _AUTHORITY_PATHS
@@ -1269,7 +1270,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an authority with another path is not below a stolen one only",
-        _EMERGENCY,
+        _NEXT_KEY,
         "return frozenset(below - clean - gone)",
         "return frozenset(below - gone)",
         _IN_EMERGENCY + "test_an_authority_below_a_stolen_one_is_not_the_way_out",

@@ -17,6 +17,7 @@ _LIKE_OPENSSL = (
 _STRICT = "tests/x509/test_validation.py::test_a_path_has_a_fault_if_openssl_refuses_it[{}-True]"
 _IN_VALIDATION = "tests/x509/test_validation.py::"
 _IN_FAULTS = "tests/rotation/test_faults.py::"
+_NEXT_KEY = "certpin/rotation/next_key.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
 _NEW_ROOT = "certpin/rotation/new_root.py"
 _IN_NEW_ROOT = "tests/rotation/test_new_root.py::"
@@ -379,7 +380,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the path of each host copies the pin sets without compromised pins",
-        _EMERGENCY,
+        _NEXT_KEY,
         "if not pins.compromised:",
         "if not pins.policies:",
         "tests/rotation/test_emergency.py::"
@@ -387,7 +388,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the path of an emergency assumes a certificate that all clients trust",
-        _EMERGENCY,
+        _NEXT_KEY,
         "situation = with_common_trust(_with_clean_chain(situation), pin)",
         "situation = _with_clean_chain(situation)",
         _BY_TRUST + "test_a_stolen_key_is_replaced_below_the_root_that_all_clients_trust",
@@ -429,7 +430,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a draft without an anchor of the clients has no safe path",
-        _EMERGENCY,
+        _NEXT_KEY,
         "harm = _without_common_trust(situation)\n    if",
         "harm = None\n    if",
         _BY_TRUST + "test_a_root_that_the_pin_file_dropped_has_to_be_put_back",
@@ -485,7 +486,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "the date of a new backup assumes a certificate that all clients trust",
-        _EMERGENCY,
+        _NEXT_KEY,
         "situation = with_common_trust(_with_clean_chain(situation), pin)",
         "situation = _with_clean_chain(situation)",
         _IN_TRUST + "test_a_new_backup_has_a_date_if_versions_trust_different_anchors",
@@ -680,7 +681,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an authority below a lost one is not the way out",
-        _EMERGENCY,
+        _NEXT_KEY,
         "    below = _below(situation, situation.compromised | situation.past.lost)",
         "    below = _below(situation, situation.compromised)",
         _IN_NEW_ROOT + "test_a_pinned_authority_below_a_lost_one_is_not_the_way_out",

@@ -11,6 +11,7 @@ _HISTORY = "certpin/rotation/history.py"
 _GATE = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _SITUATION = "certpin/rotation/situation.py"
+_NEXT_KEY = "certpin/rotation/next_key.py"
 _EMERGENCY = "certpin/rotation/emergency.py"
 _DIAL = "certpin/probe/dial.py"
 _FILES = "certpin/cli/rotate/files.py"
@@ -393,14 +394,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a path says which switch needs a server that confirms the time",
-        _EMERGENCY,
+        _NEXT_KEY,
         '    return next((each for each in found if each.invariant == "clock"), None)',
         "    return None",
         _IN_CLOCK + "test_an_emergency_says_that_a_switch_needs_a_server_that_confirms_the_time",
     ),
     Mutation(
         "a path says that a switch after the end of a version needs a confirmed time",
-        _EMERGENCY,
+        _NEXT_KEY,
         "        return unconfirmed(situation)  # a version ends by that date",
         "        return None",
         _IN_CLOCK + "test_a_switch_that_waits_for_an_end_needs_a_server_that_confirms_it",

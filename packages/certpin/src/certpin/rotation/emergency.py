@@ -9,6 +9,8 @@ rules as every step of a rotation (``certpin.rotation.gate``):
     if it is an authority's key     get the certificate from another authority
     if clients trust only its root  first give clients another root (``certpin.rotation.new_root``)
 
+``certpin.rotation.next_key`` chooses the other key.
+
 Servers are switched to another key, too, if clients refuse the chain that they present now, or if
 they use another key that was stolen or lost: these rules refuse every version until that is fixed.
 A path without steps means that nothing is left to do.
@@ -26,9 +28,15 @@ from certpin.errors import ConfigError
 from certpin.pins import Pin, pins_of
 from certpin.pins.policy import meaning
 from certpin.rotation.deadlines import key_exposure
-from certpin.rotation.fleet import client_count, clients_at_risk
-from certpin.rotation.gate import check_step, clock_violations, unconfirmed, unlisted_servers
-from certpin.rotation.new_root import published_draft, root_change
+from certpin.rotation.fleet import client_count
+from certpin.rotation.gate import check_step, unlisted_servers
+from certpin.rotation.next_key import (
+    candidate_of,
+    needs_new_chain,
+    next_key,
+    rank,
+    unconfirmed_switch,
+)
 from certpin.rotation.plan import (
     NEXT_BACKUP,
     at_time,
@@ -37,31 +45,18 @@ from certpin.rotation.plan import (
     with_published,
     with_staged,
 )
-from certpin.rotation.prospect import assumed_prospects, stolen_authorities
-from certpin.rotation.remedies import CHAIN_FILE
-from certpin.rotation.rules import has_backup_without, served_chain, version_list
-from certpin.rotation.trust import (
-    anchor_pins,
-    anchors_to_name,
-    common_anchors,
-    has_common_trust,
-    issuers_to_name,
-    versions_below,
-    with_common_trust,
-)
+from certpin.rotation.rules import has_backup_without, served_chain
+from certpin.rotation.trust import anchor_pins, anchors_to_name, issuers_to_name
 from certpin.rotation.violation import Violation
 from certpin.support.text import in_utc
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.pins import PinSet
     from certpin.rotation.deadlines import KeyExposure
-    from certpin.rotation.new_root import RootChange
-    from certpin.rotation.prospect import Prospect
+    from certpin.rotation.next_key import KeyCandidate
     from certpin.rotation.situation import Situation
 
 Fact = Literal["stolen", "lost"]
@@ -233,11 +228,11 @@ def emergency_path(
     suspects = {pin, *others} if in_use else {*others}
     choice = None
     if suspects or lockout is not None:
-        choice = _next_key(situation, pin, suspects & situation.compromised)
+        choice = next_key(situation, pin, suspects & situation.compromised)
     assumed = silent and not all(situation.serving(each) for each in suspects)
     done = choice is not None and not assumed and _is_done(situation, choice.pin)
     if choice is not None:
-        choice = replace(choice, unconfirmed=_unconfirmed(timed, choice))
+        choice = replace(choice, unconfirmed=unconfirmed_switch(timed, choice))
     steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
     lacks_backup, spare_from = _spare(situation, choice, steps, out)
@@ -338,299 +333,8 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
     return entry.role != "backup"
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A key that servers could switch to, to replace a stolen or lost key.
-
-    ``not_before`` is the earliest safe time for the switch; ``None`` if the switch is safe at once
-    or never. ``harm`` is a violation with the effect on clients if the switch is never safe;
-    otherwise ``None``. ``publish_first`` is True if a version with the key has to be published
-    before the switch. ``root`` has the steps by which clients first get another root; otherwise
-    ``None``. ``unconfirmed`` is the violation if no server confirms the time, and the switch is
-    safe only because a version has ended; otherwise ``None``.
-    """
-
-    pin: Pin
-    not_before: datetime | None = None
-    harm: Violation | None = None
-    publish_first: bool = False
-    root: RootChange | None = None
-    unconfirmed: Violation | None = None
-
-
-def _next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> _Candidate:
-    """Return the best key to switch to after a key was stolen or lost (see ``_order``).
-
-    Args:
-        situation: the facts about the host.
-        pin: the pin of the stolen or lost key.
-        stolen: the pins of stolen keys that servers use. Without any, servers may keep their
-            current key (a lost key can still be in their memory) until clients accept a new key.
-    """
-    below = _below(situation, situation.compromised | situation.past.lost)
-    keys = [
-        other
-        for other in situation.policy.live_pins
-        if other != pin and other in situation.usable and other not in below
-    ]
-    choices = [_choice(situation, other) for other in keys]
-    if not stolen:
-        for other in (*keys, NEXT_BACKUP):
-            choices += _after_publishing(situation, other)
-    choices.append(_choice(situation, NEXT_BACKUP))
-    best = _best(situation, choices)
-    harm = _without_common_trust(situation)
-    if harm is None and best.harm is not None:
-        return best
-    if harm is None:
-        harm = _without_anchor(situation)
-    instead = _below_another_root(situation, keys, stolen)
-    return instead or (best if harm is None else replace(best, harm=harm))
-
-
-def _best(situation: Situation, choices: Sequence[_Candidate]) -> _Candidate:
-    """Return the best of several keys (``_order``): of equal ones, the one that needs least work.
-
-    A key that exists comes before the new leaf of a pinned authority.
-    """
-    by_work = sorted(
-        choices,
-        key=lambda choice: (
-            situation.role_of(choice.pin) != "leaf",
-            not is_served_everywhere(situation, choice.pin),
-        ),
-    )
-    return min(by_work, key=_order)
-
-
-def _below_another_root(
-    situation: Situation, keys: Sequence[Pin], stolen: AbstractSet[Pin]
-) -> _Candidate | None:
-    """Return the best key to switch to when clients have another root than a stolen one.
-
-    ``None`` if no client trusts only a stolen root, if there is no time for that (``root_change``),
-    or if none of the keys locks no client out then.
-
-    Args:
-        situation: the facts about the host.
-        keys: the pins of the keys that servers can use.
-        stolen: the pins of stolen keys that servers use.
-    """
-    change = root_change(situation, stolen)
-    if change is None or not keys or _without_common_trust(change.then) is not None:
-        return None
-    best = _best(change.then, [_choice(change.then, key) for key in keys])
-    if best.harm is not None:
-        return None
-    date = best.not_before or change.date
-    return replace(best, not_before=date, publish_first=change.publish, root=change)
-
-
-def below_stolen(situation: Situation) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below a stolen key.
-
-    Clients refuse each path through these authorities, because the stolen key above them is marked
-    compromised. Pins of leaves are not in the result: another authority can issue a certificate for
-    a leaf's key.
-    """
-    return _below(situation, situation.compromised)
-
-
-def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below one of the keys ``gone``."""
-    paths = [
-        [pins_of(each) for each in sighting.chain.authorities]
-        for sighting in situation.sightings
-        if sighting.chain
-    ]
-    below: set[Pin] = set()
-    clean: set[Pin] = set()
-    for path in paths:
-        last = max((at for at, pins in enumerate(path) if not gone.isdisjoint(pins)), default=0)
-        below.update(*path[:last])
-        clean.update(*path[last:])
-    return frozenset(below - clean - gone)
-
-
-def _order(choice: _Candidate) -> tuple[object, ...]:
-    """Return a sort key for the keys that servers can switch to; the best key has the lowest one.
-
-    The order is: keys that lock no client out, then by earliest safe date, then by the number of
-    clients that are locked out. If these are equal, a key that needs no publication before the
-    switch comes first.
-    """
-    harm = choice.harm
-    clients = 0 if harm is None else harm.clients
-    return (
-        harm is not None,
-        choice.not_before.timestamp() if choice.not_before else 0.0,
-        clients is None,
-        clients or 0,
-        choice.publish_first,
-    )
-
-
-def _choice(situation: Situation, pin: Pin) -> _Candidate:
-    """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
-
-    The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
-    violation of these rules instead, as its ``harm``.
-    """
-    situation, prospects = _with_new_chain(situation, pin)
-    violations = check_step(situation, "activate", pin, prospects)
-    if not violations:
-        return _Candidate(pin)
-    dates = [each.safe_from for each in violations if each.safe_from]
-    if len(dates) < len(violations):
-        return _Candidate(pin, harm=violations[0])
-    # Pins may expire until then: ask again for that time.
-    later = check_step(at_time(situation, max(dates)), "activate", pin, prospects)
-    return _Candidate(pin, harm=violations[0]) if later else _Candidate(pin, max(dates))
-
-
-def _unconfirmed(situation: Situation, choice: _Candidate) -> Violation | None:
-    """Return the violation if the gate will refuse a switch until a server confirms the time.
-
-    Args:
-        situation: the facts about the host, with the evidence about the time.
-        choice: the key that servers switch to.
-    """
-    if choice.harm is not None or clock_violations(situation):
-        return None  # the step is forced; or a clock is wrong, which stops each step
-    if choice.not_before is not None:
-        return unconfirmed(situation)  # a version ends by that date
-    switched, prospects = _with_new_chain(situation, choice.pin)
-    found = check_step(switched, "activate", choice.pin, prospects)
-    return next((each for each in found if each.invariant == "clock"), None)
-
-
-def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
-    """Return a copy of the situation for a switch to a key, and the chains of servers after it.
-
-    The certificate of the key does not exist yet. Its chain is assumed to have no stolen key, and
-    to be one that all clients trust, if that is possible (``with_common_trust``).
-    """
-    situation = with_common_trust(_with_clean_chain(situation), pin)
-    return situation, assumed_prospects(situation, pin)
-
-
-def _after_publishing(situation: Situation, pin: Pin) -> Iterator[_Candidate]:
-    """Yield a key as a candidate if it becomes safe to use after the next version is published.
-
-    The next version is the draft (the pin file) with the pin of the key added. The candidate has
-    the time from which servers may switch to the key. Yield nothing if no time is safe, or if the
-    latest version has the pin already.
-    """
-    latest = situation.deployed.latest
-    is_new = pin not in situation.policy.live_pins
-    if not situation.alive or latest is None or situation.is_accepted_by(latest, pin):
-        return
-    try:
-        staged = with_staged(situation, pin) if is_new else situation
-    except ConfigError:
-        return
-    published = published_draft(staged)
-    if published is None:
-        return
-    choice = _choice(published, pin)
-    if choice.harm is None:
-        yield replace(choice, publish_first=True)
-
-
-def _needs_chain(situation: Situation) -> bool:
-    """Return True if clients may refuse a new certificate because of the authorities above its key.
-
-    The result is True if the policy has the pin of a stolen key that can be an authority's (any
-    role but ``leaf``): clients refuse every path with such a key.
-    """
-    return bool(stolen_authorities(situation.policy, situation.compromised))
-
-
-def _with_clean_chain(situation: Situation) -> Situation:
-    """Return a copy of the situation for a new chain without a stolen key.
-
-    In the copy, the versions mark no key as compromised, so that no check fails because of a stolen
-    key. This is safe, because the path out of the emergency requires a chain without a stolen key,
-    and the safety rules (the gate) verify the chain when it exists.
-    """
-    versions = tuple(
-        replace(version, pins=_without_compromised(version.pins))
-        for version in situation.deployed.versions
-    )
-    deployed = replace(situation.deployed, versions=versions)
-    return replace(situation, deployed=deployed)
-
-
-def _without_compromised(pins: PinSet) -> PinSet:
-    if not pins.compromised:
-        return pins  # as usual: this is called for each host, and a copy has all of them
-    policies = tuple(
-        replace(
-            policy,
-            pins=tuple(
-                replace(entry, state="removed")
-                if entry.state == "compromised" and entry.role != "leaf"
-                else entry
-                for entry in policy.pins
-            ),
-        )
-        for policy in pins.policies
-    )
-    return replace(pins, policies=policies)
-
-
-def _without_anchor(situation: Situation) -> Violation | None:
-    """Return a violation if the clients with some version trust only roots with stolen keys.
-
-    No path helps these clients: they refuse a certificate of any other authority, and the next
-    version refuses the certificates of the stolen roots.
-    """
-    stranded = versions_below(situation, situation.compromised)
-    if not stranded:
-        return None
-    return Violation(
-        "adopted",
-        f"the clients with {version_list(stranded)} trust only a stolen root",
-        clients_at_risk(situation, stranded),
-        fix="put another root into the trust file of the pin file",
-    )
-
-
-def _without_common_trust(situation: Situation) -> Violation | None:
-    """Return a violation if clients with different versions can't verify the same chain.
-
-    The versions are the draft (the pin file) and those that some client may hold. The violation is
-    returned if these versions have no trust anchor in common, and servers present no chain that all
-    of these clients verify. Some clients then refuse every new certificate: now with the version
-    that they hold, or later with the next version.
-    """
-    alive = situation.alive
-    if has_common_trust(situation):
-        return None
-    held = situation.held_policies
-    apart = [
-        version
-        for version in alive
-        if not common_anchors(situation, [situation.policy, *situation.policies_of(version)])
-    ]
-    names = " or ".join(common_anchors(situation, held))
-    if not any(policy and policy.trust for policy in held):
-        names = "a root of the platform"
-    put_back = f"put {names}, which clients trust, into the file of `trust`, and run this again"
-    cross = (
-        "use a chain that all of them verify, such as one with a cross-signed root: certpin "
-        f"rotate switch {CHAIN_FILE} checks it"
-    )
-    return Violation(
-        "adopted",
-        f"the pin file and {version_list(alive)} trust no valid anchor in common",
-        clients_at_risk(situation, apart or alive),
-        fix=put_back if names else cross,
-    )
-
-
 def _steps(
-    situation: Situation, pin: Pin, fact: Fact, choice: _Candidate | None, *, done: bool
+    situation: Situation, pin: Pin, fact: Fact, choice: KeyCandidate | None, *, done: bool
 ) -> tuple[list[EmergencyStep], datetime | None]:
     """Return the emergency steps, and when the version without the key can be published.
 
@@ -675,18 +379,18 @@ def _steps(
     return steps, out if changed else None
 
 
-def _other_root(choice: _Candidate) -> list[EmergencyStep]:
+def _other_root(choice: KeyCandidate) -> list[EmergencyStep]:
     """Return the step that adds another root to the pin file, if it has none yet."""
     return [EmergencyStep("trust")] if choice.root and choice.root.add else []
 
 
-def _root_marks(choice: _Candidate) -> list[EmergencyStep]:
+def _root_marks(choice: KeyCandidate) -> list[EmergencyStep]:
     """Return a step for each stolen root that the pin file can refuse only after the switch."""
     roots = choice.root.stolen if choice.root else ()
     return [EmergencyStep("mark", root, after_install=True) for root in roots]
 
 
-def _switch_steps(situation: Situation, pin: Pin, choice: _Candidate) -> list[EmergencyStep]:
+def _switch_steps(situation: Situation, pin: Pin, choice: KeyCandidate) -> list[EmergencyStep]:
     """Return the steps by which servers get another key, or their key below another authority.
 
     Args:
@@ -703,7 +407,7 @@ def _switch_steps(situation: Situation, pin: Pin, choice: _Candidate) -> list[Em
         steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
     differs = bool(anchors or issuers or root)
     is_below = _is_authority(situation, pin) or _serves_lost_authority(situation)
-    needs_chain = is_below or _needs_chain(situation) or differs
+    needs_chain = is_below or needs_new_chain(situation) or differs
     forced = choice.harm is not None
     chain = needs_chain and is_leaf
     switch = EmergencyStep("switch", to, choice.not_before, forced=forced, chain=chain)
@@ -752,7 +456,7 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
 
 def _spare(
     situation: Situation,
-    choice: _Candidate | None,
+    choice: KeyCandidate | None,
     steps: Sequence[EmergencyStep],
     out: datetime | None,
 ) -> tuple[bool, datetime | None]:
@@ -781,13 +485,15 @@ def _spare(
     is_first = out is None or (choice is not None and (choice.publish_first or choice.root))
     later = at_time(situation, situation.now if out is None or is_first else out)
     later = choice.root.then if choice and choice.root else later
-    choices = [_choice(later, key) for key in keys]
+    choices = [candidate_of(later, key) for key in keys]
     if starts:
         try:
-            choices.append(_choice(with_published(with_staged(later, NEXT_BACKUP)), NEXT_BACKUP))
+            choices.append(
+                candidate_of(with_published(with_staged(later, NEXT_BACKUP)), NEXT_BACKUP)
+            )
         except ConfigError:
             return True, None
-    best = min(choices, key=_order, default=None)
+    best = min(choices, key=rank, default=None)
     if best is None or best.harm is not None:
         return True, None
     date = best.not_before or (choice.not_before if choice and choice.root else None)
@@ -795,7 +501,7 @@ def _spare(
 
 
 def _harm(
-    situation: Situation, choice: _Candidate | None, lockout: Violation | None
+    situation: Situation, choice: KeyCandidate | None, lockout: Violation | None
 ) -> Violation | None:
     """Return the violation with the clients that even the path locks out; ``None`` if it is safe.
 
@@ -810,7 +516,7 @@ def _harm(
     return lockout if lockout is not None else _unrecorded(situation)
 
 
-def _expires_first(situation: Situation, choice: _Candidate) -> Violation | None:
+def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | None:
     """Return a violation if a chain of a lost authority expires before clients have another root.
 
     If it is the chain of a stolen root, its owner can renew it.

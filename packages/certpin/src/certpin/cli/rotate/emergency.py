@@ -386,7 +386,7 @@ class EmergencyReport:
         key. It is marked in the pin file now, because later it can't be found: when servers present
         another chain, it is unknown which authorities were below the stolen key.
         """
-        from certpin.rotation.emergency import below_stolen
+        from certpin.rotation.next_key import below_stolen
 
         for pin in sorted(below_stolen(situation), key=str):
             entry = situation.entry(pin)

@@ -162,7 +162,7 @@ def test_the_end_of_the_pins_says_what_clients_do() -> None:
         "the pins expire: clients then refuse every connection",
     )
     past = _listed(kit.policy("a.example", BANK.pin, expires=NOW, on_expiry="report"))["pins"]
-    assert past.text == "the pins expired: clients then report and no longer refuse"
+    assert past.text == "the pins expired: clients then report mismatches, and refuse none"
     trial = _listed(kit.policy("a.example", BANK.pin, expires=end, mode="report"))["pins"]
     assert trial.text == "the pins expire: clients then report every connection, and refuse none"
 

@@ -334,7 +334,7 @@ def test_work_grows_linearly_with_the_hosts(run: Run) -> None:
         ("flutter", "enforce", "fail-open", "check no pins"),
         ("android", "enforce", "fail-open", "check no pins"),
         ("android", "enforce", "report", "check no pins"),
-        ("flutter", "enforce", "report", "report and no longer refuse"),
+        ("flutter", "enforce", "report", "report mismatches, and refuse none"),
     ],
 )
 def test_expired_pins_are_a_warning_and_with_strict_an_error(

@@ -206,8 +206,8 @@ def test_what_clients_do_after_the_expiry_depends_on_the_mode() -> None:
     assert found == {
         ("enforce", "fail-closed"): "refuse every connection",
         ("enforce", "fail-open"): "check no pins",
-        ("enforce", "report"): "report and no longer refuse",
+        ("enforce", "report"): "report mismatches, and refuse none",
         ("report", "fail-closed"): "report every connection, and refuse none",
         ("report", "fail-open"): "check no pins",
-        ("report", "report"): "report and no longer refuse",
+        ("report", "report"): "report mismatches, and refuse none",
     }

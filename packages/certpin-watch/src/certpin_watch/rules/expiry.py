@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
+from certpin.pins.policy import expiry_effect
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.rules import expiry
 from certpin.support.text import in_days, in_utc
@@ -36,11 +37,6 @@ if TYPE_CHECKING:
     from certpin_watch.settings import Severity
 
 _CRITICAL_PART = 10  # critical when less than a tenth of a certificate's life is left
-_EFFECTS = {
-    "fail-closed": "clients refuse every connection",
-    "fail-open": "clients do not check pins any more",
-    "report": "clients only report mismatches",
-}
 
 
 @dataclass
@@ -166,7 +162,7 @@ def _certificate_finding(
     needs="probes",
     summary="the pins of a version have expired, and clients may still hold it",
     why=(
-        "Clients refuse every connection, which is critical, or do not check pins any more: see "
+        "Clients refuse every connection, which is critical, or only report, or check no pins: see "
         "`on_expiry`."
     ),
 )
@@ -181,7 +177,7 @@ def _pins_expired(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
             "pins-expired",
             "critical" if refused else "warning",
             f"the pins of version {number} for {policy.pattern} expired on "
-            f"{in_utc(policy.expires)}: {_EFFECTS[policy.on_expiry]}",
+            f"{in_utc(policy.expires)}: clients {expiry_effect(policy.mode, policy.on_expiry)}",
             f"certpin rotate status --file {evidence.file}",
             subject=f"version {number}",
             version=number,
@@ -196,7 +192,7 @@ def _pins_expired(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
     ("critical", "warning"),
     needs="probes",
     summary="the pins of a version expire soon, or before its clients can have the next version",
-    why=("Then clients refuse every connection, or do not check pins any more: see `on_expiry`."),
+    why="Then clients refuse every connection, or only report, or check no pins: see `on_expiry`.",
 )
 @per_policy
 def _pins_expire(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
@@ -212,7 +208,8 @@ def _pins_expire(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
                 "pins-expire",
                 severity,
                 f"the pins of version {number} for {policy.pattern} expire in "
-                f"{in_days(left.days)}, on {in_utc(end)}: then {_EFFECTS[policy.on_expiry]}",
+                f"{in_days(left.days)}, on {in_utc(end)}: then clients "
+                f"{expiry_effect(policy.mode, policy.on_expiry)}",
                 f"certpin rotate status --file {evidence.file}",
                 subject=f"version {number}",
                 version=number,

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pinfile import PinSet
+    from certpin.pins import Mode
     from certpin_watch.rules.rule import AlertFinding
 
 
@@ -250,6 +251,22 @@ def test_pins_that_expire_have_a_finding(
     ends: timedelta, on_expiry: str, expected: list[tuple[str, str]]
 ) -> None:
     assert rules(found([view()], pins("leaf", expires=NOW + ends, on_expiry=on_expiry))) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "on_expiry", "effect"),
+    [
+        ("enforce", "fail-closed", "clients refuse every connection"),
+        ("enforce", "fail-open", "clients check no pins"),
+        ("report", "fail-closed", "clients report every connection, and refuse none"),
+    ],
+)
+def test_a_finding_says_what_clients_do_after_the_expiry_of_pins(
+    mode: Mode, on_expiry: str, effect: str
+) -> None:
+    for ends, rule in ((5 * DAY, "pins-expire"), (-DAY, "pins-expired")):
+        content = pins("leaf", expires=NOW + ends, on_expiry=on_expiry, mode=mode)
+        assert one(found([view()], content), rule).summary.endswith(effect)
 
 
 def test_deployed_pins_that_expire_are_found_with_their_clients() -> None:

@@ -52,7 +52,7 @@ _SPELLINGS = (
 _EXPIRY_EFFECTS = {
     "fail-closed": "refuse every connection",
     "fail-open": "check no pins",
-    "report": "report and no longer refuse",
+    "report": "report mismatches, and refuse none",
 }
 
 

@@ -11,6 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from certpin.lab import Authority
@@ -21,6 +23,7 @@ from tests.cli import _documented
 from tests.cli._pinfiles import write
 
 if TYPE_CHECKING:
+    from certpin.pins import Match
     from certpin.x509.keys import KeyAlgorithm
     from tests.cli.conftest import Done, Run
 
@@ -258,6 +261,27 @@ def test_a_key_that_flutter_apps_refuse_is_not_known_or_refused(run: Run) -> Non
     write(kit.policy(HOST, kit.NOBODY, pin, match="leaf"), trust=root)
     settings.write_text("flutter = true\n", encoding="utf-8")
     assert "their TLS refuses" not in run("rotate", "switch", "next.key", "--offline").err, "used"
+
+
+@pytest.mark.parametrize("match", ["any", "ca"])
+@pytest.mark.parametrize("algorithm", [Ed25519PrivateKey, Ed448PrivateKey])
+def test_the_authority_of_a_backup_may_have_a_key_that_no_server_may_have(
+    run: Run, algorithm: type[Ed25519PrivateKey | Ed448PrivateKey], match: Match
+) -> None:
+    """Dart verifies signatures of Ed25519, and none of Ed448."""
+    refused = algorithm is Ed448PrivateKey
+    root = Path("root.pem")
+    root.write_bytes(Authority("Private Root", key=algorithm.generate()).pem)
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE, match=match), trust=root)
+    assert run("rotate", "shipped", "3", "--offline").code == 0
+    started = run("rotate", "start", "root.pem")
+    note = "Not known: whether Flutter apps accept the chains of this authority"
+    assert (started.code, note in " ".join(started.out.split())) == (0, refused), started.err
+    Path("publish").mkdir()
+    Path("publish/publish.toml").write_text("flutter = true\n", encoding="utf-8")
+    started = run("rotate", "start", "root.pem")
+    code = 2 if refused else 0
+    assert (started.code, "refuses signatures of Ed448" in started.err) == (code, refused)
 
 
 def test_a_key_that_flutter_apps_refuse_at_any_of_its_hosts_is_not_known(run: Run) -> None:

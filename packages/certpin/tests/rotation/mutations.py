@@ -313,7 +313,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that Flutter apps refuse is not started",
         _START,
-        "require_usable_in_dart(self.key.key_type, policy.pattern)",
+        "require_usable_in_dart(self.key.key_type, policy.pattern, signs=signs)",
         "pass",
         "tests/cli/test_rotate_csr.py::test_a_key_that_flutter_apps_refuse_is_not_known_or_refused",
     ),

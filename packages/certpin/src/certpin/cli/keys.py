@@ -93,21 +93,22 @@ def require_certifiable(
         )
 
 
-def require_usable_in_dart(key_type: str, pattern: HostPattern) -> None:
-    """Refuse the key of a server if Flutter apps can't connect to a server with it.
+def require_usable_in_dart(key_type: str, pattern: HostPattern, *, signs: bool = False) -> None:
+    """Refuse a key if Flutter apps can't connect to servers with it, or below it.
 
     Call it if ``publish.toml`` says that Flutter apps follow the pin sets (``flutter = true``).
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
         pattern: the host.
+        signs: True for the key of an authority.
 
     Raises:
         ConfigError: Dart's TLS can't use a key of this type.
     """
     from certpin.errors import ConfigError
 
-    if problem := dart_unknown(key_type):
+    if problem := dart_unknown(key_type, signs=signs):
         raise ConfigError(
             f"not known for {pattern}: {problem}",
             key="pin",
@@ -116,11 +117,12 @@ def require_usable_in_dart(key_type: str, pattern: HostPattern) -> None:
         )
 
 
-def dart_unknown(key_type: str) -> str:
-    """Return a note if Flutter apps can't connect to a server with a key of this type.
+def dart_unknown(key_type: str, *, signs: bool = False) -> str:
+    """Return a note if Flutter apps can't connect to servers with a key of this type, or below it.
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.
+        signs: True for the key of an authority.
 
     Returns:
         A phrase that follows "Not known:", without a full stop. It is empty if Dart can use the
@@ -128,8 +130,13 @@ def dart_unknown(key_type: str) -> str:
     """
     from certpin.x509.keys import dart_can_use
 
-    if not key_type or dart_can_use(key_type):
+    if not key_type or dart_can_use(key_type, signs=signs):
         return ""
+    if signs:
+        return (
+            "whether Flutter apps accept the chains of this authority: their TLS refuses "
+            f"signatures of {key_type}"
+        )
     return (
         f"whether Flutter apps connect to servers with this key: their TLS refuses {key_type}, and "
         "accepts P-256, P-384 and RSA"

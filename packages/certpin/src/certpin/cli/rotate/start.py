@@ -225,6 +225,12 @@ class NextKey:
         """The type of the key, such as ``EC P-256``; empty if the user gave only its pin."""
         return self.made.key_type if self.made else self.named.key_type
 
+    @property
+    def is_authority(self) -> bool:
+        """True if the user named the certificate of an authority."""
+        certificates = () if self.made else self.named.certificates
+        return bool(certificates) and certificates[0].is_authority
+
     def written(self) -> AbstractContextManager[None]:
         """Return a context manager that writes the file of a new key.
 
@@ -289,8 +295,9 @@ class _Start:
         policies = _policies(self.files.pins, self.hosts, named)
         for policy in policies:
             require_certifiable(self.key.key_type, policy.pattern, policy.trust, policy.match)
-            if self.files.flutter and policy.match != "ca":
-                require_usable_in_dart(self.key.key_type, policy.pattern)
+            if self.files.flutter and self._is_compared(policy):
+                signs = self.key.is_authority
+                require_usable_in_dart(self.key.key_type, policy.pattern, signs=signs)
             self._refuse_uncompared(policy)
         pin = self.key.named.pin
         violations: list[HostViolation] = []
@@ -335,6 +342,13 @@ class _Start:
             )
         certificates = () if self.key.made else self.key.named.certificates
         require_matchable(certificates, policy.pattern, policy.trust, policy.match)
+
+    def _is_compared(self, policy: HostPolicy) -> bool:
+        """Return True if clients of a host may compare the key: then Dart must be able to use it.
+
+        With ``match = "ca"``, they compare no key of a server.
+        """
+        return self.key.is_authority or policy.match != "ca"
 
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the host's policy lacks the pin, so that it must be added.
@@ -460,8 +474,8 @@ class _Start:
             change = "the journal now has this step, too" if recorded else "nothing was changed"
             outcome.messages.append(f"{pin} is in {version} already: {change}.")
         outcome.messages += self.key.advice()
-        note = dart_unknown(self.key.key_type)
-        if note and any(policy.match != "ca" for policy in changed):
+        note = dart_unknown(self.key.key_type, signs=self.key.is_authority)
+        if note and any(map(self._is_compared, changed)):
             outcome.unknown.append(note)
         if self.csr:
             outcome.messages.append(

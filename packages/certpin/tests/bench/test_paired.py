@@ -1,4 +1,7 @@
-"""``Figure`` accepts a promised limit for ratios, counts and bytes, not for seconds or memory."""
+"""A benchmark's ``Figure`` accepts a limit for a ratio, a count or a number of bytes only.
+
+A limit on time or memory is refused, because these values depend on the machine.
+"""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def test_a_backup_that_no_public_authority_certifies_is_not_added(
 
 
 def test_the_unknown_type_of_a_backup_is_reported(run: Run, root: Authority) -> None:
-    """A pin is only a digest of the key, so that certpin can't determine the type of the key."""
+    """A pin is only a digest of a key, so certpin can't determine the key's type from it."""
     Path("root.pem").write_bytes(root.pem)
     words = (*ADD[:-2], "--backup-pin", str(kit.NOBODY_ELSE))
     done = run(*words)

@@ -232,5 +232,5 @@ def test_a_server_that_declines_tls_is_a_finding(run: Run, ca: Path) -> None:
 
 @contextmanager
 def _no_server() -> Iterator[int]:
-    """A port at which no server listens."""
+    """Yield a loopback port on which no server listens."""
     yield 1

@@ -22,7 +22,13 @@ def errors(grammar: str, text: str) -> list[str]:
 
 
 def names(grammar: str, text: str, kind: str) -> list[str]:
-    """Return the names of all declarations in source code that have a syntax node of this kind."""
+    """Return the names of all declarations of one kind in source code, in their order there.
+
+    Args:
+        grammar: the tree-sitter grammar of the language, such as ``kotlin``.
+        text: the source code.
+        kind: the type of the declarations' nodes in the grammar, such as ``class_declaration``.
+    """
     found = (node for node in _nodes(_root(grammar, text)) if node.type == kind)
     named = (node.child_by_field_name("name") for node in found)
     return [node.text.decode() for node in named if node and node.text]

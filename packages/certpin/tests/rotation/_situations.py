@@ -75,7 +75,14 @@ def root_set(*names: str, number: int = 1) -> PinSet:
 
 
 def version(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
-    """Return a version of the pin set that clients can fetch since ``ago`` before NOW."""
+    """Return a version of the pin set that was published for clients to fetch.
+
+    Args:
+        number: the number of the version.
+        states: the state of each pin by the name of its key, as for ``entries``.
+        ago: how long before NOW clients could first fetch it.
+        fields: other fields of ``Version`` to set.
+    """
     return Version(pin_set(states, number), fetched=NOW - ago, **fields)
 
 

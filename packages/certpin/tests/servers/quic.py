@@ -1,6 +1,6 @@
 """HTTP/3 on loopback: a web server that advertises HTTP/3, and an attacker's HTTP/3 server.
 
-Only the environment of requirements/niquests.txt has the package qh3, which this needs.
+This module needs the package qh3, which only the environment of requirements/niquests.txt has.
 """
 
 from __future__ import annotations

@@ -205,7 +205,11 @@ def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
 
 
 def test_no_other_context_waits_for_the_settings_of_this_one(world: World) -> None:
-    """The lock of all contexts is taken last: a change of the settings may read a large file."""
+    """A context waits for its own lock before it acquires the ALPN lock, which all contexts share.
+
+    Another thread can hold the context's lock for a long time, for example while it loads a large
+    CA file. If the ALPN lock were acquired first, the other contexts would have to wait, too.
+    """
     context = world.context()
     lock, held_before = context._configuring.held, []
     last: Any = alpn_lock.held

@@ -65,7 +65,11 @@ class Clients:
         _wait(lambda: len(self.accepted), more, deadline)
 
     def wait_for_refusals(self, more: int, deadline: float = 60.0) -> None:
-        """Wait until ``more`` further requests were refused, or not answered."""
+        """Wait until ``more`` further requests have been refused or have got no response.
+
+        Raises:
+            TimeoutError: this took longer than ``deadline`` seconds.
+        """
         _wait(lambda: self.refused, more, deadline)
 
     def _send(self, number: int) -> None:

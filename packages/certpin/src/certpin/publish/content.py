@@ -75,8 +75,8 @@ class Content:
 def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     """Read a pin file, and the files that it names, for signing.
 
-    The signed copy has no servers, comments and notes of pins: clients don't need them, and anyone
-    can read the copy.
+    The copy to sign contains no servers, no comments and no notes on pins, because clients don't
+    need them, and anyone can read the copy.
 
     Args:
         path: the pin file.

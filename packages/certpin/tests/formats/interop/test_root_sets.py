@@ -71,7 +71,11 @@ def _read_head(connection: socket.socket | ssl.SSLSocket) -> None:
 
 @pytest.fixture(scope="module")
 def trusting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a Java trust store of all substitute roots."""
+    """Return a folder with a Java trust store that contains every root of ``authorities()``.
+
+    Only a CA has the key of its root, so the tests use a substitute for each public root. The trust
+    store also contains the 20 roots in ``OTHERS``.
+    """
     folder = tmp_path_factory.mktemp("roots")
     write_client_files(folder, b"".join(each.pem for each in authorities().values()))
     return folder

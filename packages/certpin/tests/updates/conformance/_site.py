@@ -72,7 +72,10 @@ def case(
 ) -> Callable[[Callable[[Site], None]], Callable[[Site], None]]:
     """Return a decorator that registers a function as a case for a section of TUF 1.0.31.
 
-    ``dart`` is why the Dart client can't run the case. ``name`` is by default that of the function.
+    Args:
+        section: the number of the section.
+        dart: the reason if the Dart client can't run the case; empty if it can.
+        name: the name of the case; by default that of the function.
     """
 
     def add(build: Callable[[Site], None]) -> Callable[[Site], None]:

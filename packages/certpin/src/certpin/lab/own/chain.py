@@ -183,7 +183,12 @@ class OwnPKI(TestPKI):
         return self._own.anchors
 
     def pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
-        """Return the trust anchors of the user's case with keys that ``policy`` pins, as DER."""
+        """Return those of the user's trust anchors that ``policy`` pins, as DER.
+
+        The user supplies the trust anchors with the chain. The result is for clients that use
+        pinned certificates as trust anchors; it is empty if the policy pins only other keys, such
+        as the leaf's.
+        """
         return tuple(
             der
             for der in self._own.anchors

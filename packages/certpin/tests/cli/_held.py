@@ -17,7 +17,7 @@ WRITES = "certpin.pinfile.editor.write_atomically"  # it has the lock, and has c
 APPENDS = "certpin.cli.rotate.files.append_lines"  # it has written the pin file, not the journal
 PROBES = "certpin.cli.rotate.files._probe_once"  # it has read the files, and contacts servers next
 DECIDES = "certpin.rotation.new_observations"  # it has read the files, and the served chains
-MARKS = "certpin.cli.rotate.files._mark_unusable_pins"  # it has read the files
+MARKS = "certpin.rotation.marks.missing_marks"  # it has read the files
 READS = "certpin.cli.rotate.start.resolve_key"  # `rotate start KEY` reads the key next
 STARTS = "certpin.cli.rotate.start._is_started"  # `rotate start --new` has read the files
 

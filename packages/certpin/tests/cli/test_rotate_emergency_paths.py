@@ -215,6 +215,24 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
     assert (done.code, path["steps"]) == (0, [])
 
 
+def test_a_draft_that_refuses_nobody_does_not_go_out_beside_a_stolen_root(bank: Bank) -> None:
+    """Its mark has to wait, so that only pins refuse an attacker with the root."""
+    bank.emergency("root.key", "--stolen")
+    Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace('"enforce"', '"report"'), encoding="utf-8")
+    refused = bank("shipped", "4")
+    problem = "would let an attacker with the stolen root in"
+    assert (refused.code, problem in " ".join(refused.err.split())) == (2, True)
+    done = bank("emergency", "root.key", "--stolen", "--json")
+    assert (done.code, problem in done.json["problem"]) == (1, True)
+    assert bank("status", "--json").json["hosts"][0]["next"]["act"] == "emergency"
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert bank("shipped", "4").code == 0
+    done, path = bank.emergency("root.key", "--stolen")
+    assert (done.code, path["safe"]) == (0, True)
+
+
 def test_a_stolen_root_is_not_marked_too_early_because_a_clock_was_ahead(bank: Bank) -> None:
     """At the time of that entry, the clients without the other root would have ended."""
     bank.emergency("root.key", "--stolen")

@@ -14,7 +14,7 @@ from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import Pin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, SERVED, Bank, history, journal, next_action
+from tests.cli._rotating import JOURNAL, SERVED, Bank, history, journal, next_action, states
 from tests.cli._signed_sets import SIGN, sign_long_ago
 from tests.cli.conftest import HOST
 
@@ -180,6 +180,31 @@ def test_a_lost_journal_is_made_again_from_the_signed_files(sixth: Run) -> None:
     Path("pins.toml").write_bytes(draft)
     assert [version.number for version in history().deployed.versions] == [4, 5]
     assert sixth(*SIGN).code == 0
+
+
+@pytest.mark.medium
+def test_a_journal_that_is_made_again_after_a_theft_states_what_clients_accept(sixth: Run) -> None:
+    """The printed fix is followed. The mark goes out with the next version."""
+    stolen = PinSet.load("pins.toml").policies[0].pins[2].pin
+    JOURNAL.unlink()
+    words = ("rotate", "emergency", "c.key", "--stolen", *SERVED)
+    done = sixth(*words)
+    assert (done.code, RESTORE in said(done.err)) == (1, True)
+    files = {tomllib.loads(path.read_text())["version"]: path for path in _targets()}
+    for number in sorted(files):
+        shutil.copy(files[number], "pins.toml")
+        forced = ("--force", "--reason", "lost")
+        done = sixth("rotate", "shipped", f"{number}", *SERVED, *forced)
+        assert done.code == 0, done.err
+    versions = {each.number: each.pins.policies[0] for each in history().deployed.versions}
+    assert {number: stolen in policy.live_pins for number, policy in versions.items()} == {
+        4: True,
+        5: True,
+    }
+    assert sixth(*words).code == 0
+    assert (PinSet.load("pins.toml").version, states()[2]) == (6, "compromised")
+    done = sixth(*words, "--json")
+    assert "publish" in [step["act"] for step in done.json["hosts"][0]["steps"]]
 
 
 def _targets() -> list[Path]:

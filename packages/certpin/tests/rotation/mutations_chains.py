@@ -572,6 +572,37 @@ MUTATIONS: list[Mutation] = [
         + "test_there_is_no_time_if_clients_may_accept_an_attacker[the pins end before]",
     ),
     Mutation(
+        "a draft that refuses nobody is changed before a stolen root is replaced",
+        _NEW_ROOT,
+        "if not change.stolen or not _opens(situation.policy, until):",
+        "if True:",
+        _IN_NEW_ROOT + "test_a_draft_that_would_let_an_attacker_in_is_to_be_changed_first"
+        "[clients only report-versions0]",
+    ),
+    Mutation(
+        "a draft that refuses nobody does not go out beside a stolen root",
+        "certpin/cli/rotate/recording.py",
+        "return files.open_drafts() + [",
+        "return [",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_draft_that_refuses_nobody_does_not_go_out_beside_a_stolen_root",
+    ),
+    Mutation(
+        "a stolen root that the draft pins is marked at once",
+        _NEW_ROOT,
+        "    if not stolen.isdisjoint(situation.policy.live_pins):",
+        "    if False:",
+        _IN_NEW_ROOT + "test_a_draft_that_pins_the_stolen_root_leaves_no_time",
+    ),
+    Mutation(
+        "no key is marked in the file of a version that the journal lacks",
+        "certpin/cli/rotate/files.py",
+        " or self.unrecorded:\n            return []",
+        ":\n            return []",
+        "tests/cli/test_rotate_journal.py::"
+        "test_a_journal_that_is_made_again_after_a_theft_states_what_clients_accept",
+    ),
+    Mutation(
         "servers leave a stolen root when the last client has another one, not before",
         _NEW_ROOT,
         "date = max(filter(None, ends.values()), default=None)",

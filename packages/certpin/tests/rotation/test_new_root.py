@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.errors import ConfigError
 from certpin.lab import Authority
 from certpin.pins import HostPin, PinSet
 from certpin.rotation import PinHistory, Version
@@ -125,6 +126,31 @@ def test_there_is_no_time_if_clients_may_accept_an_attacker(case: str) -> None:
     assert not marks_root_later(known, OLD.pin)
     found = path(known)
     assert (found.is_safe, "mark" in acts(found)) == (False, False)
+
+
+@pytest.mark.parametrize("versions", [("old",), ("old", "both")])
+@pytest.mark.parametrize("case", ["clients only report", "the pins end before"])
+def test_a_draft_that_would_let_an_attacker_in_is_to_be_changed_first(
+    case: str, versions: tuple[str, ...]
+) -> None:
+    """The mark waits: with it, clients would be locked out. But the draft must not go out."""
+    known = stolen("both", *versions)
+    [policy] = known.pins.policies
+    known = replace(known, pins=replace(known.pins, policies=(UNSAFE[case](policy),)))
+    assert marks_root_later(known, OLD.pin)
+    with pytest.raises(ConfigError, match="would let an attacker with the stolen root in") as info:
+        path(known)
+    assert "on_expiry" in info.value.fix
+    assert marks_root_later(stolen("both", *versions), OLD.pin)
+    assert path(stolen("both", *versions)).is_safe
+
+
+def test_a_draft_that_pins_the_stolen_root_leaves_no_time() -> None:
+    """It is marked at once, whether or not a version has the pin."""
+    known = stolen("both", "old")
+    [policy] = known.pins.policies
+    known = replace(known, pins=replace(known.pins, policies=(_with_authority(policy),)))
+    assert root_change(known, frozenset()) is None
 
 
 def test_there_is_no_time_if_the_key_of_the_server_is_stolen_too() -> None:

@@ -211,6 +211,9 @@ def emergency_path(
         silent: True if a server was contacted and did not answer. It may still use a stolen or lost
             key. So the path then has the steps to the new key, even if all servers that answered
             use the new key already.
+
+    Raises:
+        ConfigError: the draft would let an attacker in before clients trust another root.
     """
     forgotten = unlisted_servers(situation)
     unlisted = [EmergencyStep("gone", server=each.server) for each in forgotten]

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.rotation.deadlines import key_exposure
+from certpin.rotation.fleet import client_count
 from certpin.rotation.plan import at_time, with_published
 from certpin.rotation.prospect import trust_digest
 from certpin.rotation.rules import served_chain
 from certpin.rotation.trust import anchor_pins, common_anchors, versions_below
+from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +75,8 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     Returns:
         ``None`` if there is no version with which clients trust only stolen and lost roots; if
         clients could accept a stolen key meanwhile, so that there is no time for these steps; or if
-        the version with the other root would refuse the chain of a server.
+        the version with the other root would refuse the chain of a server. That the draft itself
+        lets no attacker in is not checked here (``open_draft``).
     """
     gone = situation.compromised | situation.past.lost
     late = versions_below(situation, gone)
@@ -90,7 +93,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     policies = chain.from_iterable(map(situation.policies_of, late))
     roots = frozenset(chain.from_iterable(map(anchor_pins, policies)))
     stolen = situation.compromised & (roots | used)
-    if stolen and _is_exposed(published, stolen, None if unended else date):
+    if stolen and _is_exposed(situation, stolen, None if unended else date):
         return None
     kept = tuple(each for each in published.deployed.versions if each not in late)
     then = replace(published, deployed=replace(published.deployed, versions=kept))
@@ -98,6 +101,28 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     marks = tuple(sorted(stolen & roots, key=str))
     anchors = () if add else _other_anchors(then, then.live_policies)
     return RootChange(marks, add, publish, unended, date, then, anchors)
+
+
+def open_draft(situation: Situation, change: RootChange) -> Violation | None:
+    """Return a violation if the draft would let an attacker in before clients trust another root.
+
+    Until then, the draft can't mark the stolen root, so that only its pins refuse an attacker. With
+    ``mode = "report"``, or after an expiry with ``on_expiry``, they refuse nobody.
+
+    Args:
+        situation: the facts about the host.
+        change: the steps until clients trust another root (``root_change``).
+    """
+    until = None if change.unended else change.date
+    if not change.stolen or not _opens(situation.policy, until):
+        return None
+    return Violation(
+        "compromised",
+        f"the pin file would let an attacker with the stolen root in at {situation.pattern}: its "
+        "pins do not refuse until every client trusts another root",
+        client_count(situation),
+        fix='write mode = "enforce" and on_expiry = "fail-closed" into the pin file',
+    )
 
 
 def published_draft(situation: Situation) -> Situation | None:
@@ -149,7 +174,7 @@ def _is_out(situation: Situation) -> bool:
 
 
 def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime | None) -> bool:
-    """Return True if some client may accept a stolen key before a time.
+    """Return True if some client may accept a stolen key before a time, or the draft has its pin.
 
     Args:
         situation: the facts about the host.
@@ -158,11 +183,20 @@ def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime 
     """
     if any(key_exposure(situation, pin).stages for pin in stolen):
         return True
+    if not stolen.isdisjoint(situation.policy.live_pins):
+        return True
     return any(_opens(policy, until) for policy in situation.held_policies)
 
 
 def _opens(policy: HostPolicy | None, until: datetime | None) -> bool:
-    """Return True if clients compare no pins any more before a time, because these expire."""
-    if policy is None or policy.expires is None or policy.on_expiry == "fail-closed":
+    """Return True if clients refuse nobody by pins at some time before ``until``.
+
+    That is so in mode ``report``, and if the pins expire and clients connect all the same.
+    """
+    if policy is None:
+        return False  # they don't trust the stolen root at this host
+    if policy.mode == "report":
+        return True
+    if policy.expires is None or policy.on_expiry == "fail-closed":
         return False
     return until is None or policy.expires < until

@@ -15,7 +15,7 @@ from certpin.errors import ConfigError
 from certpin.pins import pins_of
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.gate import check_step, clock_violations, unconfirmed
-from certpin.rotation.new_root import published_draft, root_change
+from certpin.rotation.new_root import open_draft, published_draft, root_change
 from certpin.rotation.plan import NEXT_BACKUP, at_time, is_served_everywhere, with_staged
 from certpin.rotation.prospect import assumed_prospects, stolen_authorities
 from certpin.rotation.remedies import CHAIN_FILE
@@ -69,6 +69,10 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
         pin: the pin of the stolen or lost key.
         stolen: the pins of stolen keys that servers use. Without any, servers may keep their
             current key (a lost key can still be in their memory) until clients accept a new key.
+
+    Raises:
+        ConfigError: clients have to get another root first, and the draft would let an attacker in
+            meanwhile. Its problem names the fix.
     """
     below = _below(situation, situation.compromised | situation.past.lost)
     keys = [
@@ -118,9 +122,16 @@ def _below_another_root(
         situation: the facts about the host.
         keys: the pins of the keys that servers can use.
         stolen: the pins of stolen keys that servers use.
+
+    Raises:
+        ConfigError: the draft would let an attacker in (``open_draft``).
     """
     change = root_change(situation, stolen)
-    if change is None or not keys or _without_common_trust(change.then) is not None:
+    if change is None:
+        return None
+    if (problem := open_draft(situation, change)) is not None:
+        raise ConfigError(problem.problem, key="mode", fix=problem.fix)
+    if not keys or _without_common_trust(change.then) is not None:
         return None
     best = _best(change.then, [candidate_of(change.then, key) for key in keys])
     if best.harm is not None:

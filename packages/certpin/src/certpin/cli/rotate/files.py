@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ServerDate,
         Sighting,
         Situation,
+        Violation,
     )
 
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
@@ -302,14 +303,34 @@ class RotationFiles:
         """
         if entry.state != "compromised" or any(each.pin == entry.pin for each in policy.pins):
             return False
-        from certpin.pins import utc_now
         from certpin.rotation.new_root import marks_root_later
+
+        return marks_root_later(self._known(policy), entry.pin)
+
+    def _known(self, policy: HostPolicy) -> Situation:
+        """Return the facts about a host that are known without contacting its servers."""
+        from certpin.pins import utc_now
 
         # Before the newest version, no version would be alive. An entry of another step can have
         # been written with a clock that was ahead: at its time, all versions could have ended.
         versions = [event.time for event in self.history.events if event.version]
-        now = max([utc_now(), *versions])
-        return marks_root_later(self.situation(policy, (), now), entry.pin)
+        return self.situation(policy, (), max([utc_now(), *versions]))
+
+    def open_drafts(self) -> list[Violation]:
+        """Return a violation for each host at which the draft would let an attacker in.
+
+        At these hosts, the mark of a stolen root is put off, and the pins of the draft refuse
+        nobody (``open_draft``).
+        """
+        from certpin.rotation.new_root import open_draft, root_change
+
+        found = []
+        for policy in self.pins.policies:
+            if any(host == policy.pattern for host, _ in self.put_off):
+                known = self._known(policy)
+                change = root_change(known, frozenset())
+                found.append(None if change is None else open_draft(known, change))
+        return [each for each in found if each is not None]
 
     def require_version(self) -> None:
         """Check that the journal has a published version, and each signed one.
@@ -551,11 +572,14 @@ class RotationFiles:
 
         If the pin file can't be edited, a warning is printed and no error is raised. Return the
         keys without a mark, each with its host and state.
+
+        While the journal lacks signed versions, nothing is marked: the user records them from their
+        own files, and the journal must not state that clients refuse a key which they accept.
         """
         from certpin.errors import CertpinError
 
-        if not self.history.has_unusable_keys:
-            return []
+        if not self.history.has_unusable_keys or self.unrecorded:
+            return []  # while the journal lacks versions, the pin file may be that of one of them
         from certpin.rotation.marks import missing_marks
 
         missing: list[tuple[HostPolicy, HostPin]] = []

@@ -107,12 +107,14 @@ def needs_number(files: RotationFiles) -> bool:
 def require_marked(files: RotationFiles) -> None:
     """Require that the pin file marks each key that the journal records as stolen or lost.
 
+    If it can't mark a stolen root yet, it has to refuse an attacker by its pins.
+
     An edit or a git merge can have removed the mark. In memory, certpin adds it again. If the
     version were recorded now, the journal would state that clients with this version refuse the
     key, although they may get the file without the mark.
 
     Raises:
-        ConfigError: the pin file has another state for such a key.
+        ConfigError: the pin file has another state for such a key, or would let an attacker in.
     """
     from certpin.errors import ConfigError
 
@@ -145,11 +147,12 @@ def require_earlier(files: RotationFiles, version: int) -> None:
 def unmarked_keys(files: RotationFiles) -> list[Violation]:
     """Return a violation for each stolen or lost key that the pin file does not mark any more.
 
-    No host's pins can go out then: a version is for the whole pin file.
+    And for each host at which it can't mark a stolen root yet, and would let an attacker in. No
+    host's pins can go out then: a version is for the whole pin file.
     """
     from certpin.rotation import Violation
 
-    return [
+    return files.open_drafts() + [
         Violation(
             "compromised",
             f"{host}: {files.journal} records {pin} as {state.upper()}, and {files.path} does not",

@@ -215,7 +215,7 @@ def test_a_stolen_root_is_replaced_without_a_lock_out_if_server_keys_are_pinned(
     assert (done.code, path["steps"]) == (0, [])
 
 
-def test_a_draft_that_refuses_nobody_does_not_go_out_beside_a_stolen_root(bank: Bank) -> None:
+def test_a_draft_that_refuses_no_attacker_does_not_go_out_beside_a_stolen_root(bank: Bank) -> None:
     """Its mark has to wait, so that only pins refuse an attacker with the root."""
     bank.emergency("root.key", "--stolen")
     Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)

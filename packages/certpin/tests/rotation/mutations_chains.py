@@ -572,7 +572,7 @@ MUTATIONS: list[Mutation] = [
         + "test_there_is_no_time_if_clients_may_accept_an_attacker[the pins end before]",
     ),
     Mutation(
-        "a draft that refuses nobody is changed before a stolen root is replaced",
+        "a draft that refuses no attacker is changed before a stolen root is replaced",
         _NEW_ROOT,
         "if not change.stolen or not _opens(situation.policy, until):",
         "if True:",
@@ -580,12 +580,12 @@ MUTATIONS: list[Mutation] = [
         "[clients only report-versions0]",
     ),
     Mutation(
-        "a draft that refuses nobody does not go out beside a stolen root",
+        "a draft that refuses no attacker does not go out beside a stolen root",
         "certpin/cli/rotate/recording.py",
         "return files.open_drafts() + [",
         "return [",
         "tests/cli/test_rotate_emergency_paths.py::"
-        "test_a_draft_that_refuses_nobody_does_not_go_out_beside_a_stolen_root",
+        "test_a_draft_that_refuses_no_attacker_does_not_go_out_beside_a_stolen_root",
     ),
     Mutation(
         "a stolen root that the draft pins is marked at once",

@@ -431,7 +431,7 @@ class HostPolicy:
 
 
 def expiry_effect(mode: str, on_expiry: str) -> str:
-    """Return the words for what clients do after the expiry of pins, as a verb with its object.
+    """Return the effect on clients when pins have expired, as a verb with its object.
 
     An example is "refuse every connection", for a sentence that begins with "clients". ``mode`` and
     ``on_expiry`` are those of the policy.

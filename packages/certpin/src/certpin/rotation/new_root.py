@@ -107,7 +107,7 @@ def open_draft(situation: Situation, change: RootChange) -> Violation | None:
     """Return a violation if the draft would let an attacker in before clients trust another root.
 
     Until then, the draft can't mark the stolen root, so that only its pins refuse an attacker. With
-    ``mode = "report"``, or after an expiry with ``on_expiry``, they refuse nobody.
+    ``mode = "report"``, or after an expiry with ``on_expiry``, they refuse no attacker.
 
     Args:
         situation: the facts about the host.
@@ -189,7 +189,7 @@ def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime 
 
 
 def _opens(policy: HostPolicy | None, until: datetime | None) -> bool:
-    """Return True if clients refuse nobody by pins at some time before ``until``.
+    """Return True if clients refuse no attacker by pins at some time before ``until``.
 
     That is so in mode ``report``, and if the pins expire and clients connect all the same.
     """

@@ -319,8 +319,8 @@ class RotationFiles:
     def open_drafts(self) -> list[Violation]:
         """Return a violation for each host at which the draft would let an attacker in.
 
-        At these hosts, the mark of a stolen root is put off, and the pins of the draft refuse
-        nobody (``open_draft``).
+        At these hosts, the mark of a stolen root is put off, and the pins of the draft do not
+        refuse an attacker (``open_draft``).
         """
         from certpin.rotation.new_root import open_draft, root_change
 

@@ -129,7 +129,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that nothing has is questioned",
         "certpin/cli/rotate/emergency.py",
-        "        self.is_known = self._has_key(files)\n",
+        "        self.is_known = self._has_key(files) or is_authority\n",
         "        self.is_known = True\n",
         _EMERGENCY + "test_a_key_that_no_file_and_no_server_has_is_questioned",
     ),

@@ -35,6 +35,7 @@ from tests.cli._rotating import (
 )
 from tests.cli.conftest import HOST, Run
 from tests.tls._handshakes import verdict_of
+from tests.x509._authorities import valid
 
 DAY = timedelta(days=1)
 
@@ -242,6 +243,96 @@ def test_a_stolen_root_is_not_marked_too_early_because_a_clock_was_ahead(bank: B
     append_lines(JOURNAL, format_journal([ahead]))
     bank.emergency("root.key", "--stolen")
     assert states() == ["active", "published"]
+
+
+def _ship_version_4(bank: Bank, trust: bytes = b"", pins: str = "") -> None:
+    """Give version 4, with more anchors and pins, to the clients long ago.
+
+    Args:
+        bank: the bank.
+        trust: the anchors in the file of ``trust``, beside the bank's root, as PEM.
+        pins: tables of pins (TOML) that the pin file gets.
+    """
+    Path("root.pem").write_bytes(bank.root.pem + trust)
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(f"{text}\n{pins}", encoding="utf-8")
+    assert bank("shipped", "4", "--clients", "1200").code == 0
+    days_pass(100)
+
+
+def test_an_expired_root_beside_a_stolen_one_hides_no_lock_out(bank: Bank) -> None:
+    expired = Authority("Expired", change=valid(-99, -1))
+    _ship_version_4(bank, trust=expired.pem)
+    done, path = bank.emergency("root.pem", "--stolen")
+    assert (done.code, path["safe"], acts(path)[:2]) == (0, True, ["trust", "publish"])
+    assert states() == ["active", "published"]
+    Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)
+    assert bank("shipped", "5").code == 0
+
+
+def test_the_output_does_not_ask_to_keep_only_an_expired_root(bank: Bank) -> None:
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = text.replace('match = "any"', 'match = "ca"')
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    Path("root.pem").write_bytes(bank.root.pem + Authority("X", change=valid(-99, -1)).pem)
+    done = bank("emergency", "root.pem", "--stolen")
+    assert "give the pin file to the clients" in done.out
+    assert "take the stolen root out of the file of `trust`" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("state", "marked"), [("removed", False), ("lost", True), ("published", True)]
+)
+def test_a_removed_pin_of_a_stolen_root_forces_no_lock_out(
+    bank: Bank, state: str, marked: bool
+) -> None:
+    """The root is marked at once only if clients accept its pin."""
+    pin = f'[[host.pin]]\npin = "{bank.root.pin}"\nrole = "root"\nstate = "{state}"\n'
+    _ship_version_4(bank, pins=pin)
+    Path("root.pem").write_bytes(bank.root.pem + Authority("Other root").pem)
+    done = bank("emergency", "root.pem", "--stolen", "--json")
+    facts = done.json
+    assert (done.code, facts["safe"], facts["unmarked"]) == (int(marked), not marked, [])
+    assert (states()[-1], bool(facts["marked"])) == ("compromised" if marked else state, marked)
+    if not marked:
+        assert "does not refuse it yet" in bank("emergency", "root.pem", "--stolen").out
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root(bank: Bank, old: bool) -> None:
+    """The pin file trusts it no more then, and an older journal has the note of a server's key."""
+    bank.emergency("root.key", "--stolen")
+    assert journal()[-1].note == ""
+    if old:
+        note = "key file root.key"
+        events = [
+            replace(each, note=note) if each.step == "compromise" else each for each in journal()
+        ]
+        JOURNAL.write_text(format_journal(events), encoding="utf-8")
+    other = Authority("Other root")
+    Path("root.pem").write_bytes(bank.root.pem + other.pem)
+    assert bank("shipped", "4").code == 0
+    days_pass(40)
+    new = other.issue(HOST, key=bank.a.key)
+    Path("fullchain.pem").write_bytes(new.chain_pem)
+    assert bank("switch", "fullchain.pem").code == 0
+    Path("served.pem").write_bytes(new.chain_pem + other.pem)
+    Path("root.pem").write_bytes(other.pem)
+    entries = []
+    for _ in range(2):
+        done = bank("emergency", str(bank.root.pin), "--stolen")
+        entries.append(PinSet.load("pins.toml").policies[0].pins[-1])
+        assert done.code == 0
+        assert "IS IT THE RIGHT KEY?" not in done.out
+        assert "If it is the key of an authority" not in done.out
+        assert "revoke" not in done.out
+        assert "out of each trust store that has it" in done.out
+    assert {(each.pin, each.role, each.state) for each in entries} == {
+        (bank.root.pin, "intermediate", "compromised")
+    }
+    assert bank("shipped", "5").code == 0
+    done = bank("emergency", str(bank.root.pin), "--stolen")
+    assert "Take the root out of each trust store that still has it." in done.out
 
 
 def test_a_version_after_the_switch_drops_the_stolen_root(bank: Bank) -> None:

@@ -432,7 +432,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the deleted entry of a stolen key comes back",
         _MARKS,
-        "(*_marks(policy, past), *_deleted(policy, history, past))",
+        "(*_marks(policy, past), *_deleted(policy, history, past, roots))",
         "_marks(policy, past)",
         _EDITED + "a_stolen_key_whose_entry_was_deleted_gets_it_back[True]",
     ),
@@ -1283,6 +1283,51 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_a_stolen_backup_of_a_server_stops_no_later_rotation",
     ),
     Mutation(
+        "a stolen root is no server's key although an older journal has a note",
+        _MARKS,
+        "if event.note and event.pin not in roots else",
+        "if event.note else",
+        "tests/rotation/test_marks.py::"
+        "test_a_stolen_root_has_the_role_of_an_authority_although_an_older_journal_has_a_note",
+    ),
+    Mutation(
+        "a root that a published version trusted is known",
+        _MARKS,
+        "known_anchor_pins([pins, *(each.pins for each in history.deployed.versions)])",
+        "known_anchor_pins([pins])",
+        "tests/rotation/test_marks.py::"
+        "test_a_stolen_root_has_the_role_of_an_authority_although_an_older_journal_has_a_note",
+    ),
+    Mutation(
+        "the pinned backup of a stolen root is no server's key",
+        _MARKS,
+        "    of_servers -= roots",
+        "    of_servers -= set()",
+        "tests/rotation/test_marks.py::"
+        "test_the_pinned_backup_of_a_stolen_root_does_not_become_a_servers",
+    ),
+    Mutation(
+        "the record of a stolen root has no note of a server's key",
+        "certpin/cli/rotate/emergency.py",
+        'note = "" if is_authority else self.key.note',
+        "note = self.key.note",
+        _PATHS + "test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root[False]",
+    ),
+    Mutation(
+        "a root that only an older version trusts is the key of an authority",
+        "certpin/cli/rotate/emergency.py",
+        "self._is_authority(files.known_pin_sets)",
+        "self._is_authority([files.pins])",
+        _PATHS + "test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root[False]",
+    ),
+    Mutation(
+        "the output does not ask to revoke a root",
+        "certpin/cli/rotate/emergency_text.py",
+        "        if self._is_root:\n            revoke = (",
+        "        if False:\n            revoke = (",
+        _PATHS + "test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root[False]",
+    ),
+    Mutation(
         "a stolen key that only a pin names may be an authority's",
         _MARKS,
         'if each.step == "compromise" and each.note}',
@@ -1337,7 +1382,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen authority that is named is marked as one",
         "certpin/cli/rotate/emergency.py",
-        "if found.authority or self._is_authority(policy):",
+        "if found.authority or is_authority:",
         "if found.authority:",
         "tests/cli/test_rotate_emergency.py::test_a_stolen_authority_is_marked_as_one",
     ),

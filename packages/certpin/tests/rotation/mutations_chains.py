@@ -634,9 +634,41 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an invalid root beside a stolen one is no other root",
         _NEW_ROOT,
-        "not _other_anchors(situation, [situation.policy])",
+        "not other_anchors(situation, [situation.policy], gone)",
         "anchor_pins(situation.policy) <= gone",
         _IN_NEW_ROOT + "test_an_expired_root_beside_the_stolen_one_does_not_count",
+    ),
+    Mutation(
+        "an invalid root beside a stolen one is no other root for clients",
+        _TRUST,
+        "    return not other_anchors(situation, [policy], keys)",
+        "    return anchor_pins(policy) <= keys",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_an_expired_root_beside_a_stolen_one_hides_no_lock_out",
+    ),
+    Mutation(
+        "clients without the stolen root need no other one",
+        _TRUST,
+        "    if anchor_pins(policy).isdisjoint(keys):",
+        "    if False:",
+        _IN_NEW_ROOT + "test_versions_without_the_stolen_root_are_not_below_it",
+    ),
+    Mutation(
+        "the removed pin of a stolen root leaves the time for another root",
+        "certpin/cli/rotate/files.py",
+        '        if entry.state != "compromised":\n            return False',
+        '        if entry.state != "compromised" or entry.pin in {p.pin for p in policy.pins}:\n'
+        "            return False",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_a_removed_pin_of_a_stolen_root_forces_no_lock_out[removed-False]",
+    ),
+    Mutation(
+        "the only valid root does not leave the file of trust",
+        "certpin/cli/rotate/emergency_text.py",
+        "if is_below(self.situation, policy, stolen):",
+        "if False:",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_the_output_does_not_ask_to_keep_only_an_expired_root",
     ),
     Mutation(
         "a stolen root without a pin may be in a chain that was not seen",
@@ -663,7 +695,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the version after the switch drops a stolen root",
         "certpin/cli/rotate/emergency_text.py",
-        "if self._awaits_root or anchors <= stolen or not anchors & stolen:",
+        "if self._awaits_root or not anchor_pins(policy) & stolen:",
         "if True:",
         "tests/cli/test_rotate_emergency_paths.py::"
         "test_a_version_after_the_switch_drops_the_stolen_root",
@@ -678,8 +710,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost root beside another one is not named for the next certificate",
         _NEW_ROOT,
-        "gone = replace(past, compromised=past.compromised | past.lost)",
-        "gone = past",
+        "other_anchors(then, then.live_policies, gone)",
+        "other_anchors(then, then.live_policies, situation.compromised)",
         _IN_NEW_ROOT + "test_clients_get_another_root_before_the_chain_of_a_lost_one_ends",
     ),
     Mutation(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.lab import Authority
+from certpin.pins import HostPin
 from certpin.rotation import Event, History
 from certpin.rotation.marks import missing_marks
 from tests import kit
@@ -14,7 +15,7 @@ from tests.rotation._situations import DAY, HOST, NOW, pin, pin_set
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.pins import HostPin, Match, Pin, State, TrustAnchors
+    from certpin.pins import Match, Pin, State, TrustAnchors
     from certpin.rotation.journal import StepName
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
@@ -22,8 +23,10 @@ ABC: dict[str, State] = {**AB, "c": "published"}
 MATCHES: tuple[Match, ...] = ("any", "leaf", "ca")
 
 
-def publish(number: int, states: dict[str, State], *, at: datetime = NOW) -> Event:
-    return Event(at, "ada", "publish", version=number, pins=pin_set(states, number))
+def publish(
+    number: int, states: dict[str, State], *, at: datetime = NOW, trust: TrustAnchors | None = None
+) -> Event:
+    return Event(at, "ada", "publish", version=number, pins=pin_set(states, number, trust=trust))
 
 
 FIRST = publish(1, AB)
@@ -97,6 +100,29 @@ def test_a_mark_that_never_went_out_is_needed_if_clients_compare_authorities() -
     theft = step("compromise", root.pin)
     found = [marks(FIRST, theft, match="leaf", trust=kit.anchors(each)) for each in (root, other)]
     assert [[entry.pin for entry in each] for each in found] == [[root.pin], []]
+
+
+def test_a_stolen_root_has_the_role_of_an_authority_although_an_older_journal_has_a_note() -> None:
+    """The pin file trusts it, or a published version did. The note says that it is a server's."""
+    root = Authority("Root")
+    theft = step("compromise", root.pin, note="key file root.key")
+    trust = kit.anchors(root)
+    trusted = publish(1, AB, trust=trust)
+    for first, draft in ((FIRST, trust), (trusted, None), (trusted, trust)):
+        (entry,) = marks(first, theft, trust=draft)
+        assert (entry.pin, entry.role, entry.state) == (root.pin, "intermediate", "compromised")
+    assert [entry.role for entry in marks(FIRST, theft)] == ["leaf"]
+
+
+def test_the_pinned_backup_of_a_stolen_root_does_not_become_a_servers() -> None:
+    root = Authority("Root")
+    theft = step("compromise", root.pin, note="key file root.key")
+    backup = HostPin(root.pin, "backup", "published")
+    draft = pin_set(ABC, trust=kit.anchors(root))
+    (policy,) = draft.policies
+    draft = replace(draft, policies=(replace(policy, pins=(*policy.pins, backup)),))
+    [(_, entry)] = missing_marks(draft, History((FIRST, theft)))
+    assert (entry.role, entry.state) == ("backup", "compromised")
 
 
 def test_a_lost_key_needs_no_entry() -> None:

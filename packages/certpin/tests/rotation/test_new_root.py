@@ -14,6 +14,7 @@ from certpin.pins import HostPin, PinSet
 from certpin.rotation import PinHistory, Version
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.new_root import marks_root_later, root_change
+from certpin.rotation.trust import versions_below
 from tests import kit
 from tests.rotation._roots import ISSUER, NEW, NOW, OLD, TRUSTS, facts, sent_with
 from tests.rotation._situations import DAY, HOST, TIMING
@@ -22,9 +23,9 @@ from tests.x509._authorities import valid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, TrustAnchors
     from certpin.rotation import Situation
-    from certpin.rotation.emergency import EmergencyPath
+    from certpin.rotation.emergency import EmergencyPath, Fact
 
 SERVED = sent_with(identity=OLD.issue(HOST, key=sent_with().key))
 STOLEN = PinHistory(compromised=frozenset({OLD.pin}))
@@ -215,6 +216,39 @@ def test_an_expired_root_beside_the_stolen_one_does_not_count() -> None:
     change = root_change(known, frozenset())
     assert change is not None
     assert change.add
+
+
+EXPIRED = Authority("Expired", change=valid(-99, -1))
+
+
+WITH_EXPIRED = kit.anchors(OLD, EXPIRED)
+
+
+@pytest.mark.parametrize("past", [STOLEN, PinHistory(lost=frozenset({OLD.pin}))])
+@pytest.mark.parametrize(
+    ("draft", "trust", "first"),
+    [
+        (WITH_EXPIRED, WITH_EXPIRED, ["trust", "publish"]),
+        (TRUSTS["both"], WITH_EXPIRED, ["publish"]),
+    ],
+)
+def test_clients_with_an_invalid_root_beside_the_gone_one_need_another_root(
+    draft: TrustAnchors, trust: TrustAnchors, first: list[str], past: PinHistory
+) -> None:
+    fact: Fact = "lost" if past.lost else "stolen"
+    known = facts(SERVED, draft, trust, past=past)
+    found = emergency_path(known, OLD.pin, fact)
+    assert (found.is_safe, found.root_first) == (True, True)
+    assert acts(found)[: len(first)] == first
+    assert marks_root_later(known, OLD.pin) == (fact == "stolen")
+
+
+def test_versions_without_the_stolen_root_are_not_below_it() -> None:
+    """They trust the platform's roots, or only an expired one: no version of them is waited for."""
+    for trust in (None, kit.anchors(EXPIRED), TRUSTS["both"], TRUSTS["intermediate"]):
+        assert versions_below(facts(SERVED, trust, trust, past=STOLEN), STOLEN.compromised) == []
+    known = facts(SERVED, TRUSTS["both"], TRUSTS["both"], TRUSTS["old"], past=STOLEN)
+    assert [each.number for each in versions_below(known, STOLEN.compromised)] == [2]
 
 
 def test_a_mark_that_went_out_is_not_put_off() -> None:

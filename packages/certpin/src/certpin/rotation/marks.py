@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import HostPin
 from certpin.rotation.history import published_pins
-from certpin.rotation.trust import anchor_pins
+from certpin.rotation.trust import anchor_pins, known_anchor_pins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
     from certpin.pins import HostPolicy, Pin, PinSet, Role
     from certpin.rotation.history import History
@@ -44,10 +45,12 @@ def missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, Host
         return []
     # The record of a server's key has a note. Clients refuse no certificate above such a key.
     of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
+    roots = known_anchor_pins([pins, *(each.pins for each in history.deployed.versions)])
+    of_servers -= roots  # an older journal can have a note about a root
     found: list[tuple[HostPolicy, HostPin]] = []
     for policy in pins.policies:
         past = history.past(policy.pattern)
-        for entry in (*_marks(policy, past), *_deleted(policy, history, past)):
+        for entry in (*_marks(policy, past), *_deleted(policy, history, past, roots)):
             is_leaf = entry.state == "compromised" and entry.pin in of_servers
             if is_leaf and entry.role == "backup" and policy.match != "ca":
                 found.append((policy, replace(entry, role="leaf")))
@@ -77,7 +80,9 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
             yield replace(entry, state="lost")
 
 
-def _deleted(policy: HostPolicy, history: History, past: PinHistory) -> tuple[HostPin, ...]:
+def _deleted(
+    policy: HostPolicy, history: History, past: PinHistory, roots: AbstractSet[Pin]
+) -> tuple[HostPin, ...]:
     """Return the entries of stolen keys that a policy lacks, each marked as COMPROMISED.
 
     Without the entry, clients with the next version could accept a path through the stolen key: by
@@ -92,6 +97,7 @@ def _deleted(policy: HostPolicy, history: History, past: PinHistory) -> tuple[Ho
         policy: the policy in the pin file.
         history: the journal.
         past: the states of the host's pins in the journal.
+        roots: the pins of the trust anchors in the pin file and in all published versions.
     """
     missing = past.compromised & past.states.keys()
     missing -= {entry.pin for entry in policy.pins}
@@ -102,7 +108,7 @@ def _deleted(policy: HostPolicy, history: History, past: PinHistory) -> tuple[Ho
     for event in history.events:
         if event.step == "compromise" and event.host == str(policy.pattern) and event.pin:
             # Without a note, it may be an authority's: clients refuse each chain below it.
-            role: Role = "leaf" if event.note else "intermediate"
+            role: Role = "leaf" if event.note and event.pin not in roots else "intermediate"
             if event.pin in anchors:
                 found.setdefault(event.pin, HostPin(event.pin, role, note=event.note))
         for entry in published_pins(event.pins, policy.pattern) if event.pins else ():

@@ -28,11 +28,10 @@ from certpin.rotation.fleet import client_count
 from certpin.rotation.plan import at_time, with_published
 from certpin.rotation.prospect import trust_digest
 from certpin.rotation.rules import served_chain
-from certpin.rotation.trust import anchor_pins, common_anchors, versions_below
+from certpin.rotation.trust import anchor_pins, other_anchors, versions_below
 from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -82,7 +81,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     late = versions_below(situation, gone)
     if not late:
         return None
-    add = bool(situation.policy.trust) and not _other_anchors(situation, [situation.policy])
+    add = bool(situation.policy.trust) and not other_anchors(situation, [situation.policy], gone)
     publish = add or not _is_out(situation)
     published = published_draft(situation) if publish else situation
     if published is None:
@@ -99,7 +98,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
     then = replace(published, deployed=replace(published.deployed, versions=kept))
     then = at_time(then, date) if date else then
     marks = tuple(sorted(stolen & roots, key=str))
-    anchors = () if add else _other_anchors(then, then.live_policies)
+    anchors = () if add else other_anchors(then, then.live_policies, gone)
     return RootChange(marks, add, publish, unended, date, then, anchors)
 
 
@@ -155,13 +154,6 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
         return False
     change = root_change(situation, frozenset())
     return change is not None and pin in change.stolen
-
-
-def _other_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) -> tuple[str, ...]:
-    """Return the names of the anchors of all policies that are neither stolen nor lost."""
-    past = situation.past
-    gone = replace(past, compromised=past.compromised | past.lost)
-    return common_anchors(replace(situation, past=gone), policies)
 
 
 def _is_out(situation: Situation) -> bool:

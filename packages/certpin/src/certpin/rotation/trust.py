@@ -21,7 +21,7 @@ from certpin.x509 import name_of
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from certpin.pins import HostPolicy, PinSet
@@ -96,6 +96,22 @@ def common_anchors(situation: Situation, policies: Sequence[HostPolicy | None]) 
     known = [read_facts(der).certificate for der in dict.fromkeys(chain.from_iterable(files))]
     found = [each for each in known if each and _is_trusted(situation, (each,), policies)]
     return tuple(dict.fromkeys(map(name_of, found)))
+
+
+def other_anchors(
+    situation: Situation, policies: Sequence[HostPolicy | None], keys: AbstractSet[Pin]
+) -> tuple[str, ...]:
+    """Return the names of the anchors that all policies have in common, without some keys.
+
+    These are the anchors of ``common_anchors`` with none of the keys on their path.
+
+    Args:
+        situation: the facts about the host.
+        policies: the policies of the clients; ``None`` for clients without one.
+        keys: the pins of the keys, such as those of stolen and lost roots.
+    """
+    past = replace(situation.past, compromised=situation.past.compromised | keys)
+    return common_anchors(replace(situation, past=past), policies)
 
 
 def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy | None]) -> bool:
@@ -174,28 +190,58 @@ def anchor_pins(policy: HostPolicy | None) -> frozenset[Pin]:
 
     A certificate that can't be parsed has the placeholder of a key that no server has.
     """
-    anchors = policy.trust.der if policy and policy.trust else ()
-    found = [read_facts(der).certificate for der in anchors]
+    return _pins_in_trust(policy.trust if policy else None)
+
+
+def known_anchor_pins(pin_sets: Iterable[PinSet]) -> frozenset[Pin]:
+    """Return the pins of the keys in the files of ``trust`` of all policies in some pin sets.
+
+    Args:
+        pin_sets: the pin sets, such as the pin file and the published versions.
+    """
+    trusts = {trust for pins in pin_sets for trust in pins.trusts}
+    return frozenset(chain.from_iterable(map(_pins_in_trust, trusts)))
+
+
+def _pins_in_trust(trust: TrustAnchors | None) -> frozenset[Pin]:
+    found = [read_facts(der).certificate for der in (trust.der if trust else ())]
     return frozenset(Pin.of_key(each.spki_sha256) if each else UNPINNED for each in found)
 
 
 def versions_below(situation: Situation, keys: AbstractSet[Pin]) -> list[Version]:
     """Return the versions with which clients trust only roots with the given keys.
 
-    Only versions that some client may hold are returned.
+    Only versions that some client may hold are returned. A root that clients refuse, such as an
+    expired one, is no other root.
 
     Args:
         situation: the facts about the host.
         keys: the pins of the keys, such as those of stolen roots.
     """
+    policies = {version.number: situation.policies_of(version) for version in situation.alive}
+    # Policies with the same anchors are alike, and there are fewer of them than versions.
+    by_trust = {trust_digest(each): each for found in policies.values() for each in found}
+    below = {digest for digest, each in by_trust.items() if is_below(situation, each, keys)}
     return [
         version
         for version in situation.alive
-        if any(
-            policy and policy.trust and anchor_pins(policy) <= keys
-            for policy in situation.policies_of(version)
-        )
+        if any(trust_digest(each) in below for each in policies[version.number])
     ]
+
+
+def is_below(situation: Situation, policy: HostPolicy | None, keys: AbstractSet[Pin]) -> bool:
+    """Return True if clients with a policy trust roots with the given keys, and no other valid one.
+
+    Clients that trust the platform's roots have others.
+
+    Args:
+        situation: the facts about the host.
+        policy: the policy of the clients; ``None`` for clients without one.
+        keys: the pins of the keys.
+    """
+    if anchor_pins(policy).isdisjoint(keys):
+        return False
+    return not other_anchors(situation, [policy], keys)
 
 
 def _common_issuers(

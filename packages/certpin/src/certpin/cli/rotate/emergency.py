@@ -35,12 +35,12 @@ from certpin.cli.rotate.steps import compare_destination
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import Event, Situation
     from certpin.rotation.emergency import EmergencyPath, Fact
     from certpin.rotation.journal import StepName
@@ -225,7 +225,9 @@ class EmergencyReport:
                 return
             now = utc_now()
             # A note says that the key is a server's: the marks in the pin file depend on that.
-            note = "" if self._is_authority() else self.key.note
+            versions = [each.pins for each in history.deployed.versions]
+            is_authority = self._is_authority([*versions, *([pins] if pins else [])])
+            note = "" if is_authority else self.key.note
             events = [
                 Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
                 for host in self.hosts
@@ -290,7 +292,8 @@ class EmergencyReport:
         if not self.is_now_known:
             return
         all_answered = not (probes.offline or results.unanswered)
-        self.is_known = self._has_key(files)
+        is_authority = self._is_authority(files.known_pin_sets)
+        self.is_known = self._has_key(files) or is_authority
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
             situation = files.situation(policy, results.of(policy), now)
@@ -302,12 +305,12 @@ class EmergencyReport:
                 silent=not all_answered and not probes.offline,
             )
             if self.fact == "stolen":
-                if found.authority or self._is_authority(policy):
+                if found.authority or is_authority:
                     self._mark_authority(files, policy)
                 self._mark_below(files, situation)
             self.paths.append(found)
             situations.append(situation)
-            self.is_known |= bool(found.serving) or found.authority or self._is_authority(policy)
+            self.is_known |= bool(found.serving) or found.authority
         known = {str(policy.pattern) for policy in policies}
         if missing := [host for host in self.hosts if host not in known]:
             self.problem = (
@@ -395,20 +398,20 @@ class EmergencyReport:
                 files.commit([])
                 self.below.append(str(pin))
 
-    def _is_authority(self, policy: HostPolicy | None = None) -> bool:
+    def _is_authority(self, pin_sets: Iterable[PinSet]) -> bool:
         """Return True if the key is known to be an authority's.
 
         That is so if the user named a certificate of an authority, or if the key is that of an
-        anchor in the file of the policy's ``trust``. Without ``policy``, only the first is checked.
+        anchor in a file of ``trust``.
+
+        Args:
+            pin_sets: the pin sets with the anchors: the pin file and the recorded versions.
         """
-        from certpin.pins import pins_of
-        from certpin.x509.chain import read_facts
+        from certpin.rotation.trust import known_anchor_pins
 
         if self.key.certificates and self.key.certificates[0].is_authority:
             return True
-        anchors = map(read_facts, policy.trust.der if policy and policy.trust else ())
-        known = [each.certificate for each in anchors if each.certificate]
-        return any(self.key.pin in pins_of(each) for each in known)
+        return self.key.pin in known_anchor_pins(pin_sets)
 
     def _has_key(self, files: RotationFiles) -> bool:
         """Return True if the pin file, a version or a step in the journal has the key.
@@ -429,6 +432,8 @@ class EmergencyReport:
         dead = {"compromised"} if self.fact == "stolen" else {"compromised", "lost", "removed"}
         for policy in policies:
             states = {entry.state for entry in policy.pins if entry.pin == self.key.pin}
+            if str(policy.pattern) in self.later:
+                continue
             if states & dead:
                 self.marked.append(str(policy.pattern))
             elif states:

@@ -184,6 +184,8 @@ class PathText:
         text = f"Nothing is left to do, because {out}{unused}."
         if self.path.fact == "lost":
             return text
+        if self._is_root:
+            return f"{text} Take the root out of each trust store that still has it."
         return f"{text} If its certificate is not revoked yet, let its authority revoke it."
 
     def json(self, path: EmergencyPath) -> dict[str, Any]:
@@ -218,7 +220,7 @@ class PathText:
             yield f"Servers use it now: {', '.join(self.serving)}."
         elif path.in_use:
             yield "It is unknown whether servers use it: the path assumes that they do."
-            if not self.situation.is_pinned(path.pin):
+            if not self.situation.is_pinned(path.pin) and not path.authority and not self._is_root:
                 yield "If it is the key of an authority, the certificate has to be of another one."
         else:
             yield "No server is known to use it."
@@ -357,9 +359,21 @@ class PathText:
         if step.act == "install":
             return "Install that certificate and its key on every server.", []
         revoke = "Let your authority revoke the certificate of the stolen key."
-        if self.path.authority:
+        if self._is_root:
+            revoke = (
+                "Let the owner of the stolen root's key know, and take the root out of each trust "
+                "store that has it."
+            )
+        elif self.path.authority:
             revoke = "Let the owner of the stolen authority's key know: its certificates end now."
         return revoke, []
+
+    @cached_property
+    def _is_root(self) -> bool:
+        """True if the key is that of a root in a file of ``trust``, now or in an older version."""
+        from certpin.rotation.trust import known_anchor_pins
+
+        return self.path.pin in known_anchor_pins(self.commands.files.known_pin_sets)
 
     def _gone(self, server: str) -> tuple[str, list[str]]:
         from certpin.support.text import printable
@@ -414,10 +428,12 @@ class PathText:
 
         They are empty, too, if another step says so.
         """
-        from certpin.rotation.trust import anchor_pins
+        from certpin.rotation.trust import anchor_pins, is_below
 
-        anchors, stolen = anchor_pins(self.situation.policy), self.situation.compromised
-        if self._awaits_root or anchors <= stolen or not anchors & stolen:
+        policy, stolen = self.situation.policy, self.situation.compromised
+        if self._awaits_root or not anchor_pins(policy) & stolen:
+            return ""
+        if is_below(self.situation, policy, stolen):
             return ""
         return "take the stolen root out of the file of `trust`, and "
 

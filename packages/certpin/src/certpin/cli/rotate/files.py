@@ -224,6 +224,11 @@ class RotationFiles:
         return self.measured or self._deployed
 
     @property
+    def known_pin_sets(self) -> tuple[PinSet, ...]:
+        """The draft, and the pin set of each recorded version."""
+        return self.pins, *(each.pins for each in self.history.deployed.versions)
+
+    @property
     def next_version(self) -> int:
         """The version number that the pin file gets with its next change of pins."""
         return self.deployed.next_number(self.pins)
@@ -299,9 +304,9 @@ class RotationFiles:
 
         Args:
             policy: a policy in the pin file.
-            entry: the entry of the stolen key. If the policy has one for its pin, that is marked.
+            entry: the entry of a stolen or lost key, with the missing mark as its state.
         """
-        if entry.state != "compromised" or any(each.pin == entry.pin for each in policy.pins):
+        if entry.state != "compromised":
             return False
         from certpin.rotation.new_root import marks_root_later
 

@@ -154,6 +154,19 @@ def test_a_draft_that_pins_the_stolen_root_leaves_no_time() -> None:
     assert root_change(known, frozenset()) is None
 
 
+def test_two_contents_with_one_number_are_judged_each_by_its_own_anchors() -> None:
+    """Two people recorded a version under the same number."""
+    for trusts in (("old", "both"), ("both", "old")):
+        known = stolen("both", *trusts)
+        versions = [
+            replace(each, pins=replace(each.pins, version=1)) for each in known.deployed.versions
+        ]
+        known = replace(known, deployed=replace(known.deployed, versions=tuple(versions)))
+        assert [each.pins for each in versions_below(known, {OLD.pin})] == [
+            each.pins for each, trust in zip(versions, trusts, strict=True) if trust == "old"
+        ]
+
+
 def test_there_is_no_time_if_the_key_of_the_server_is_stolen_too() -> None:
     both = PinHistory(compromised=frozenset({OLD.pin, SERVED.pin}))
     found = path(stolen("old", "old", past=both))

@@ -218,14 +218,12 @@ def versions_below(situation: Situation, keys: AbstractSet[Pin]) -> list[Version
         situation: the facts about the host.
         keys: the pins of the keys, such as those of stolen roots.
     """
-    policies = {version.number: situation.policies_of(version) for version in situation.alive}
+    found = [(version, situation.policies_of(version)) for version in situation.alive]
     # Policies with the same anchors are alike, and there are fewer of them than versions.
-    by_trust = {trust_digest(each): each for found in policies.values() for each in found}
+    by_trust = {trust_digest(each): each for _, policies in found for each in policies}
     below = {digest for digest, each in by_trust.items() if is_below(situation, each, keys)}
     return [
-        version
-        for version in situation.alive
-        if any(trust_digest(each) in below for each in policies[version.number])
+        version for version, policies in found if not below.isdisjoint(map(trust_digest, policies))
     ]
 
 

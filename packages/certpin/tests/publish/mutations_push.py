@@ -279,6 +279,14 @@ MUTATIONS: list[Mutation] = [
         _OUTDATED + "an_unverified_version_is_only_a_hint",
     ),
     Mutation(
+        "a FIFO at the destination is not waited for",
+        "certpin/publish/storage.py",
+        "                    opened_regular(self._folder / path) as (descriptor, _),\n"
+        '                    os.fdopen(descriptor, "rb", closefd=False) as file,\n',
+        '                    (self._folder / path).open("rb") as file,\n',
+        _STORAGE + "a_fifo_is_refused_and_not_waited_for",
+    ),
+    Mutation(
         "the same number with other pins is newer",
         "certpin/cli/publish/destination.py",
         "if self.pins is None or any(meaning(each.pins) == meaning(self.pins) for each in known):",

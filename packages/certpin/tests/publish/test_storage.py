@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from certpin.publish.storage import (
     open_storage,
     refuse_unknown,
 )
+from certpin.support.network import DaemonPool
 from tests.publish._delivering import Delivered, delivering
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
@@ -313,6 +315,24 @@ def test_a_storage_that_fails_on_opening_is_reported() -> None:
     with pytest.raises(UpdateError) as caught:
         open_storage(f"ftp://127.0.0.1:{free_port()}/x", BESIDE, {})
     assert caught.value.reason == "storage"
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """An attacker could put it there, to stop the step that replaces a stolen key."""
+    os.mkfifo(tmp_path / "timestamp.json")
+    read = partial(FolderStorage(tmp_path).read, "timestamp.json", 10)
+    with DaemonPool(1, "reader") as pool:
+        error = pool.submit(read).exception(10)
+    assert isinstance(error, UpdateError)
+    assert (error.reason, "it is not a regular file" in error.problem) == ("storage", True)
+
+
+def test_a_file_is_read_up_to_one_byte_more_than_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "timestamp.json").write_bytes(b"12345")
+    storage = FolderStorage(tmp_path)
+    assert storage.read("timestamp.json", 5) == b"12345"
+    assert storage.read("timestamp.json", 3) == b"1234"
+    assert storage.read("snapshot.json", 3) is None
 
 
 def test_a_web_server_can_read_what_is_pushed_under_a_strict_umask(tmp_path: Path) -> None:

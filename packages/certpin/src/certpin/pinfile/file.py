@@ -118,21 +118,39 @@ def read_regular(path: str | Path, limit: int, *, folder: int | None = None) -> 
     Raises:
         OSError: the file cannot be read, is not a regular file, or has more than ``limit`` bytes.
     """
+    with opened_regular(path, folder=folder) as (descriptor, size):
+        read, chunks = 0, []
+        while max(size, read) <= limit and (chunk := os.read(descriptor, _CHUNK)):
+            chunks.append(chunk)
+            read += len(chunk)
+    if max(size, read) > limit:
+        raise OSError(EFBIG, f"it has more than {limit} bytes")
+    return b"".join(chunks)
+
+
+@contextmanager
+def opened_regular(path: str | Path, *, folder: int | None = None) -> Iterator[tuple[int, int]]:
+    """Context manager: open a regular file to read it, and close it at the end.
+
+    Args:
+        path: the file. A symbolic link is followed, unless ``folder`` is given.
+        folder: the descriptor of an open folder; ``path`` is then relative to it.
+
+    Yields:
+        The descriptor, and the size of the file in bytes. Files of ``/proc`` have the size 0.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular file.
+    """
     no_follow = 0 if folder is None else os.O_NOFOLLOW
     descriptor = os.open(path, _FLAGS | no_follow, dir_fd=folder)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(EINVAL, "it is not a regular file")
-        size, read, chunks = status.st_size, 0, []
-        while max(size, read) <= limit and (chunk := os.read(descriptor, _CHUNK)):
-            chunks.append(chunk)
-            read += len(chunk)
+        yield descriptor, status.st_size
     finally:
         os.close(descriptor)
-    if max(size, read) > limit:
-        raise OSError(EFBIG, f"it has more than {limit} bytes")
-    return b"".join(chunks)
 
 
 def load_toml(text: str, path: Path, *, fix: str = _TOML_FIX) -> dict[str, Any]:

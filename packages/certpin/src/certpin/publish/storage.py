@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
-from certpin.pinfile.file import left_overs, put
+from certpin.pinfile.file import left_overs, opened_regular, put
 from certpin.support.files import has_locks, try_lock
 from certpin.support.text import printable
 
@@ -100,7 +100,7 @@ class FolderStorage:
     """Storage in a local folder, such as the folder of a web server.
 
     ``write`` creates the folder if its parent folder exists. Everyone can read new folders and
-    files.
+    files. ``read`` refuses a FIFO, because opening it could block for ever.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,7 +118,10 @@ class FolderStorage:
         """
         with reached(self.where, "read"):
             try:
-                with (self._folder / path).open("rb") as file:
+                with (
+                    opened_regular(self._folder / path) as (descriptor, _),
+                    os.fdopen(descriptor, "rb", closefd=False) as file,
+                ):
                     return file.read(max_bytes + 1)
             except FileNotFoundError:
                 return None

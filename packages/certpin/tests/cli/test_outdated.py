@@ -27,6 +27,7 @@ __all__ = ["served"]
 
 SETTINGS = Path("publish/publish.toml")
 SILENT = ("--connect", "127.0.0.1:9", "--timeout", "1")  # a server that does not answer
+EMERGENCY = ("rotate", "emergency", str(kit.NOBODY), "--stolen", *SILENT)
 PROBLEM = "version 4 is at ../www, and the newest one in the journal is 3"
 
 pytestmark = pytest.mark.medium
@@ -132,6 +133,40 @@ def test_a_forged_version_is_only_a_hint(outdated: Run) -> None:
     done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
     assert (done.code, invariants(facts)) == (0, [])
     assert "version 5000 is at ../www" in str(facts["unknown"])
+
+
+HOSTILE_TARGETS = {
+    "no table": b'{"signed":{"targets":[]}}',
+    "infinite": b'{"signed":{"targets":{"a":{"custom":{"version":1e999}}}}}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", HOSTILE_TARGETS)
+def test_hostile_metadata_at_the_destination_stop_no_step(outdated: Run, damage: str) -> None:
+    Path("../www/metadata/2.targets.json").write_bytes(HOSTILE_TARGETS[damage])
+    done, facts = stepped(outdated, "switch", str(kit.NOBODY_ELSE), *SILENT)
+    assert done.code == 0
+    assert "the signed files at ../www are damaged" in str(facts["unknown"])
+    assert "the signed files at ../www are damaged" in outdated("rotate", "status", *SILENT).out
+    done = outdated(*EMERGENCY, "--json")
+    assert done.json["hosts"][0]["steps"]
+    assert "the signed files at ../www are damaged" in str(done.json["unknown"])
+
+
+HOSTILE_VERSIONS = ("1e999", "nan", "-3", "true", '"4"', "[]", "9" * 5000, "2000-01-01")
+
+
+def test_a_hostile_version_in_the_signed_files_is_an_error_that_names_the_file(
+    outdated: Run,
+) -> None:
+    path = Path("publish/site/targets", "a" * 64 + ".pins.toml")
+    for value in HOSTILE_VERSIONS:
+        path.write_text(f"version = {value}")
+        done = outdated("rotate", "switch", str(kit.NOBODY_ELSE), "--offline")
+        assert (done.code, f"{path} can't be read: " in done.err) == (2, True), value
+        assert outdated(*EMERGENCY, "--offline", "--json").json["hosts"][0]["steps"], value
+        assert outdated("rotate", "status", "--offline", "--json").json["hosts"], value
 
 
 @pytest.mark.parametrize("damage", ["missing", "unreadable", "no settings", "no version"])

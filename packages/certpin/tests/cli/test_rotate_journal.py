@@ -214,9 +214,11 @@ def _targets() -> list[Path]:
 @pytest.mark.medium
 def test_signed_files_that_cannot_be_read_stop_a_step(sixth: Run) -> None:
     """It is unknown which versions the journal lacks. A status, and an emergency, go on."""
-    _targets()[0].write_bytes(b"\xff")
+    [damaged, *_] = _targets()
+    damaged.write_bytes(b"\xff")
     refused = sixth("rotate", "switch", "d.key", *SERVED)
-    assert (refused.code, "publish/site/targets can't be read" in refused.err) == (2, True)
+    problem = f"{damaged} can't be read: it is not UTF-8 text"
+    assert (refused.code, problem in said(refused.err)) == (2, True)
     assert next_action(sixth)["act"] == "publish"
     done = sixth("rotate", "emergency", "c.key", "--stolen", *SERVED)
     assert (done.code, "Do now, in this order:" in done.out) == (0, True)

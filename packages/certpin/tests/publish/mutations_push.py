@@ -16,6 +16,7 @@ _STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
 _WAITS = "tests/cli/test_publish_waits.py::test_"
 _OUTDATED = "tests/cli/test_outdated.py::test_"
+_SITE = "tests/cli/test_signed_site.py::test_"
 _STATUS = "tests/cli/test_publish_status.py::test_"
 
 
@@ -285,6 +286,27 @@ MUTATIONS: list[Mutation] = [
         '                    os.fdopen(descriptor, "rb", closefd=False) as file,\n',
         '                    (self._folder / path).open("rb") as file,\n',
         _STORAGE + "a_fifo_is_refused_and_not_waited_for",
+    ),
+    Mutation(
+        "a version of signed files is a positive number",
+        "certpin/cli/rotate/signed_site.py",
+        "if type(number) is not int or not 0 < number <= _MAX_NUMBER:",
+        "if type(number) is not int:",
+        _SITE + "a_version_is_a_number_from_1_to_2_53",
+    ),
+    Mutation(
+        "a bool is no version of signed files",
+        "certpin/cli/rotate/signed_site.py",
+        "if type(number) is not int or",
+        "if not isinstance(number, int) or",
+        _SITE + "a_version_is_a_number_from_1_to_2_53",
+    ),
+    Mutation(
+        "signed files of any form give a result or an error",
+        "certpin/cli/rotate/signed_site.py",
+        "    if not isinstance(data, dict):\n",
+        "    if data is None:\n",
+        _SITE + "metadata_of_any_form_give_a_result_or_an_error",
     ),
     Mutation(
         "the same number with other pins is newer",

@@ -1508,7 +1508,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an expired root ends the delivery",
         "certpin/cli/rotate/signed_site.py",
-        'value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])',
+        'value([*parts, _signed_part(f"{newest}.root.json", read)])',
         "value(parts)",
         "tests/cli/test_publish_push.py::test_the_first_file_that_expires_ends_the_delivery",
     ),

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 from certpin.cli.choices import PROBE_SECONDS
 from certpin.cli.rotate.files import settings_path
-from certpin.cli.rotate.signed_site import MAX_METADATA, UNREADABLE, signed_parts, version_of
+from certpin.cli.rotate.signed_site import (
+    MAX_METADATA,
+    DamagedFileError,
+    signed_parts,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -234,9 +239,9 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
         raise UpdateError(
             f"{where} can't be read: {exc.problem}", reason=exc.reason, fix=exc.fix
         ) from exc
-    except UNREADABLE as exc:
+    except DamagedFileError as exc:
         raise UpdateError(
-            f"the signed files at {where} are damaged",
+            f"the signed files at {where} are damaged: {exc}",
             reason="metadata",
             fix="certpin publish status checks them",
         ) from exc

@@ -1,7 +1,8 @@
 """Read the signed files in ``publish/site``, without the package ``tuf``.
 
 Rotations need two facts about them: when clients can't fetch a version any more, and which versions
-were signed. The files are not verified here, because ``certpin publish`` does that.
+were signed. The files are not verified here, because ``certpin publish`` does that. So anyone with
+write access can have written them: each value is used only after its type was checked.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import tomli
-
 from certpin.errors import ConfigError
-from certpin.pinfile.file import MAX_PIN_FILE_BYTES, read_regular
+from certpin.pinfile.file import load_toml, read_regular, read_text
 from certpin.support.text import printable
 
 if TYPE_CHECKING:
@@ -23,12 +22,15 @@ if TYPE_CHECKING:
 
 MAX_METADATA = 512 * 1024  # bytes, as clients accept
 _MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
-# The errors of `signed_parts` and of its caller if the files are damaged.
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+_EXPIRES = "%Y-%m-%dT%H:%M:%SZ"  # TUF 1.0.34, section 4.2.1
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _SIGNED_PIN_FILE = re.compile(r"[0-9a-f]{64}\.pins\.toml", re.ASCII)  # in publish/site/targets
 
 _Result = TypeVar("_Result")
+
+
+class DamagedFileError(ValueError):
+    """A signed file is missing or no JSON, or a value is missing, of another type or too high."""
 
 
 def signatures_expiry(site: Path) -> datetime | None:
@@ -43,12 +45,7 @@ def signatures_expiry(site: Path) -> datetime | None:
     Raises:
         ConfigError: a file can't be read, so that the time is unknown.
     """
-    return _read_metadata(
-        site,
-        lambda found: min(
-            datetime.fromisoformat(each["expires"]).astimezone(UTC) for each in found
-        ),
-    )
+    return _read_metadata(site, lambda found: min(_expiry(each) for each in found))
 
 
 def version_in_site(site: Path) -> int | None:
@@ -70,32 +67,86 @@ def version_of(parts: Sequence[dict[str, Any]]) -> int:
     """Return the version of the pin set in the metadata of ``signed_parts``.
 
     Raises:
-        OSError, ValueError and others of ``UNREADABLE``: the metadata have no version.
+        DamagedFileError: the metadata have no version.
     """
-    number = max(int(each["custom"]["version"]) for each in parts[2]["targets"].values())
-    if number > _MAX_NUMBER:
-        raise OverflowError("the version has too many digits")
-    return number
+    targets = table_in(parts[2], "targets").values()
+    if not targets:
+        raise DamagedFileError("the targets metadata name no file")
+    return max(version_in(each, "custom", "version") for each in targets)
 
 
 def signed_parts(read: Callable[[str], bytes | None]) -> list[dict[str, Any]]:
     """Return the signed parts of timestamp, snapshot and targets metadata, which are not verified.
 
     Args:
-        read: returns the content of a file, by its name in the folder ``metadata``.
+        read: returns the content of a file, by its name in the folder ``metadata``; None if the
+            file is missing.
 
     Raises:
-        OSError, ValueError and others of ``UNREADABLE``: a file is missing or damaged.
+        DamagedFileError: a file is missing or damaged.
     """
+    timestamp = _signed_part("timestamp.json", read)
+    number = version_in(timestamp, "meta", "snapshot.json", "version")
+    snapshot = _signed_part(f"{number}.snapshot.json", read)
+    number = version_in(snapshot, "meta", "targets.json", "version")
+    return [timestamp, snapshot, _signed_part(f"{number}.targets.json", read)]
 
-    def part(name: str) -> dict[str, Any]:
-        signed: dict[str, Any] = json.loads(read(name) or b"")["signed"]
-        return signed
 
-    timestamp = part("timestamp.json")
-    snapshot = part(f"{timestamp['meta']['snapshot.json']['version']:d}.snapshot.json")
-    targets = part(f"{snapshot['meta']['targets.json']['version']:d}.targets.json")
-    return [timestamp, snapshot, targets]
+def table_in(data: object, *keys: str) -> dict[str, Any]:
+    """Return the table (JSON object) at the end of a path of keys.
+
+    Args:
+        data: the data of a JSON or TOML file, which can be of any type.
+        keys: the keys from the outermost table to the innermost one.
+
+    Raises:
+        DamagedFileError: a key is missing, or a value on the path is not a table.
+    """
+    if keys:
+        data = table_in(data, *keys[:-1]).get(keys[-1])
+    if not isinstance(data, dict):
+        raise DamagedFileError(f"{'.'.join(keys) or 'the content'} is missing, or is no table")
+    return data
+
+
+def version_in(data: object, *keys: str) -> int:
+    """Return the version number at the end of a path of keys, which is from 1 to 2**53.
+
+    Args:
+        data: the data of a JSON or TOML file, which can be of any type.
+        keys: the keys from the outermost table to the number.
+
+    Raises:
+        DamagedFileError: there is no such number. A float or a bool is none.
+    """
+    number = table_in(data, *keys[:-1]).get(keys[-1])
+    if type(number) is not int or not 0 < number <= _MAX_NUMBER:
+        raise DamagedFileError(f"{'.'.join(keys)} is not a whole number from 1 to 2**53")
+    return number
+
+
+def _expiry(part: object) -> datetime:
+    """Return the time at which the signed part of a metadata file expires."""
+    text = table_in(part).get("expires")
+    if not isinstance(text, str):
+        raise DamagedFileError("expires is not a text")
+    try:
+        return datetime.strptime(text, _EXPIRES).replace(tzinfo=UTC)
+    except ValueError as exc:
+        raise DamagedFileError("expires is not a time in UTC") from exc
+
+
+def _signed_part(name: str, read: Callable[[str], bytes | None]) -> dict[str, Any]:
+    """Return the signed part of a metadata file. Each error names the file."""
+    data = read(name)
+    if data is None:
+        raise DamagedFileError(f"{name} is missing")
+    try:
+        return table_in(json.loads(data), "signed")
+    except DamagedFileError as exc:
+        raise DamagedFileError(f"{name}: {exc}") from exc
+    except (ValueError, RecursionError) as exc:  # ValueError: also a number of 5000 digits
+        raise DamagedFileError(f"{name} is not JSON") from exc
 
 
 def _read_metadata(site: Path, value: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
@@ -117,15 +168,11 @@ def _read_metadata(site: Path, value: Callable[[list[dict[str, Any]]], _Result])
         parts = signed_parts(read)
         numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
         newest = max((int(number[1]) for number in numbers if number), default=1)
-        return value([*parts, json.loads(read(f"{newest}.root.json"))["signed"]])
-    except UNREADABLE as exc:
+        return value([*parts, _signed_part(f"{newest}.root.json", read)])
+    except (OSError, DamagedFileError) as exc:
         if not (folder / "timestamp.json").exists():
             return None
-        raise ConfigError(
-            f"{folder} can't be read: {printable(str(exc)) or type(exc).__name__}",
-            key="publish/site",
-            fix="restore it (git checkout); it is checked by certpin publish status",
-        ) from exc
+        raise _unreadable(folder, exc) from exc
 
 
 def signed_versions(site: Path) -> list[int]:
@@ -144,12 +191,27 @@ def signed_versions(site: Path) -> list[int]:
     if not folder.is_dir():
         return []
     try:
-        files = [path for path in folder.iterdir() if _SIGNED_PIN_FILE.fullmatch(path.name)]
-        texts = [read_regular(path, MAX_PIN_FILE_BYTES).decode() for path in files]
-        return sorted({int(tomli.loads(text)["version"]) for text in texts})
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as exc:
-        raise ConfigError(
-            f"{folder} can't be read: {exc}",
-            key="publish/site",
-            fix="restore it (git checkout); it is checked by certpin publish status",
-        ) from exc
+        names = [path.name for path in folder.iterdir()]
+    except OSError as exc:
+        raise _unreadable(folder, exc) from exc
+    return sorted(
+        {_signed_version(folder / each) for each in names if _SIGNED_PIN_FILE.fullmatch(each)}
+    )
+
+
+def _signed_version(path: Path) -> int:
+    """Return the version of a signed pin file, which is not verified."""
+    try:
+        return version_in(load_toml(read_text(path), path), "version")
+    except (ConfigError, DamagedFileError) as exc:
+        raise _unreadable(path, exc) from exc
+
+
+def _unreadable(path: Path, exc: Exception) -> ConfigError:
+    """Return the error that a file or folder in ``publish/site`` can't be read."""
+    fault = getattr(exc, "problem", None) or str(exc) or type(exc).__name__
+    return ConfigError(
+        f"{path} can't be read: {printable(fault)}",
+        key="publish/site",
+        fix="restore it (git checkout); it is checked by certpin publish status",
+    )

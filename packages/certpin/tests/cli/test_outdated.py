@@ -5,23 +5,34 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.cli.publish import destination
+from certpin.cli.rotate.files import RotationFiles
+from certpin.errors import UpdateError
 from certpin.pins import Pin
+from certpin.publish.storage import FolderStorage
+from certpin.rotation import format_journal
+from certpin.support.network import DaemonPool
 from tests import kit
-from tests.cli._rotating import days_pass, invariants, journal, stepped
+from tests.cli._rotating import JOURNAL, all_events, days_pass, invariants, journal, stepped
 from tests.cli._signed_sets import KEYS, NEW, documented, out
 from tests.updates._server import FolderServer
 from tests.updates.conftest import served
 
 if TYPE_CHECKING:
+    from certpin.cli.publish.destination import RemoteVersion
     from certpin.lab import Identity
     from tests.cli.conftest import Run
+    from tests.updates._server import Handler
 
 __all__ = ["served"]
 
@@ -135,6 +146,30 @@ def test_a_forged_version_is_only_a_hint(outdated: Run) -> None:
     assert "version 5000 is at ../www" in str(facts["unknown"])
 
 
+def test_old_files_at_the_destination_are_only_a_hint(
+    outdated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are signed: an attacker who copied them could stop each emergency. No client takes them.
+
+    The user let the journal begin with version 4.
+    """
+    monkeypatch.chdir("../work")
+    for name in ("metadata", "targets"):
+        shutil.rmtree(f"../www/{name}")
+        shutil.copytree(f"../clone/publish/site/{name}", f"../www/{name}")
+    later = [each for each in all_events() if (each.step, each.version) != ("publish", 3)]
+    JOURNAL.write_text(format_journal(later))
+    _, facts = stepped(outdated, "switch", str(NEW), *SILENT)
+    assert "outdated" not in invariants(facts)
+    hint = "version 3 is at ../www, which the journal lacks, and its newest one is 4 (push again:"
+    assert f"which version clients have: {hint} certpin publish push; " in str(facts["unknown"])
+    facts = outdated(*EMERGENCY, "--json").json
+    assert facts["hosts"][0]["steps"]
+    assert hint in str(facts["unknown"])
+    assert outdated("publish", "push").code == 0
+    assert hint not in outdated(*EMERGENCY).out
+
+
 HOSTILE_TARGETS = {
     "no table": b'{"signed":{"targets":[]}}',
     "infinite": b'{"signed":{"targets":{"a":{"custom":{"version":1e999}}}}}',
@@ -167,6 +202,94 @@ def test_a_hostile_version_in_the_signed_files_is_an_error_that_names_the_file(
         assert (done.code, f"{path} can't be read: " in done.err) == (2, True), value
         assert outdated(*EMERGENCY, "--offline", "--json").json["hosts"][0]["steps"], value
         assert outdated("rotate", "status", "--offline", "--json").json["hosts"], value
+
+
+def test_a_fifo_at_the_destination_does_not_block_an_emergency(outdated: Run) -> None:
+    timestamp = Path("../www/metadata/timestamp.json")
+    timestamp.unlink()
+    os.mkfifo(timestamp)
+    with DaemonPool(1, "emergency") as pool:
+        done = pool.submit(lambda: outdated(*EMERGENCY, "--json")).result(60)
+    assert done.json["hosts"][0]["steps"]
+    assert "it is not a regular file" in str(done.json["unknown"])
+
+
+def _read(timeout: float) -> RemoteVersion | None:
+    """Return the version at the destination of the pin file in the current folder."""
+    return destination.read_version(RotationFiles(Path("pins.toml")), timeout)
+
+
+def test_no_other_root_is_read_if_the_first_one_is_not_the_own(
+    outdated: Run, trusted_root: Path, served: Identity
+) -> None:
+    first = Path("../www/metadata/1.root.json")
+    first.write_bytes(first.read_bytes() + b"\n")
+    for number in range(2, 20):
+        shutil.copy(first, first.with_name(f"{number}.root.json"))
+    with FolderServer(Path("../www").absolute(), served) as server:
+        SETTINGS.write_text(f'fetch_url = "{server.url}"\n')
+        found = _read(10)
+        asked = [path for path in server.requests if path.endswith(".root.json")]
+    assert (found is not None and (found.number, found.pins)) == (4, None)
+    assert asked == ["/metadata/1.root.json"]
+
+
+def _add_roots(last: int) -> None:
+    """Add roots to the destination, each of which is one more file to read."""
+    first = Path("../www/metadata/1.root.json")
+    for number in range(2, last + 1):
+        shutil.copy(first, first.with_name(f"{number}.root.json"))
+
+
+def test_a_slow_folder_with_very_many_roots_ends(
+    outdated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One read takes a second, and all together 4 times the limit of 2 seconds."""
+    _add_roots(200)
+    clock = SimpleNamespace(monotonic=lambda: float(len(paths)))
+    paths: list[str] = []
+    read = FolderStorage.read
+
+    def slowly(storage: FolderStorage, path: str, max_bytes: int) -> bytes | None:
+        paths.append(path)
+        return read(storage, path, max_bytes)
+
+    monkeypatch.setattr(FolderStorage, "read", slowly)
+    monkeypatch.setattr("certpin.support.network.time", clock)
+    with pytest.raises(UpdateError, match="its files could not be read in time"):
+        _read(2)
+    assert len(paths) == 8
+
+
+def test_a_slow_server_with_many_roots_ends(
+    outdated: Run, trusted_root: Path, served: Identity
+) -> None:
+    """All requests have one time limit. One for each request would allow all 30 of them."""
+    _add_roots(30)
+
+    def slowly(handler: Handler) -> None:
+        time.sleep(0.05)
+        handler.serve_file()
+
+    with FolderServer(Path("../www").absolute(), served) as server:
+        SETTINGS.write_text(f'fetch_url = "{server.url}"\n')
+        server.answers["root.json"] = slowly
+        with pytest.raises(UpdateError, match="can't be read"):
+            _read(0.3)
+        assert len(server.requests) < 30
+
+
+def test_a_server_that_sends_a_byte_now_and_then_ends(
+    outdated: Run, trusted_root: Path, served: Identity
+) -> None:
+    with FolderServer(Path("../www").absolute(), served) as server:
+        SETTINGS.write_text(f'fetch_url = "{server.url}"\n')
+        server.answers["1.root.json"] = server.drip
+        begun = time.monotonic()
+        with pytest.raises(UpdateError, match="can't be read") as caught:
+            _read(0.3)
+        assert caught.value.reason == "storage"
+        assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("damage", ["missing", "unreadable", "no settings", "no version"])

@@ -275,9 +275,31 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the destination is verified with the root of this clone",
         "certpin/cli/publish/destination.py",
-        " or FolderStorage(site).read(root_path(1), LIMITS.root) not in roots[:1]:",
-        ":",
+        "if own is None or read(first, LIMITS.root) != own:",
+        "if (own := read(first, LIMITS.root)) is None:",
         _OUTDATED + "an_unverified_version_is_only_a_hint",
+    ),
+    Mutation(
+        "no further root is read if the first one is not that of this clone",
+        "certpin/cli/publish/destination.py",
+        "if own is None or read(first, LIMITS.root) != own:",
+        "if own is None:",
+        _OUTDATED + "no_other_root_is_read_if_the_first_one_is_not_the_own",
+    ),
+    Mutation(
+        "a destination with very many roots has a time limit",
+        "certpin/cli/publish/destination.py",
+        "        if deadline.passed:\n",
+        "        if False:\n",
+        _OUTDATED + "a_slow_folder_with_very_many_roots_ends",
+    ),
+    Mutation(
+        "a response of a destination has the time limit of all files",
+        "certpin/cli/publish/destination.py",
+        '            answer = exchange("GET", address, deadline, tls, max_bytes=max_bytes)\n',
+        "            own = type(deadline)(15, 15)\n"
+        '            answer = exchange("GET", address, own, tls, max_bytes=max_bytes)\n',
+        _OUTDATED + "a_server_that_sends_a_byte_now_and_then_ends",
     ),
     Mutation(
         "a FIFO at the destination is not waited for",
@@ -286,6 +308,20 @@ MUTATIONS: list[Mutation] = [
         '                    os.fdopen(descriptor, "rb", closefd=False) as file,\n',
         '                    (self._folder / path).open("rb") as file,\n',
         _STORAGE + "a_fifo_is_refused_and_not_waited_for",
+    ),
+    Mutation(
+        "old files at the destination refuse no step",
+        "certpin/cli/publish/destination.py",
+        "        if not known or self.pins is None:\n",
+        "        if self.pins is None:\n",
+        _OUTDATED + "old_files_at_the_destination_are_only_a_hint",
+    ),
+    Mutation(
+        "old files at the destination are reported",
+        "certpin/cli/publish/destination.py",
+        "        if any(each.number == self.number for each in deployed.versions):\n",
+        "        if True:\n",
+        _OUTDATED + "old_files_at_the_destination_are_only_a_hint",
     ),
     Mutation(
         "a version of signed files is a positive number",
@@ -311,7 +347,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the same number with other pins is newer",
         "certpin/cli/publish/destination.py",
-        "if self.pins is None or any(meaning(each.pins) == meaning(self.pins) for each in known):",
+        "if any(meaning(each.pins) == meaning(self.pins) for each in known):",
         "if True:",
         _OUTDATED + "the_same_number_with_other_pins_is_newer_too",
     ),

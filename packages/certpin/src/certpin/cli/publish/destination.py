@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.publish.state import FolderState
     from certpin.rotation import DeployedVersions
+    from certpin.support.network import Deadline
 
     # A file by its path and the largest number of bytes that is accepted; None if it is missing.
     Read = Callable[[str, int], bytes | None]
 
 _TIMESTAMP = "metadata/timestamp.json"  # also without the extra ``publish``
+# The time limit for all files together, as a multiple of the one for each request. A pin set is
+# some ten small files. Each root is one more request, so without this limit a destination with many
+# roots could delay an emergency for hours.
+_TIMEOUTS_IN_TOTAL = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def _readers(context: PublishContext) -> Iterator[tuple[str, Callable[[], Read]]
         yield url, lambda: open_storage(url, beside, settings.storage).read
     if settings.fetch_url is not None:
         fetch_url, pins = settings.fetch_url, context.files.pins
-        yield fetch_url, lambda: _https_reader(fetch_url, pins)
+        yield fetch_url, lambda: _https_reader(fetch_url, pins, _deadline(PROBE_SECONDS))
 
 
 def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
@@ -176,24 +181,50 @@ class RemoteVersion:
     pins: PinSet | None = None
 
     def newer_than(self, deployed: DeployedVersions) -> str:
-        """Return a clause if the journal lacks this version; empty if it has it, or a newer one.
+        """Return a clause if the journal is outdated by this version; otherwise an empty text.
+
+        That is the case if its number is higher than each one in the journal, or if the journal has
+        the number with other pins. A lower number that the journal lacks does not outdate it: see
+        ``missing_in``.
 
         Args:
             deployed: the versions in the journal.
         """
         from certpin.pins.policy import meaning
-        from certpin.support.text import printable
 
-        where = f"version {self.number} is at {printable(self.where)}"
         latest = deployed.latest
         if latest is None:
-            return f"{where}, and the journal has no version"
+            return f"{self._place}, and the journal has no version"
         if self.number > latest.number:
-            return f"{where}, and the newest one in the journal is {latest.number}"
+            return f"{self._place}, and the newest one in the journal is {latest.number}"
         known = [each for each in deployed.versions if each.number == self.number]
-        if self.pins is None or any(meaning(each.pins) == meaning(self.pins) for each in known):
+        if not known or self.pins is None:
             return ""
-        return f"{where}, and the journal has it with other pins, or not at all"
+        if any(meaning(each.pins) == meaning(self.pins) for each in known):
+            return ""
+        return f"{self._place}, and the journal has it with other pins"
+
+    def missing_in(self, deployed: DeployedVersions) -> str:
+        """Return a clause if the journal has newer versions, and not this one; else an empty text.
+
+        Old files that are copied to the destination look like this. They have valid signatures, but
+        no client that has a newer version accepts them (a rollback, TUF 1.0.34, section 5.4.3).
+
+        Args:
+            deployed: the versions in the journal.
+        """
+        latest = deployed.latest
+        if latest is None or self.number > latest.number:
+            return ""
+        if any(each.number == self.number for each in deployed.versions):
+            return ""
+        return f"{self._place}, which the journal lacks, and its newest one is {latest.number}"
+
+    @property
+    def _place(self) -> str:
+        from certpin.support.text import printable
+
+        return f"version {self.number} is at {printable(self.where)}"
 
 
 def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
@@ -203,7 +234,8 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
 
     Args:
         files: the pin file, with ``publish/publish.toml`` beside it, and the journal.
-        timeout: seconds for each of connecting, the handshake and the response.
+        timeout: seconds for each of connecting, the handshake and the response. Reading all files
+            takes at most a few times as long.
 
     Returns:
         The version; None if ``publish.toml`` names no destination, if nothing is signed there, or
@@ -211,8 +243,8 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
 
     Raises:
         ConfigError: ``publish.toml`` is invalid.
-        UpdateError: the destination can't be read, or its metadata are damaged. The problem names
-            it.
+        UpdateError: the destination can't be read in time, or its metadata are damaged. The problem
+            names it.
     """
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
@@ -223,11 +255,13 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
     where = settings.fetch_url or settings.url
     if where is None:
         return None
+    deadline = _deadline(timeout)
     try:
         if settings.fetch_url:
-            read = _https_reader(where, files.pins, timeout)
+            read = _https_reader(where, files.pins, deadline)
         else:
-            read = open_storage(where, file.parent.parent, settings.storage).read
+            storage = open_storage(where, file.parent.parent, settings.storage)
+            read = _read_until(deadline, storage.read)
         timestamp = read(_TIMESTAMP, MAX_METADATA)
         if timestamp is None or timestamp == _signed_timestamp(file.parent / "site"):
             return None
@@ -282,9 +316,14 @@ def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | Non
         from certpin.publish.storage import STORAGE, FolderStorage
     except ModuleNotFoundError:  # the extra
         return None
+    first = root_path(1)
     try:
-        roots, newest = read_roots(read, LIMITS), read_newest(read, LIMITS)
-        if newest is None or FolderStorage(site).read(root_path(1), LIMITS.root) not in roots[:1]:
+        own = FolderStorage(site).read(first, LIMITS.root)
+        if own is None or read(first, LIMITS.root) != own:
+            return None
+        roots = read_roots(lambda path, most: own if path == first else read(path, most), LIMITS)
+        newest = read_newest(read, LIMITS)
+        if newest is None:
             return None
         chain = follow(roots, files.pins.name)
         return verify_newest(read, chain, newest, files.pins.name, LIMITS).pins
@@ -294,15 +333,42 @@ def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | Non
         return None
 
 
-def _https_reader(url: str, pins: PinSet, timeout: float = PROBE_SECONDS) -> Read:
+def _deadline(timeout: float) -> Deadline:
+    """Return the time limit to read a destination, which begins now.
+
+    Args:
+        timeout: seconds for each of connecting, the handshake and the response.
+    """
+    from certpin.support.network import Deadline
+
+    return Deadline(timeout, timeout * _TIMEOUTS_IN_TOTAL)
+
+
+def _read_until(deadline: Deadline, read: Read) -> Read:
+    """Return a function that reads files with ``read``, until the time is up.
+
+    It raises ``UpdateError`` then. A call of ``read`` is not interrupted.
+    """
+    from certpin.errors import UpdateError
+    from certpin.publish.storage import STORAGE
+
+    def read_in_time(path: str, max_bytes: int) -> bytes | None:
+        if deadline.passed:
+            raise UpdateError("its files could not be read in time", reason=STORAGE)
+        return read(path, max_bytes)
+
+    return read_in_time
+
+
+def _https_reader(url: str, pins: PinSet, deadline: Deadline) -> Read:
     """Return a function that reads a file below a URL as clients do, but without pins.
 
-    The function raises ``UpdateError`` if the server does not answer.
+    The function raises ``UpdateError`` if the server does not answer in time.
 
     Args:
         url: ``fetch_url`` of ``publish.toml``.
         pins: the pin file, which can have trust anchors for the host.
-        timeout: seconds for each of connecting, the handshake and the response.
+        deadline: the time limit of all requests together, and of their steps.
     """
     from http import HTTPStatus
     from http.client import HTTPException
@@ -311,13 +377,12 @@ def _https_reader(url: str, pins: PinSet, timeout: float = PROBE_SECONDS) -> Rea
     from certpin.errors import UpdateError
     from certpin.probe import ContextCache
     from certpin.publish.storage import STORAGE
-    from certpin.support.network import Deadline, exchange
+    from certpin.support.network import exchange
 
     policy = pins.policy_for(urlsplit(url).hostname or "")
     tls = ContextCache().get(policy.trust if policy else None)
 
     def read(path: str, max_bytes: int) -> bytes | None:
-        deadline = Deadline(timeout, timeout)
         address = f"{url.rstrip('/')}/{path}"
         try:
             answer = exchange("GET", address, deadline, tls, max_bytes=max_bytes)
@@ -329,4 +394,4 @@ def _https_reader(url: str, pins: PinSet, timeout: float = PROBE_SECONDS) -> Rea
             raise UpdateError(f"the answer has status {answer.status}", reason=STORAGE)
         return answer.body
 
-    return read
+    return _read_until(deadline, read)

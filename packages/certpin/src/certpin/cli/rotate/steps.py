@@ -502,6 +502,7 @@ usage_options = option_group(
 
 # A clone that lacks the version which clients can fetch.
 
+_PUSH_AGAIN = "push again: certpin publish push; certpin publish status checks the files there"
 _PULL = "get the journal and the pin file of the clone that pushed it: git pull"
 
 
@@ -519,7 +520,8 @@ def compare_destination(
     Returns:
         A violation, if the version there is newer than the journal, or differs from it. And the
         facts that are unknown, as clauses: if the signatures there can't be verified, its number is
-        only a hint; and nothing is known if the destination can't be read, or is damaged.
+        only a hint; an older version that the journal lacks can be a copy of old files; and nothing
+        is known if the destination can't be read, or is damaged.
     """
     from certpin.cli.rotate.files import once, settings_path
     from certpin.errors import CertpinError
@@ -535,11 +537,15 @@ def compare_destination(
     except CertpinError as exc:
         problem = printable(str(getattr(exc, "problem", exc)))
         return [], [f"whether clients can fetch a newer version: {problem}"]
-    problem = found.newer_than(files.deployed) if found else ""
-    if found is None or not problem:
+    if found is None:
         return [], []
+    doubt = "" if found.pins else ", with unverified signatures"
+    problem = found.newer_than(files.deployed)
+    if not problem:
+        old = found.missing_in(files.deployed)
+        return [], [f"which version clients have: {old}{doubt} ({_PUSH_AGAIN})"] if old else []
     if found.pins is None:
-        return [], [f"which version clients have: {problem}, with unverified signatures ({_PULL})"]
+        return [], [f"which version clients have: {problem}{doubt} ({_PULL})"]
     fix = (
         f"{_PULL}, and run this again; if no one of your team has pushed that, a key is stolen "
         "(see certpin publish status), and --offline leaves that version out"

@@ -183,6 +183,30 @@ def test_a_lost_journal_is_made_again_from_the_signed_files(sixth: Run) -> None:
 
 
 @pytest.mark.medium
+def test_a_signed_version_is_recorded_with_its_own_pins_only(sixth: Run) -> None:
+    """The file was changed under its number: clients hold the signed one."""
+    lines = JOURNAL.read_bytes().splitlines(True)
+    JOURNAL.write_bytes(b"".join(line for line in lines if b'"version": 5' not in line))
+    [signed] = [path for path in _targets() if b"version = 5" in path.read_bytes()]
+    pins = PinSet.load("pins.toml").policies[0].pins
+    text = signed.read_text(encoding="utf-8").replace(str(pins[2].pin), str(kit.NOBODY))
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    before = JOURNAL.read_bytes()
+    for words in (SIGN, ("rotate", "shipped", "5", *SERVED, "--force", "--reason", "x")):
+        refused = sixth(*words)
+        problem = "version 5 was signed with other pins"
+        assert (refused.code, problem in said(refused.err), JOURNAL.read_bytes()) == (
+            2,
+            True,
+            before,
+        )
+        assert f"copy {signed} to pins.toml" in said(refused.err)
+    shutil.copy(signed, "pins.toml")
+    assert sixth(*SIGN).code == 0
+    assert [version.number for version in history().deployed.versions][-1] == 5
+
+
+@pytest.mark.medium
 def test_a_journal_that_is_made_again_after_a_theft_states_what_clients_accept(sixth: Run) -> None:
     """The printed fix is followed. The mark goes out with the next version."""
     stolen = PinSet.load("pins.toml").policies[0].pins[2].pin

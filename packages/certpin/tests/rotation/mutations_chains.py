@@ -595,6 +595,14 @@ MUTATIONS: list[Mutation] = [
         _IN_NEW_ROOT + "test_a_draft_that_pins_the_stolen_root_leaves_no_time",
     ),
     Mutation(
+        "a signed version is recorded with its own pins only",
+        "certpin/cli/rotate/recording.py",
+        "    files.require_as_signed()\n",
+        "",
+        "tests/cli/test_rotate_journal.py::"
+        "test_a_signed_version_is_recorded_with_its_own_pins_only",
+    ),
+    Mutation(
         "no key is marked in the file of a version that the journal lacks",
         "certpin/cli/rotate/files.py",
         " or self.unrecorded:\n            return []",

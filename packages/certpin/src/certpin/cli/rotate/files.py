@@ -380,6 +380,32 @@ class RotationFiles:
                 fix=self.journal_fix,
             )
 
+    def require_as_signed(self) -> None:
+        """Check that the draft has the pins of the signed file with its version, if there is one.
+
+        Clients may hold that file: the journal must not record other pins under its number.
+
+        Raises:
+            ConfigError: ``publish/site`` has the version with other pins, or can't be read.
+        """
+        from certpin.cli.rotate.signed_site import signed_files
+        from certpin.errors import ConfigError
+        from certpin.pinfile import PinSet
+        from certpin.pinfile.file import read_text
+        from certpin.pins.policy import meaning
+
+        pins = self.pins
+        files = signed_files(self._site, pins.version)
+        # Its trust anchors are in the files that it names, beside the pin file.
+        signed = [PinSet.parse(read_text(each), path=self.path) for each in files]
+        if signed and all(meaning(each) != meaning(pins) for each in signed):
+            raise ConfigError(
+                f"version {pins.version} was signed with other pins, and clients may hold it",
+                key="version",
+                fix=f"copy {files[0]} to {self.path}, and record that; or give the pin file a "
+                "higher version",
+            )
+
     @cached_property
     def _lacking(self) -> tuple[int, ...]:
         if not self._site.is_dir():

@@ -336,11 +336,16 @@ def differs_from_latest(files: RotationFiles) -> bool:
 
 
 def mark_published(files: RotationFiles) -> None:
-    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED."""
+    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED.
+
+    Raises:
+        ConfigError: this version was signed before, with other pins.
+    """
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:
                 files.editor.change_pin(str(policy.pattern), entry.pin, state="published")
+    files.require_as_signed()
 
 
 def publish_violations(

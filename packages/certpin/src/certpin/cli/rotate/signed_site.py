@@ -187,19 +187,34 @@ def signed_versions(site: Path) -> list[int]:
     Raises:
         ConfigError: a file can't be read, so that its version is unknown.
     """
+    return sorted({_version_in_file(path) for path in _signed_pin_files(site)})
+
+
+def signed_files(site: Path, number: int) -> list[Path]:
+    """Return the signed pin files with a version number. One is usual; they are not verified.
+
+    Args:
+        site: the folder ``publish/site``.
+        number: the number of the version.
+
+    Raises:
+        ConfigError: a file can't be read, so that its version is unknown.
+    """
+    return [path for path in _signed_pin_files(site) if _version_in_file(path) == number]
+
+
+def _signed_pin_files(site: Path) -> list[Path]:
+    """Return the paths of all signed pin files."""
     folder = site / "targets"
     if not folder.is_dir():
         return []
     try:
-        names = [path.name for path in folder.iterdir()]
+        return [path for path in folder.iterdir() if _SIGNED_PIN_FILE.fullmatch(path.name)]
     except OSError as exc:
         raise _unreadable(folder, exc) from exc
-    return sorted(
-        {_signed_version(folder / each) for each in names if _SIGNED_PIN_FILE.fullmatch(each)}
-    )
 
 
-def _signed_version(path: Path) -> int:
+def _version_in_file(path: Path) -> int:
     """Return the version of a signed pin file, which is not verified."""
     try:
         return version_in(load_toml(read_text(path), path), "version")

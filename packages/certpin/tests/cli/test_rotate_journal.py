@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import Pin
@@ -184,7 +185,7 @@ def test_a_lost_journal_is_made_again_from_the_signed_files(sixth: Run) -> None:
 
 @pytest.mark.medium
 def test_a_signed_version_is_recorded_with_its_own_pins_only(sixth: Run) -> None:
-    """The file was changed under its number: clients hold the signed one."""
+    """The file was changed under its number, or its trust anchors: clients hold the signed ones."""
     lines = JOURNAL.read_bytes().splitlines(True)
     JOURNAL.write_bytes(b"".join(line for line in lines if b'"version": 5' not in line))
     [signed] = [path for path in _targets() if b"version = 5" in path.read_bytes()]
@@ -194,14 +195,20 @@ def test_a_signed_version_is_recorded_with_its_own_pins_only(sixth: Run) -> None
     before = JOURNAL.read_bytes()
     for words in (SIGN, ("rotate", "shipped", "5", *SERVED, "--force", "--reason", "x")):
         refused = sixth(*words)
-        problem = "version 5 was signed with other pins"
+        problem = "version 5 was signed with another content"
         assert (refused.code, problem in said(refused.err), JOURNAL.read_bytes()) == (
             2,
             True,
             before,
         )
-        assert f"copy {signed} to pins.toml" in said(refused.err)
+        assert f"(cp {signed} pins.toml)" in said(refused.err)
     shutil.copy(signed, "pins.toml")
+    anchors = Path("root.pem").read_bytes()
+    Path("root.pem").write_bytes(anchors + Authority("Next root").pem)
+    refused = sixth(*SIGN)
+    [source] = Path("publish/site/targets").glob("*.root.pem")
+    assert (refused.code, f"(cp {source} root.pem)" in said(refused.err)) == (2, True)
+    Path("root.pem").write_bytes(anchors)
     assert sixth(*SIGN).code == 0
     assert [version.number for version in history().deployed.versions][-1] == 5
 

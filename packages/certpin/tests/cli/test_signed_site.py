@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from certpin.cli.rotate.signed_site import (
     DamagedFileError,
     signatures_expiry,
+    signed_files,
     signed_parts,
     signed_versions,
     table_in,
@@ -150,3 +151,43 @@ def test_the_error_of_a_signed_pin_file_names_it_and_the_fault(
         signed_versions(tmp_path)
     assert caught.value.problem.startswith(f"{damaged} can't be read: {fault}")
     assert caught.value.problem.isprintable()
+
+
+def _targets(**names: object) -> dict[str, Any]:
+    """Return the targets metadata of version 4, with these digests by the names of files."""
+    listed = {
+        name.replace("_", "."): {"custom": {"version": 4}, "hashes": {"sha256": digest}}
+        for name, digest in names.items()
+    }
+    return {"1.targets.json": {"signed": {"targets": listed}}}
+
+
+def test_the_files_of_a_signed_version_are_found_by_their_names(tmp_path: Path) -> None:
+    write_site(tmp_path, _targets(pins_toml="a" * 64, pins_json="b" * 64, root_pem="c" * 64))
+    folder = tmp_path / "targets"
+    expected = {
+        "pins.toml": folder / f"{'a' * 64}.pins.toml",
+        "root.pem": folder / f"{'c' * 64}.root.pem",
+    }
+    assert signed_files(tmp_path, 4) == [expected]
+    assert signed_files(tmp_path, 5) == signed_files(tmp_path / "missing", 4) == []
+
+
+def test_a_name_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    for name in ("../root.pem", "/root.pem", "a\\root.pem", "C:root.pem"):
+        write_site(tmp_path, _targets(pins_toml="a" * 64, **{name: "c" * 64}))
+        with pytest.raises(ConfigError, match="name a file in another way"):
+            signed_files(tmp_path, 4)
+
+
+@pytest.mark.parametrize("digest", [None, "", "c" * 63, "../" + "c" * 61, 7])
+def test_a_digest_that_is_none_is_refused(tmp_path: Path, digest: object) -> None:
+    write_site(tmp_path, _targets(pins_toml=digest))
+    with pytest.raises(ConfigError, match="name a file in another way"):
+        signed_files(tmp_path, 4)
+
+
+def test_a_set_without_a_pin_file_is_refused(tmp_path: Path) -> None:
+    write_site(tmp_path, _targets(root_pem="c" * 64))
+    with pytest.raises(ConfigError, match=r"name no pins\.toml"):
+        signed_files(tmp_path, 4)

@@ -603,6 +603,21 @@ MUTATIONS: list[Mutation] = [
         "test_a_signed_version_is_recorded_with_its_own_pins_only",
     ),
     Mutation(
+        "a signed version is recorded with its own trust anchors only",
+        "certpin/cli/rotate/signed_site.py",
+        "        return read_regular(path, MAX_PIN_FILE_BYTES) == wanted\n",
+        "        return True\n",
+        "tests/cli/test_rotate_journal.py::"
+        "test_a_signed_version_is_recorded_with_its_own_pins_only",
+    ),
+    Mutation(
+        "the names of signed files do not leave their folder",
+        "certpin/cli/rotate/signed_site.py",
+        "if not is_plain(name) or",
+        "if",
+        "tests/cli/test_signed_site.py::test_a_name_outside_the_folder_is_refused",
+    ),
+    Mutation(
         "no key is marked in the file of a version that the journal lacks",
         "certpin/cli/rotate/files.py",
         " or self.unrecorded:\n            return []",

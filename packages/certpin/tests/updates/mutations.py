@@ -164,7 +164,7 @@ MUTATIONS: list[Mutation] = [
     ),
     mutation(
         "plain names",
-        "trust.py",
+        _SUPPORT + "files.py",
         'return not odd and not {"", ".", ".."} & set(parts)',
         "return not odd",
         _CONTENT + "a_target_name_outside_the_folder_is_refused",

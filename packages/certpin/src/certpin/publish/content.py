@@ -17,8 +17,9 @@ from certpin.pinfile import PinSet
 from certpin.pinfile.editor import public_text
 from certpin.pinfile.file import read_text
 from certpin.pins.policy import meaning
+from certpin.support.files import is_plain
 from certpin.updates.settings import Limits, target_path
-from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
+from certpin.updates.trust import PIN_FILE, SignedSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

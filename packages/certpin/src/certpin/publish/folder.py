@@ -31,10 +31,10 @@ from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors
 from certpin.rotation.history import journal_path, other_beside_link
-from certpin.support.files import has_locks, try_lock
+from certpin.support.files import has_locks, is_plain, try_lock
 from certpin.support.text import printable
 from certpin.updates.settings import target_path
-from certpin.updates.trust import PIN_SET_FIELD, SignedMetadata, is_plain, read_metadata
+from certpin.updates.trust import PIN_SET_FIELD, SignedMetadata, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Helpers for files: locks between processes, bytes as a file, and the owner of a replaced file.
+"""Helpers for files: names, locks between processes, bytes as a file, the owner of a new file.
 
 Locks are those of flock(2); the operating system releases them at exit. They are advisory: they
 have no effect on programs that don't lock the file too. On a system without ``fcntl``, and on a
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 _DESCRIPTORS = Path("/dev/fd")
 
 _fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on Windows
+
+
+def is_plain(name: str) -> bool:
+    """Return True if a file name is a relative path that never leaves its folder, on any system."""
+    parts = name.split("/")
+    odd = "\\" in name or ":" in name or not name.isprintable()
+    return not odd and not {"", ".", ".."} & set(parts)
 
 
 def has_locks() -> bool:

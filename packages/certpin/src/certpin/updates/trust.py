@@ -36,6 +36,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from certpin.errors import ConfigError, UpdateError
 from certpin.pinfile import PinSet
 from certpin.pins.policy import meaning
+from certpin.support.files import is_plain
 from certpin.x509.keys import spki_of
 
 if TYPE_CHECKING:
@@ -472,13 +473,6 @@ def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
             raise RepositoryError(f"{name!r} has {info.length} bytes; {limits.target} are taken")
         if not is_plain(name) or "sha256" not in info.hashes:
             raise RepositoryError(f"{name!r} is no name, or has no hash, that is taken")
-
-
-def is_plain(name: str) -> bool:
-    """Return True if a file name is a relative path that never leaves its folder, on any system."""
-    parts = name.split("/")
-    odd = "\\" in name or ":" in name or not name.isprintable()
-    return not odd and not {"", ".", ".."} & set(parts)
 
 
 def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:

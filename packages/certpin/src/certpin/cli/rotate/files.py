@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -381,30 +382,56 @@ class RotationFiles:
             )
 
     def require_as_signed(self) -> None:
-        """Check that the draft has the pins of the signed file with its version, if there is one.
+        """Check that the draft is as the signed pin set with its version, if there is one.
 
-        Clients may hold that file: the journal must not record other pins under its number.
+        Clients may hold that set: the journal must not record other pins or trust anchors under its
+        number.
 
         Raises:
-            ConfigError: ``publish/site`` has the version with other pins, or can't be read.
+            ConfigError: ``publish/site`` has the version with other content, or can't be read.
         """
         from certpin.cli.rotate.signed_site import signed_files
         from certpin.errors import ConfigError
+
+        version = self.pins.version
+        differing = [self._differing(each) for each in signed_files(self._site, version)]
+        if differing and all(differing):
+            copies = "; ".join(
+                f"cp {shlex.quote(str(source))} {shlex.quote(str(target))}"
+                for source, target in min(differing, key=len)
+            )
+            raise ConfigError(
+                f"version {version} was signed with another content, and clients may hold it",
+                key="version",
+                fix=f"take the signed one ({copies}), and record that; or give the pin file a "
+                "higher version",
+            )
+
+    def _differing(self, signed: dict[str, Path]) -> list[tuple[Path, Path]]:
+        """Return the files of a signed set that differ from those of the draft.
+
+        Args:
+            signed: the signed files by their names (``signed_files``).
+
+        Returns:
+            The path of each such file, and that of the draft's file.
+
+        Raises:
+            PinFileError: the signed pin file can't be read.
+        """
+        from certpin.cli.rotate.signed_site import PIN_FILE, has_content
         from certpin.pinfile import PinSet
         from certpin.pinfile.file import read_text
         from certpin.pins.policy import meaning
 
-        pins = self.pins
-        files = signed_files(self._site, pins.version)
-        # Its trust anchors are in the files that it names, beside the pin file.
-        signed = [PinSet.parse(read_text(each), path=self.path) for each in files]
-        if signed and all(meaning(each) != meaning(pins) for each in signed):
-            raise ConfigError(
-                f"version {pins.version} was signed with other pins, and clients may hold it",
-                key="version",
-                fix=f"copy {files[0]} to {self.path}, and record that; or give the pin file a "
-                "higher version",
-            )
+        source = signed[PIN_FILE]
+        others = [(each, self.path.parent / name) for name, each in signed.items()]
+        found = [
+            (each, own) for each, own in others if each != source and not has_content(own, each)
+        ]
+        pins = PinSet.parse(read_text(source), path=self.path)
+        is_same = meaning(pins) == meaning(self.pins)
+        return found if is_same else [(source, self.path), *found]
 
     @cached_property
     def _lacking(self) -> tuple[int, ...]:
@@ -464,7 +491,8 @@ class RotationFiles:
         if self.unrecorded:
             return (
                 f"{restore}; if it is lost for good, take each of these versions from "
-                "publish/site/targets as the pin file, the lowest first, and record it: certpin "
+                "publish/site/targets as the pin file, with its files of trust anchors, the lowest "
+                "first, and record it: certpin "
                 "rotate shipped VERSION --force --reason TEXT"
             )
         if self.journal_doubt:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from certpin.errors import ConfigError
-from certpin.pinfile.file import load_toml, read_regular, read_text
+from certpin.pinfile.file import MAX_PIN_FILE_BYTES, load_toml, read_regular, read_text
+from certpin.support.files import is_plain
 from certpin.support.text import printable
+from certpin.updates.settings import target_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,10 @@ MAX_METADATA = 512 * 1024  # bytes, as clients accept
 _MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
 _EXPIRES = "%Y-%m-%dT%H:%M:%SZ"  # TUF 1.0.34, section 4.2.1
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
+_TARGETS_FILE = re.compile(r"[0-9]{1,19}\.targets\.json", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+PIN_FILE = "pins.toml"  # the name of the pin file in each signed set
+_EXPORT = "pins.json"  # the pin file for Flutter apps, which follows from it
 _SIGNED_PIN_FILE = re.compile(r"[0-9a-f]{64}\.pins\.toml", re.ASCII)  # in publish/site/targets
 
 _Result = TypeVar("_Result")
@@ -190,17 +196,78 @@ def signed_versions(site: Path) -> list[int]:
     return sorted({_version_in_file(path) for path in _signed_pin_files(site)})
 
 
-def signed_files(site: Path, number: int) -> list[Path]:
-    """Return the signed pin files with a version number. One is usual; they are not verified.
+def signed_files(site: Path, number: int) -> list[dict[str, Path]]:
+    """Return the files of each signed pin set with a version number. One is usual.
+
+    They are not verified.
 
     Args:
         site: the folder ``publish/site``.
         number: the number of the version.
 
+    Returns:
+        For each set, the paths of its files by their names beside the pin file: ``pins.toml``, and
+        the files that it names, such as those of trust anchors.
+
     Raises:
-        ConfigError: a file can't be read, so that its version is unknown.
+        ConfigError: the metadata of a set can't be read, so that its version is unknown.
     """
-    return [path for path in _signed_pin_files(site) if _version_in_file(path) == number]
+    folder = site / "metadata"
+
+    def read(name: str) -> bytes:
+        return read_regular(folder / name, MAX_METADATA)
+
+    if not folder.is_dir():
+        return []
+    found = []
+    try:
+        for path in sorted(folder.iterdir()):
+            if _TARGETS_FILE.fullmatch(path.name):
+                part = _signed_part(path.name, read)
+                if version_of([{}, {}, part]) == number:
+                    found.append(_files_of(site, part))
+    except (OSError, DamagedFileError) as exc:
+        raise _unreadable(folder, exc) from exc
+    return found
+
+
+def _files_of(site: Path, targets: dict[str, Any]) -> dict[str, Path]:
+    """Return the paths of the files that targets metadata name, by their names.
+
+    Args:
+        site: the folder ``publish/site``.
+        targets: the signed part of the metadata.
+    """
+    found = {}
+    for name, each in table_in(targets, "targets").items():
+        digest = table_in(each, "hashes").get("sha256")
+        if not is_plain(name) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise DamagedFileError("the targets metadata name a file in another way than TUF")
+        if name != _EXPORT:
+            found[name] = site / target_path(name, digest)
+    if PIN_FILE not in found:
+        raise DamagedFileError(f"the targets metadata name no {PIN_FILE}")
+    return found
+
+
+def has_content(path: Path, signed: Path) -> bool:
+    """Return True if a file has the content of a signed file.
+
+    Args:
+        path: the file beside the pin file. If it can't be read, the result is False.
+        signed: the signed file.
+
+    Raises:
+        ConfigError: the signed file can't be read.
+    """
+    try:
+        wanted = read_regular(signed, MAX_PIN_FILE_BYTES)
+    except OSError as exc:
+        raise _unreadable(signed, exc) from exc
+    try:
+        return read_regular(path, MAX_PIN_FILE_BYTES) == wanted
+    except OSError:
+        return False
 
 
 def _signed_pin_files(site: Path) -> list[Path]:

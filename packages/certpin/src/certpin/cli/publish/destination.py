@@ -12,12 +12,6 @@ from typing import TYPE_CHECKING
 
 from certpin.cli.choices import PROBE_SECONDS
 from certpin.cli.rotate.files import settings_path
-from certpin.cli.rotate.signed_site import (
-    MAX_METADATA,
-    DamagedFileError,
-    signed_parts,
-    version_of,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -246,6 +240,12 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
         UpdateError: the destination can't be read in time, or its metadata are damaged. The problem
             names it.
     """
+    from certpin.cli.rotate.signed_site import (
+        MAX_METADATA,
+        DamagedFileError,
+        signed_parts,
+        version_of,
+    )
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
     from certpin.publish.storage import open_storage
@@ -283,6 +283,7 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
 
 def _signed_timestamp(site: Path) -> bytes | None:
     """Return the timestamp metadata in ``publish/site``; None if they can't be read."""
+    from certpin.cli.rotate.signed_site import MAX_METADATA
     from certpin.pinfile.file import read_regular
 
     try:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
 from certpin.rotation import AdoptionDelays
-from certpin.updates.trust import PIN_FILE
+from certpin.updates.settings import PIN_FILE
 from certpin.x509.keys import new_private_key
 from tests import kit
 from tests.cli._pinfiles import write

@@ -18,8 +18,7 @@ from certpin.pinfile.editor import public_text
 from certpin.pinfile.file import read_text
 from certpin.pins.policy import meaning
 from certpin.support.files import is_plain
-from certpin.updates.settings import Limits, target_path
-from certpin.updates.trust import PIN_FILE, SignedSet
+from certpin.updates.settings import PIN_FILE, Limits, target_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from certpin.formats.projection import Omission
     from certpin.pins import PinSet as AnyPinSet
+    from certpin.updates.trust import SignedSet
 
 LIMITS = Limits()  # the default limits of a client: larger files are not signed
 

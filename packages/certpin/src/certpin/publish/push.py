@@ -39,7 +39,6 @@ from certpin.errors import UpdateError
 from certpin.pins import utc_now
 from certpin.publish.content import LIMITS
 from certpin.publish.remote_state import (
-    TIMESTAMP,
     follow,
     is_signed,
     read_newest,
@@ -50,7 +49,7 @@ from certpin.publish.remote_state import (
 )
 from certpin.publish.storage import STORAGE, FolderStorage
 from certpin.support.text import printable
-from certpin.updates.settings import target_path
+from certpin.updates.settings import TIMESTAMP, target_path
 from certpin.updates.trust import mark_recovery, require_following, verify_metadata
 
 if TYPE_CHECKING:

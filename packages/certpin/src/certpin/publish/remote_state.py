@@ -21,7 +21,7 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 
 from certpin.errors import UpdateError
 from certpin.updates.refusals import update_errors
-from certpin.updates.settings import target_path
+from certpin.updates.settings import TIMESTAMP, target_path
 from certpin.updates.trust import (
     SignedMetadata,
     VerifiedMetadata,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     # A file by its path and the most bytes that are taken, of which one more may be read.
     Read = Callable[[str, int], bytes | None]
 
-TIMESTAMP = "metadata/timestamp.json"
 _HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 8259, 6)
 
 

@@ -22,7 +22,7 @@ from certpin.publish.state import is_complete, signers
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.updates import trust
 from certpin.updates.refusals import as_update_error
-from certpin.updates.settings import target_path
+from certpin.updates.settings import TIMESTAMP, target_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -226,9 +226,7 @@ def _move(
         expires=policy.expiry("timestamp"),
         snapshot_meta=_meta(snapshot, version),
     )
-    done.site.append(
-        ("metadata/timestamp.json", _signed_online(timestamp, online, choice.root, done))
-    )
+    done.site.append((TIMESTAMP, _signed_online(timestamp, online, choice.root, done)))
 
 
 def _require_clock(policy: SigningPolicy, renew: frozenset[str]) -> None:
@@ -325,7 +323,7 @@ def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
     """
     try:
         root = _require_followed(plan, done)
-        if "metadata/timestamp.json" in dict(done.site):
+        if TIMESTAMP in dict(done.site):
             _require_kept(plan, root, done)
     except Exception as exc:
         said = exc if isinstance(exc, CertpinError) else as_update_error(exc).problem
@@ -356,7 +354,7 @@ def _require_kept(plan: SigningPlan, root: Root, done: SigningResult) -> None:
     new = {path.removesuffix(".json").rpartition(".")[2]: data for path, data in done.site}
     before = current.verified.signed if current else trust.SignedMetadata(b"", b"", b"")
     signed = trust.SignedMetadata(
-        dict(done.site)["metadata/timestamp.json"],
+        dict(done.site)[TIMESTAMP],
         new.get("snapshot", before.snapshot),
         new.get("targets", before.targets),
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+PIN_FILE = "pins.toml"  # the name of the pin file in each signed set
+TIMESTAMP = "metadata/timestamp.json"  # the path of the timestamp metadata in the published folder
 _MINUTE = timedelta(minutes=1)
 _LONGEST = timedelta(days=366)  # some systems limit how long a thread can wait
 _PARTS = 4  # the number of checks in the time that is left until something expires

@@ -37,6 +37,7 @@ from certpin.errors import ConfigError, UpdateError
 from certpin.pinfile import PinSet
 from certpin.pins.policy import meaning
 from certpin.support.files import is_plain
+from certpin.updates.settings import PIN_FILE
 from certpin.x509.keys import spki_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from certpin.updates.settings import Limits
 
 
-PIN_FILE = "pins.toml"
 # The signed field of a root with the name of its pin set. TUF lets clients ignore unknown fields
 # (TUF 1.0.31, 4.1), so other TUF clients can read such a root.
 PIN_SET_FIELD = "x-certpin-pin-set"

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     # A file by its path and the largest number of bytes that is accepted; None if it is missing.
     Read = Callable[[str, int], bytes | None]
 
-_TIMESTAMP = "metadata/timestamp.json"  # also without the extra ``publish``
 # The time limit for all files together, as a multiple of the one for each request. A pin set is
 # some ten small files. Each root is one more request, so without this limit a destination with many
 # roots could delay an emergency for hours.
@@ -111,11 +110,12 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
     """
     from certpin.publish.content import LIMITS
     from certpin.publish.remote_state import root_path, signed_version
+    from certpin.updates.settings import TIMESTAMP
 
     state = context.policy.state
     current, root = state.current, state.root
     assert root is not None  # noqa: S101  # read_delivery checks it
-    found = read(_TIMESTAMP, LIMITS.timestamp)
+    found = read(TIMESTAMP, LIMITS.timestamp)
     version = None if found is None else signed_version(root, found)
     has_next_root = read(root_path(root.version + 1), LIMITS.root) is not None
     name = "another timestamp" if version is None else f"timestamp {version}"
@@ -233,7 +233,7 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
 
     Returns:
         The version; None if ``publish.toml`` names no destination, if nothing is signed there, or
-        if the timestamp there is that in ``publish/site``: then the clone has what clients fetch.
+        if the timestamp there is that in ``publish/site``: then this clone is up to date.
 
     Raises:
         ConfigError: ``publish.toml`` is invalid.
@@ -249,6 +249,7 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
     from certpin.publish.storage import open_storage
+    from certpin.updates.settings import TIMESTAMP
 
     file = settings_path(files.path)
     settings = load(file)
@@ -262,7 +263,7 @@ def read_version(files: RotationFiles, timeout: float) -> RemoteVersion | None:
         else:
             storage = open_storage(where, file.parent.parent, settings.storage)
             read = _read_until(deadline, storage.read)
-        timestamp = read(_TIMESTAMP, MAX_METADATA)
+        timestamp = read(TIMESTAMP, MAX_METADATA)
         if timestamp is None or timestamp == _signed_timestamp(file.parent / "site"):
             return None
         if (pins := _verified_pins(files, file.parent / "site", read)) is not None:
@@ -285,9 +286,10 @@ def _signed_timestamp(site: Path) -> bytes | None:
     """Return the timestamp metadata in ``publish/site``; None if they can't be read."""
     from certpin.cli.rotate.signed_site import MAX_METADATA
     from certpin.pinfile.file import read_regular
+    from certpin.updates.settings import TIMESTAMP
 
     try:
-        return read_regular(site / _TIMESTAMP, MAX_METADATA)
+        return read_regular(site / TIMESTAMP, MAX_METADATA)
     except OSError:
         return None
 

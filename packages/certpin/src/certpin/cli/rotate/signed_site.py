@@ -16,20 +16,18 @@ from certpin.errors import ConfigError
 from certpin.pinfile.file import MAX_PIN_FILE_BYTES, load_toml, read_regular, read_text
 from certpin.support.files import is_plain
 from certpin.support.text import printable
-from certpin.updates.settings import target_path
+from certpin.updates.settings import PIN_FILE, Limits, target_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-MAX_METADATA = 512 * 1024  # bytes, as clients accept
+MAX_METADATA = Limits.targets  # bytes of the largest metadata file that clients accept
 _MAX_NUMBER = 2**53  # JSON parsers round a higher one (RFC 8259, section 6)
 _EXPIRES = "%Y-%m-%dT%H:%M:%SZ"  # TUF 1.0.34, section 4.2.1
 _ROOT_FILE = re.compile(r"([0-9]{1,19})\.root\.json", re.ASCII)  # TUF 1.0.34, section 4.6
 _TARGETS_FILE = re.compile(r"[0-9]{1,19}\.targets\.json", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-PIN_FILE = "pins.toml"  # the name of the pin file in each signed set
-_EXPORT = "pins.json"  # the pin file for Flutter apps, which follows from it
 _SIGNED_PIN_FILE = re.compile(r"[0-9a-f]{64}\.pins\.toml", re.ASCII)  # in publish/site/targets
 
 _Result = TypeVar("_Result")
@@ -75,7 +73,11 @@ def version_of(parts: Sequence[dict[str, Any]]) -> int:
     Raises:
         DamagedFileError: the metadata have no version.
     """
-    targets = table_in(parts[2], "targets").values()
+    return _version_in_targets(parts[2])
+
+
+def _version_in_targets(part: dict[str, Any]) -> int:
+    targets = table_in(part, "targets").values()
     if not targets:
         raise DamagedFileError("the targets metadata name no file")
     return max(version_in(each, "custom", "version") for each in targets)
@@ -155,6 +157,11 @@ def _signed_part(name: str, read: Callable[[str], bytes | None]) -> dict[str, An
         raise DamagedFileError(f"{name} is not JSON") from exc
 
 
+def _metadata_reader(site: Path) -> Callable[[str], bytes]:
+    """Return a function that reads a metadata file by its name; it raises ``OSError``."""
+    return lambda name: read_regular(site / "metadata" / name, MAX_METADATA)
+
+
 def _read_metadata(site: Path, value: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
     """Return a value of the signed metadata; None if nothing is signed.
 
@@ -165,11 +172,7 @@ def _read_metadata(site: Path, value: Callable[[list[dict[str, Any]]], _Result])
     Raises:
         ConfigError: a file can't be read, or lacks the value.
     """
-    folder = site / "metadata"
-
-    def read(name: str) -> bytes:
-        return read_regular(folder / name, MAX_METADATA)
-
+    folder, read = site / "metadata", _metadata_reader(site)
     try:
         parts = signed_parts(read)
         numbers = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
@@ -212,11 +215,7 @@ def signed_files(site: Path, number: int) -> list[dict[str, Path]]:
     Raises:
         ConfigError: the metadata of a set can't be read, so that its version is unknown.
     """
-    folder = site / "metadata"
-
-    def read(name: str) -> bytes:
-        return read_regular(folder / name, MAX_METADATA)
-
+    folder, read = site / "metadata", _metadata_reader(site)
     if not folder.is_dir():
         return []
     found = []
@@ -224,7 +223,7 @@ def signed_files(site: Path, number: int) -> list[dict[str, Path]]:
         for path in sorted(folder.iterdir()):
             if _TARGETS_FILE.fullmatch(path.name):
                 part = _signed_part(path.name, read)
-                if version_of([{}, {}, part]) == number:
+                if _version_in_targets(part) == number:
                     found.append(_files_of(site, part))
     except (OSError, DamagedFileError) as exc:
         raise _unreadable(folder, exc) from exc
@@ -238,12 +237,14 @@ def _files_of(site: Path, targets: dict[str, Any]) -> dict[str, Path]:
         site: the folder ``publish/site``.
         targets: the signed part of the metadata.
     """
+    from certpin.formats.flutter.published import PINS_JSON  # follows from the pin file
+
     found = {}
     for name, each in table_in(targets, "targets").items():
         digest = table_in(each, "hashes").get("sha256")
         if not is_plain(name) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise DamagedFileError("the targets metadata name a file in another way than TUF")
-        if name != _EXPORT:
+        if name != PINS_JSON:
             found[name] = site / target_path(name, digest)
     if PIN_FILE not in found:
         raise DamagedFileError(f"the targets metadata name no {PIN_FILE}")

@@ -122,9 +122,9 @@ def record_signed(path: str = "pins.toml") -> None:
     ``certpin publish sign`` would check first that no client is locked out.
     """
     files = RotationFiles(Path(path))
+    mark_published(files)
     number = int(next_number(path))
     files.editor.set_version(number)
-    mark_published(files)
     event = Event(utc_now(), "tests", "publish", version=number, signed=True, pins=files.pins)
     files.commit([replace(event, timing=files.timing)])
 

@@ -1309,15 +1309,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the record of a stolen root has no note of a server's key",
         "certpin/cli/rotate/emergency.py",
-        'note = "" if is_authority else self.key.note',
+        'note = "" if self._is_authority(roots) else self.key.note',
         "note = self.key.note",
         _PATHS + "test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root[False]",
     ),
     Mutation(
         "a root that only an older version trusts is the key of an authority",
-        "certpin/cli/rotate/emergency.py",
-        "self._is_authority(files.known_pin_sets)",
-        "self._is_authority([files.pins])",
+        _FILES,
+        "known_anchor_pins([self.pins, *versions])",
+        "known_anchor_pins([self.pins])",
         _PATHS + "test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root[False]",
     ),
     Mutation(

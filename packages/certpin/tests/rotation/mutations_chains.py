@@ -582,7 +582,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a draft that refuses no attacker does not go out beside a stolen root",
         "certpin/cli/rotate/recording.py",
-        "return files.open_drafts() + [",
+        "return _open_drafts(files) + [",
         "return [",
         "tests/cli/test_rotate_emergency_paths.py::"
         "test_a_draft_that_refuses_no_attacker_does_not_go_out_beside_a_stolen_root",
@@ -597,7 +597,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a signed version is recorded with its own pins only",
         "certpin/cli/rotate/recording.py",
-        "    files.require_as_signed()\n",
+        "    _require_as_signed(files)\n",
         "",
         "tests/cli/test_rotate_journal.py::"
         "test_a_signed_version_is_recorded_with_its_own_pins_only",

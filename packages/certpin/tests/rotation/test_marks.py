@@ -45,7 +45,7 @@ def marks(
     match: Match = "any",
     trust: TrustAnchors | None = None,
 ) -> list[HostPin]:
-    """Return the missing marks of a pin file whose one policy has pins with these states."""
+    """Return the missing marks of a pin file with one policy, which has pins in these states."""
     draft = pin_set(states)
     draft = replace(draft, policies=(replace(draft.policies[0], match=match, trust=trust),))
     return [entry for _, entry in missing_marks(draft, History(events))]

@@ -62,6 +62,11 @@ class KeyReference:
     key_type: str = ""
 
     @property
+    def is_authority(self) -> bool:
+        """True if the user named the certificate of an authority."""
+        return bool(self.certificates) and self.certificates[0].is_authority
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts, or patterns of hosts, for which clients accept the key's certificate."""
         from certpin.pins.certificate_names import certified_hosts

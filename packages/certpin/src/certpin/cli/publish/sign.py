@@ -38,8 +38,8 @@ from certpin.cli.rotate.recording import (
     needs_number,
     needs_record,
     record_options,
-    require_earlier,
     require_marked,
+    require_recordable,
 )
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _checked_version(
     require_marked(context.files)
     needed = needs_record(context.files)
     if needed:
-        require_earlier(context.files, context.files.pins.version)
+        require_recordable(context.files, context.files.pins.version)
     if changed := changed_under_its_number(context.files):
         say("certpin: warning", changed)
     return check_version(context.files, record) if needed else None
@@ -449,7 +449,7 @@ def _next_command(
         pending: the metadata files that still need signatures.
         done: the metadata that were signed and written.
     """
-    from certpin.publish.remote_state import TIMESTAMP
+    from certpin.updates.settings import TIMESTAMP
 
     if TIMESTAMP in dict(done.site):  # the first root is written without one
         return f"certpin publish push{file_option(context.path)}"

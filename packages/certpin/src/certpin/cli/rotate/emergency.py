@@ -35,12 +35,13 @@ from certpin.cli.rotate.steps import compare_destination
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, Pin
     from certpin.rotation import Event, Situation
     from certpin.rotation.emergency import EmergencyPath, Fact
     from certpin.rotation.journal import StepName
@@ -107,7 +108,7 @@ class WrongClock:
     Because of it, the gate (the check before each step) refuses every step.
 
     Attributes:
-        problem: what is wrong, as a clause.
+        problem: the fault of the clock or of the journal's times, as a clause.
         advice: what to do about it, for the top of the output.
         is_now_known: False if the current time is not known, or if the journal has versions of a
             later time. No path is computed then: which clients accept the key depends on the time.
@@ -209,6 +210,7 @@ class EmergencyReport:
         from certpin.errors import CertpinError
         from certpin.pins import utc_now
         from certpin.rotation import Event, History, load_journal
+        from certpin.rotation.trust import known_anchor_pins
 
         journal, pins = self.journal, load_pins(self.path)
         with locked_for_record(journal):
@@ -226,8 +228,8 @@ class EmergencyReport:
             now = utc_now()
             # A note says that the key is a server's: the marks in the pin file depend on that.
             versions = [each.pins for each in history.deployed.versions]
-            is_authority = self._is_authority([*versions, *([pins] if pins else [])])
-            note = "" if is_authority else self.key.note
+            roots = known_anchor_pins([*versions, *([pins] if pins else [])])
+            note = "" if self._is_authority(roots) else self.key.note
             events = [
                 Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
                 for host in self.hosts
@@ -292,7 +294,7 @@ class EmergencyReport:
         if not self.is_now_known:
             return
         all_answered = not (probes.offline or results.unanswered)
-        is_authority = self._is_authority(files.known_pin_sets)
+        is_authority = self._is_authority(files.known_roots)
         self.is_known = self._has_key(files) or is_authority
         commands, situations = PathCommands(files, probes), []
         for policy in policies:
@@ -398,20 +400,16 @@ class EmergencyReport:
                 files.commit([])
                 self.below.append(str(pin))
 
-    def _is_authority(self, pin_sets: Iterable[PinSet]) -> bool:
+    def _is_authority(self, roots: AbstractSet[Pin]) -> bool:
         """Return True if the key is known to be an authority's.
 
-        That is so if the user named a certificate of an authority, or if the key is that of an
-        anchor in a file of ``trust``.
+        That is so if the user named a certificate of an authority, or if the key is that of a trust
+        anchor.
 
         Args:
-            pin_sets: the pin sets with the anchors: the pin file and the recorded versions.
+            roots: the pins of the trust anchors in the pin file and in the recorded versions.
         """
-        from certpin.rotation.trust import known_anchor_pins
-
-        if self.key.certificates and self.key.certificates[0].is_authority:
-            return True
-        return self.key.pin in known_anchor_pins(pin_sets)
+        return self.key.is_authority or self.key.pin in roots
 
     def _has_key(self, files: RotationFiles) -> bool:
         """Return True if the pin file, a version or a step in the journal has the key.

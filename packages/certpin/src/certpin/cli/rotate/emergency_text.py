@@ -371,9 +371,7 @@ class PathText:
     @cached_property
     def _is_root(self) -> bool:
         """True if the key is that of a root in a file of ``trust``, now or in an older version."""
-        from certpin.rotation.trust import known_anchor_pins
-
-        return self.path.pin in known_anchor_pins(self.commands.files.known_pin_sets)
+        return self.path.pin in self.commands.files.known_roots
 
     def _gone(self, server: str) -> tuple[str, list[str]]:
         from certpin.support.text import printable

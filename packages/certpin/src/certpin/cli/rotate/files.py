@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
         ServerDate,
         Sighting,
         Situation,
-        Violation,
     )
 
 _MAX_NAME = 100  # characters of a person's name; a login name has 32
@@ -203,7 +201,7 @@ class RotationFiles:
             return None
 
     @property
-    def _site(self) -> Path:
+    def site(self) -> Path:
         """The folder ``publish/site``, with the signed files."""
         return settings_path(self.path).with_name("site")
 
@@ -225,9 +223,12 @@ class RotationFiles:
         return self.measured or self._deployed
 
     @property
-    def known_pin_sets(self) -> tuple[PinSet, ...]:
-        """The draft, and the pin set of each recorded version."""
-        return self.pins, *(each.pins for each in self.history.deployed.versions)
+    def known_roots(self) -> frozenset[Pin]:
+        """The pins of the trust anchors in the draft, and in all recorded versions."""
+        from certpin.rotation.trust import known_anchor_pins
+
+        versions = (each.pins for each in self.history.deployed.versions)
+        return known_anchor_pins([self.pins, *versions])
 
     @property
     def next_version(self) -> int:
@@ -248,7 +249,7 @@ class RotationFiles:
         if latest is None or not latest.pending or not settings_path(self.path).is_file():
             return False
         try:
-            number = version_in_site(self._site)
+            number = version_in_site(self.site)
         except ConfigError:
             return False
         return number is None or number < latest.number
@@ -311,32 +312,20 @@ class RotationFiles:
             return False
         from certpin.rotation.new_root import marks_root_later
 
-        return marks_root_later(self._known(policy), entry.pin)
+        return marks_root_later(self.without_servers(policy), entry.pin)
 
-    def _known(self, policy: HostPolicy) -> Situation:
-        """Return the facts about a host that are known without contacting its servers."""
+    def without_servers(self, policy: HostPolicy) -> Situation:
+        """Return the facts about a host that are known without contacting its servers.
+
+        Args:
+            policy: the policy of the host.
+        """
         from certpin.pins import utc_now
 
         # Before the newest version, no version would be alive. An entry of another step can have
         # been written with a clock that was ahead: at its time, all versions could have ended.
         versions = [event.time for event in self.history.events if event.version]
         return self.situation(policy, (), max([utc_now(), *versions]))
-
-    def open_drafts(self) -> list[Violation]:
-        """Return a violation for each host at which the draft would let an attacker in.
-
-        At these hosts, the mark of a stolen root is put off, and the pins of the draft do not
-        refuse an attacker (``open_draft``).
-        """
-        from certpin.rotation.new_root import open_draft, root_change
-
-        found = []
-        for policy in self.pins.policies:
-            if any(host == policy.pattern for host, _ in self.put_off):
-                known = self._known(policy)
-                change = root_change(known, frozenset())
-                found.append(None if change is None else open_draft(known, change))
-        return [each for each in found if each is not None]
 
     def require_version(self) -> None:
         """Check that the journal has a published version, and each signed one.
@@ -381,68 +370,16 @@ class RotationFiles:
                 fix=self.journal_fix,
             )
 
-    def require_as_signed(self) -> None:
-        """Check that the draft is as the signed pin set with its version, if there is one.
-
-        Clients may hold that set: the journal must not record other pins or trust anchors under its
-        number.
-
-        Raises:
-            ConfigError: ``publish/site`` has the version with other content, or can't be read.
-        """
-        from certpin.cli.rotate.signed_site import signed_files
-        from certpin.errors import ConfigError
-
-        version = self.pins.version
-        differing = [self._differing(each) for each in signed_files(self._site, version)]
-        if differing and all(differing):
-            copies = "; ".join(
-                f"cp {shlex.quote(str(source))} {shlex.quote(str(target))}"
-                for source, target in min(differing, key=len)
-            )
-            raise ConfigError(
-                f"version {version} was signed with another content, and clients may hold it",
-                key="version",
-                fix=f"take the signed one ({copies}), and record that; or give the pin file a "
-                "higher version",
-            )
-
-    def _differing(self, signed: dict[str, Path]) -> list[tuple[Path, Path]]:
-        """Return the files of a signed set that differ from those of the draft.
-
-        Args:
-            signed: the signed files by their names (``signed_files``).
-
-        Returns:
-            The path of each such file, and that of the draft's file.
-
-        Raises:
-            PinFileError: the signed pin file can't be read.
-        """
-        from certpin.cli.rotate.signed_site import PIN_FILE, has_content
-        from certpin.pinfile import PinSet
-        from certpin.pinfile.file import read_text
-        from certpin.pins.policy import meaning
-
-        source = signed[PIN_FILE]
-        others = [(each, self.path.parent / name) for name, each in signed.items()]
-        found = [
-            (each, own) for each, own in others if each != source and not has_content(own, each)
-        ]
-        pins = PinSet.parse(read_text(source), path=self.path)
-        is_same = meaning(pins) == meaning(self.pins)
-        return found if is_same else [(source, self.path), *found]
-
     @cached_property
     def _lacking(self) -> tuple[int, ...]:
-        if not self._site.is_dir():
+        if not self.site.is_dir():
             return ()
         from certpin.cli.rotate.signed_site import signed_versions
 
         known = {event.version for event in self.history.events if event.pins}
         lowest = min(filter(None, known), default=0)
         return tuple(
-            each for each in signed_versions(self._site) if each > lowest and each not in known
+            each for each in signed_versions(self.site) if each > lowest and each not in known
         )
 
     @cached_property
@@ -492,8 +429,7 @@ class RotationFiles:
             return (
                 f"{restore}; if it is lost for good, take each of these versions from "
                 "publish/site/targets as the pin file, with its files of trust anchors, the lowest "
-                "first, and record it: certpin "
-                "rotate shipped VERSION --force --reason TEXT"
+                "first, and record it: certpin rotate shipped VERSION --force --reason TEXT"
             )
         if self.journal_doubt:
             return (
@@ -584,18 +520,16 @@ class RotationFiles:
 
         now, expired = utc_now(), None
         try:
-            expired = self._signatures_expiry() if self.history.signed else None
+            if self.history.signed:
+                from certpin.cli.rotate.signed_site import signatures_expiry
+
+                expired = signatures_expiry(self.site)
         except ConfigError as exc:
             say("certpin: warning", f"it is unknown whether clients can fetch versions: {exc}")
         if expired is not None and expired <= now:
             self._expired = expired
             return fetched_again(self.history.deployed, self.history.unadopted(expired), now)
         return self.history.deployed
-
-    def _signatures_expiry(self) -> datetime | None:
-        from certpin.cli.rotate.signed_site import signatures_expiry
-
-        return signatures_expiry(self._site)
 
     def warn_expired(self) -> None:
         """Warn if the signatures in ``publish/site`` have expired: clients get no version then."""
@@ -638,7 +572,7 @@ class RotationFiles:
         from certpin.errors import CertpinError
 
         if not self.history.has_unusable_keys or self.unrecorded:
-            return []  # while the journal lacks versions, the pin file may be that of one of them
+            return []
         from certpin.rotation.marks import missing_marks
 
         missing: list[tuple[HostPolicy, HostPin]] = []

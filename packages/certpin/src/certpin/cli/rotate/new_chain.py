@@ -109,8 +109,8 @@ class NewChain:
         """
         if policy.trust is None:
             return False
-        certificates = self.named.certificates
-        return not certificates[0].is_authority if certificates else policy.match != "ca"
+        named = self.named
+        return not named.is_authority if named.certificates else policy.match != "ca"
 
     def violations(self, situation: Situation) -> tuple[Violation, ...]:
         """Return the rules against lockouts that the use of the chain at one host would violate."""
@@ -191,7 +191,7 @@ class NewChain:
         host names: servers will install a certificate that this authority issues.
         """
         named, policy = self.named, situation.policy
-        if not named.certificates or (named.certificates[0].is_authority and not named.names):
+        if not named.certificates or (named.is_authority and not named.names):
             return None
         if policy in named.policies(situation.pins):
             return None

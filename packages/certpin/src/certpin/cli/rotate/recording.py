@@ -8,6 +8,7 @@ out to clients.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     from certpin.cli.rotate.steps import HostViolation
     from certpin.pins import HostPolicy, PinSet
@@ -122,8 +124,8 @@ def require_marked(files: RotationFiles) -> None:
         raise ConfigError(violation.problem, key="state", fix=violation.fix)
 
 
-def require_earlier(files: RotationFiles, version: int) -> None:
-    """Require that the journal has each lower version that is signed, before a new one is recorded.
+def require_recordable(files: RotationFiles, version: int) -> None:
+    """Require that a version can be recorded: as it was signed, and after each lower signed one.
 
     If the journal has no version, and seems to be missing, print a warning: clients that hold
     earlier versions would not be counted.
@@ -133,15 +135,66 @@ def require_earlier(files: RotationFiles, version: int) -> None:
         version: the number of the new version.
 
     Raises:
-        ConfigError: ``publish/site`` has a lower version, and the journal lacks it.
+        ConfigError: ``publish/site`` has a lower version, and the journal lacks it; or it has this
+            version with another content, or can't be read.
     """
     files.require_signed_recorded(below=version)
+    _require_as_signed(files)
     if files.journal_doubt and not files.deployed.versions:
         say(
             "certpin: warning",
             f"{files.journal} has no published version, although {files.journal_doubt}: "
             f"{files.journal_fix}",
         )
+
+
+def _require_as_signed(files: RotationFiles) -> None:
+    """Require that the pin file is as the signed pin set with its version, if there is one.
+
+    Clients may hold that set: the journal must not record other pins or trust anchors under its
+    number.
+    """
+    from certpin.cli.rotate.signed_site import signed_files
+    from certpin.errors import ConfigError
+
+    version = files.pins.version
+    differing = [_differing(files, each) for each in signed_files(files.site, version)]
+    if differing and all(differing):
+        copies = "; ".join(
+            f"cp {shlex.quote(str(source))} {shlex.quote(str(target))}"
+            for source, target in min(differing, key=len)
+        )
+        raise ConfigError(
+            f"version {version} was signed with another content, and clients may hold it",
+            key="version",
+            fix=f"take the signed one ({copies}), and record that; or give the pin file a higher "
+            "version",
+        )
+
+
+def _differing(files: RotationFiles, signed: dict[str, Path]) -> list[tuple[Path, Path]]:
+    """Return the files of a signed set that differ from the pin file and the files that it names.
+
+    Args:
+        files: the pin file and the journal.
+        signed: the signed files by their names (``signed_files``).
+
+    Returns:
+        The path of each such file, and that of its copy beside the pin file.
+    """
+    from certpin.cli.rotate.signed_site import has_content
+    from certpin.pinfile import PinSet
+    from certpin.pinfile.file import read_text
+    from certpin.pins.policy import meaning
+    from certpin.updates.settings import PIN_FILE
+
+    source, path = signed[PIN_FILE], files.path
+    pins = PinSet.parse(read_text(source), path=path)
+    found = [] if meaning(pins) == meaning(files.pins) else [(source, path)]
+    for name, each in signed.items():
+        if name != PIN_FILE and not has_content(path.parent / name, each):
+            found.append((each, path.parent / name))
+    return found
 
 
 def unmarked_keys(files: RotationFiles) -> list[Violation]:
@@ -152,7 +205,7 @@ def unmarked_keys(files: RotationFiles) -> list[Violation]:
     """
     from certpin.rotation import Violation
 
-    return files.open_drafts() + [
+    return _open_drafts(files) + [
         Violation(
             "compromised",
             f"{host}: {files.journal} records {pin} as {state.upper()}, and {files.path} does not",
@@ -162,6 +215,21 @@ def unmarked_keys(files: RotationFiles) -> list[Violation]:
         )
         for host, pin, state in files.unmarked
     ]
+
+
+def _open_drafts(files: RotationFiles) -> list[Violation]:
+    """Return a violation for each host at which the pin file would let an attacker in.
+
+    At these hosts, the mark of a stolen root is put off, and the pins of the pin file do not refuse
+    an attacker (``open_draft``).
+    """
+    from certpin.rotation.new_root import open_draft, root_change
+
+    hosts = {host for host, _ in files.put_off}
+    known = [files.without_servers(each) for each in files.pins.policies if each.pattern in hosts]
+    changes = [(situation, root_change(situation, frozenset())) for situation in known]
+    found = [open_draft(situation, change) for situation, change in changes if change is not None]
+    return [violation for violation in found if violation is not None]
 
 
 def is_signed_by_default(files: RotationFiles) -> bool:
@@ -336,16 +404,11 @@ def differs_from_latest(files: RotationFiles) -> bool:
 
 
 def mark_published(files: RotationFiles) -> None:
-    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED.
-
-    Raises:
-        ConfigError: this version was signed before, with other pins.
-    """
+    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED."""
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:
                 files.editor.change_pin(str(policy.pattern), entry.pin, state="published")
-    files.require_as_signed()
 
 
 def publish_violations(

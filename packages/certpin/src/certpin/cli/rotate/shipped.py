@@ -24,8 +24,8 @@ from certpin.cli.rotate.recording import (
     arrival_text,
     mark_published,
     publish_violations,
-    require_earlier,
     require_marked,
+    require_recordable,
 )
 from certpin.cli.rotate.steps import (
     ForceOptions,
@@ -355,7 +355,7 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
     if recorded:
         return _with_servers(recorded[-1], pins)
     _number(files, version)
-    require_earlier(files, version)
+    require_recordable(files, version)
     mark_published(files)
     return files.pins
 

@@ -228,8 +228,7 @@ class NextKey:
     @property
     def is_authority(self) -> bool:
         """True if the user named the certificate of an authority."""
-        certificates = () if self.made else self.named.certificates
-        return bool(certificates) and certificates[0].is_authority
+        return not self.made and self.named.is_authority
 
     def written(self) -> AbstractContextManager[None]:
         """Return a context manager that writes the file of a new key.

@@ -375,12 +375,13 @@ def test_a_callback_of_all_clients_in_debug_builds_is_an_error() -> None:
 
 
 COMPARES = f"(cert, host, port) => sha256.convert(cert.der).toString() == '{HEX}'"
+COMPARES_IN_DEBUG = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}"
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}",
+        COMPARES_IN_DEBUG,
         (
             "class O extends HttpOverrides { @override HttpClient createHttpClient(s) =>"
             f" super.createHttpClient(s)..badCertificateCallback = {COMPARES}; }}\n"
@@ -416,8 +417,7 @@ def test_a_pin_that_only_debug_builds_compare_is_an_error(code: str) -> None:
     ],
 )
 def test_release_builds_compare_the_pins_of_a_client_that_is_used(release: str) -> None:
-    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}"
-    assert rules(f"{release}\n{code}") == [DEBUG]
+    assert rules(f"{release}\n{COMPARES_IN_DEBUG}") == [DEBUG]
 
 
 @pytest.mark.parametrize(
@@ -444,12 +444,11 @@ def test_release_builds_compare_the_pins_of_a_client_that_is_used(release: str) 
     ],
 )
 def test_a_client_that_is_not_used_compares_no_pins_in_release_builds(release: str) -> None:
-    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}"
-    assert rules(f"{release}\n{code}") == [NONE]
+    assert rules(f"{release}\n{COMPARES_IN_DEBUG}") == [NONE]
 
 
 def test_a_client_of_debug_builds_compares_no_pins_in_release_builds() -> None:
-    code = f"void f(c) {{ if (kDebugMode) c.badCertificateCallback = {COMPARES}; }}\n"
+    code = f"{COMPARES_IN_DEBUG}\n"
     assert rules(code + "g() { if (!kDebugMode) c = PinnedHttpClient(p); }") == [DEBUG] * 2
     assert rules(code + "g() { if (kDebugMode) c = PinnedHttpClient(p); }") == [NONE] * 2
     assert rules(code + "g() { if (kDebugMode && isOn) c = PinnedHttpClient(p); }") == [NONE]

@@ -272,6 +272,13 @@ MUTATIONS: list[Mutation] = [
         _IN_FAULTS + "test_openssl_takes_only_issuers_whose_type_of_key_fits_the_signature",
     ),
     Mutation(
+        "a key for PSS signatures only makes no others",
+        "certpin/x509/certificate.py",
+        '    "RSA-PSS": ("1.2.840.113549.1.1.10",),\n',
+        "",
+        "tests/x509/test_certificate.py::test_a_key_for_pss_signatures_makes_no_others",
+    ),
+    Mutation(
         "a self-issued authority is the end of no path",
         _FAULTS,
         "or read_facts(way[-1]).is_self_signed",

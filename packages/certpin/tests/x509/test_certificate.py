@@ -26,8 +26,10 @@ from certpin.x509.certificate import (
     _certificate,
     _warnings_lock,
     read_certificates,
+    signature_fits,
 )
 from certpin.x509.der import describe_key
+from tests.x509._openssl import openssl
 from tests.x509._tree import Node, changed, parse, replaced, with_content
 
 SERIAL, SUBJECT, EXTENSIONS = (0, 1), (0, 5), (0, 7)
@@ -319,6 +321,24 @@ def test_a_new_key_that_the_old_one_signed_is_no_root(authority: Authority) -> N
     assert not end_in_roots([signed])
     assert end_in_roots([signed, Authority("Root").certificate])
     assert is_self_signed(authority.certificate)
+
+
+def test_a_key_for_pss_signatures_makes_no_others(tmp_path: Path) -> None:
+    """An RSA key can make both kinds (RFC 4055 section 1.2); OpenSSL looks for a key that fits."""
+    roots = [tmp_path / "pss.pem", tmp_path / "rsa.pem", tmp_path / "both.pem"]
+    words = ["req", "-x509", "-nodes", "-subj", "/CN=Root", "-keyout", tmp_path / "key.pem"]
+    pss = ["-sigopt", "rsa_padding_mode:pss"]
+    for root, made in zip(roots, ("rsa-pss", "rsa:2048", "rsa:2048"), strict=True):
+        others = [] if root.stem == "rsa" else pss
+        openssl(*words, "-newkey", made, "-out", root, *others)
+    of_pss, of_rsa, of_both = (read_certificates(root.read_bytes())[0] for root in roots)
+    assert of_pss.key.startswith("RSA-PSS ")
+    assert signature_fits(of_pss, of_pss)
+    assert signature_fits(of_pss, of_rsa)
+    assert signature_fits(of_both, of_rsa)
+    assert signature_fits(of_both, of_pss)
+    assert signature_fits(of_rsa, of_both)
+    assert not signature_fits(of_rsa, of_pss)
 
 
 def test_a_served_path_is_found_in_any_order() -> None:

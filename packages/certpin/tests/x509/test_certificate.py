@@ -326,7 +326,8 @@ def test_a_new_key_that_the_old_one_signed_is_no_root(authority: Authority) -> N
 def test_a_key_for_pss_signatures_makes_no_others(tmp_path: Path) -> None:
     """An RSA key can make both kinds (RFC 4055 section 1.2); OpenSSL looks for a key that fits."""
     roots = [tmp_path / "pss.pem", tmp_path / "rsa.pem", tmp_path / "both.pem"]
-    words = ["req", "-x509", "-nodes", "-subj", "/CN=Root", "-keyout", tmp_path / "key.pem"]
+    key = str(tmp_path / "key.pem")
+    words = ["req", "-x509", "-nodes", "-subj", "/CN=Root", "-keyout", key]
     pss = ["-sigopt", "rsa_padding_mode:pss"]
     for root, made in zip(roots, ("rsa-pss", "rsa:2048", "rsa:2048"), strict=True):
         others = [] if root.stem == "rsa" else pss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import pickle
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -323,16 +324,18 @@ def test_a_new_key_that_the_old_one_signed_is_no_root(authority: Authority) -> N
     assert is_self_signed(authority.certificate)
 
 
-def test_a_key_for_pss_signatures_makes_no_others(tmp_path: Path) -> None:
+def _root(kind: str, *options: str) -> Certificate:
+    """Return a root with a new key, made by `openssl req -newkey KIND`."""
+    new = ("-newkey", kind, "-nodes", "-keyout", os.devnull)
+    return Certificate.from_der(
+        openssl("req", "-x509", "-subj", "/CN=Root", "-outform", "DER", *new, *options)
+    )
+
+
+def test_a_key_for_pss_signatures_makes_no_others() -> None:
     """An RSA key can make both kinds (RFC 4055 section 1.2); OpenSSL looks for a key that fits."""
-    roots = [tmp_path / "pss.pem", tmp_path / "rsa.pem", tmp_path / "both.pem"]
-    key = str(tmp_path / "key.pem")
-    words = ["req", "-x509", "-nodes", "-subj", "/CN=Root", "-keyout", key]
-    pss = ["-sigopt", "rsa_padding_mode:pss"]
-    for root, made in zip(roots, ("rsa-pss", "rsa:2048", "rsa:2048"), strict=True):
-        others = [] if root.stem == "rsa" else pss
-        openssl(*words, "-newkey", made, "-out", root, *others)
-    of_pss, of_rsa, of_both = (read_certificates(root.read_bytes())[0] for root in roots)
+    of_pss, of_rsa = _root("rsa-pss"), _root("rsa:2048")
+    of_both = _root("rsa:2048", "-sigopt", "rsa_padding_mode:pss")
     assert of_pss.key.startswith("RSA-PSS ")
     assert signature_fits(of_pss, of_pss)
     assert signature_fits(of_pss, of_rsa)

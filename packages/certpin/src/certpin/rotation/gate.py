@@ -17,8 +17,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from certpin.pins.hosts import split_address
-from certpin.probe import endpoint_at, served_at
+from certpin.probe import HTTPS, Endpoint, endpoint_at, served_at, split_address
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Pin, State
+    from certpin.pins import HostPolicy, Pin, PinSet, State
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import ServerDate, Sighting, Situation
 
@@ -483,17 +482,18 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     divided = _divided(situation)
     regions = {
         name: region
-        for server, region in listed_servers(situation.policy).items()
+        for server, region in listed_servers(situation.policy, situation.pins).items()
         for name in divided.get(server, [server])
     }
     found = {
         name: ServerStatus(name, region, None, None, "", None, current=False, listed=True)
         for name, region in regions.items()
     }
+    earlier = sorted(observed_here(situation), key=lambda seen: seen.time)
     others = {
-        seen.server: _status(situation, regions, seen, current=False)
-        for seen in observed_here(situation)
-        if seen.server not in divided
+        name: _status(situation, regions, replace(seen, server=name), current=False)
+        for seen in earlier
+        if (name := _name_here(situation, seen)) not in divided
     }
     for each in situation.sightings:
         name = each.vantage if each.server in divided else each.server or each.vantage
@@ -517,15 +517,16 @@ def _divided(situation: Situation) -> dict[str, list[str]]:
     }
 
 
-def listed_servers(policy: HostPolicy) -> dict[str, str]:
+def listed_servers(policy: HostPolicy, pins: PinSet) -> dict[str, str]:
     """Return the region of each server that a policy lists, by the server's name in the journal.
 
     The region is empty if the pin file gives none. If the policy lists no servers, the host is its
-    only server; or, if its pattern is a wildcard, the result is empty.
+    only server; or, if its pattern is a wildcard, the result is empty. A server that a wildcard
+    lists is left out if another policy of the pin set ``pins`` is that of its name.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
-        for host, server in served_at(policy)
+        for host, server in served_at(policy, pins)
     }
 
 
@@ -533,15 +534,38 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
     """Return the last observation of each server that belongs to this host's policy.
 
     An observation is a journal entry with the key that a server presented. It has the host pattern
-    of the server's policy at that time. If the pin file no longer has this pattern, the server
-    belongs to the policy that now covers its host name.
+    of the server's policy at that time. The server belongs to the policy that now covers its host
+    name: the pin file may no longer have that pattern, or have a more specific one.
     """
-    return tuple(
-        each
-        for each in situation.observed
-        if each.host == situation.pattern
-        or (situation.pins.policy_of(each.host) is None and _covers(situation, each))
-    )
+    pins, policy = situation.pins, situation.policy
+    return tuple(each for each in situation.observed if _policy_of_observed(pins, each) is policy)
+
+
+def _policy_of_observed(pins: PinSet, seen: ServerObservation) -> HostPolicy | None:
+    """Return the policy that clients with a pin set use for a server; ``None`` if it has none.
+
+    Args:
+        pins: the pin set.
+        seen: the last observation of the server in the journal.
+    """
+    if not seen.host.wildcard:
+        return pins.policy_for(seen.host.name)
+    endpoint = observed_endpoint(seen)
+    # At an address, it was contacted with the name of the wildcard, because no other is known.
+    is_assumed = endpoint.connect is not None and endpoint.name == seen.host.name
+    own = pins.policy_of(seen.host) if is_assumed else None
+    return own or pins.policy_for(endpoint.name)
+
+
+def observed_endpoint(seen: ServerObservation) -> Endpoint:
+    """Return the host and the address of a server from its name in the journal (``server_name``).
+
+    The protocol before TLS is not in the journal.
+    """
+    name, _, address = seen.server.rpartition(" at ")
+    host, port = split_address(address, HTTPS)
+    name = name or (host if seen.host.matches(host) else seen.host.name)
+    return Endpoint(name, port, None if host == name else (host, port))
 
 
 def no_unlisted_server(situation: Situation) -> Violation | None:
@@ -571,8 +595,19 @@ def unlisted_servers(situation: Situation) -> list[ServerObservation]:
 
     Left out are servers that were contacted now.
     """
-    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
-    return [seen for seen in observed_here(situation) if seen.server not in known]
+    known = {
+        *listed_servers(situation.policy, situation.pins),
+        *(each.server for each in situation.sightings),
+    }
+    return [seen for seen in observed_here(situation) if _name_here(situation, seen) not in known]
+
+
+def _name_here(situation: Situation, seen: ServerObservation) -> str:
+    """Return the name that a server has in the journal if it is contacted for this policy.
+
+    The journal may have another name, from the time at which another pattern covered the server.
+    """
+    return server_name(observed_endpoint(seen), situation.pattern)
 
 
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
@@ -599,13 +634,6 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
         for server, each in latest.items()
         if server and not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN)
     )
-
-
-def _covers(situation: Situation, seen: ServerObservation) -> bool:
-    host = seen.host.name
-    if seen.host.wildcard:
-        host = split_address(seen.server.partition(" at ")[0])[0]
-    return situation.pins.policy_for(host) is situation.policy
 
 
 def _status(

@@ -165,9 +165,68 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key is not served before its adoption",
         _GATE,
-        "            adopted(situation, pin, prospects),\n",
+        "            adopted(situation, pin, prospects, renews=renews),\n",
         "",
         _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
+    ),
+    Mutation(
+        "only a key that servers may use is renewed past a lock-out",
+        _GATE,
+        "if _becomes_active(situation, pin) or not situation.all_verified:",
+        "if not situation.all_verified:",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal past a lock-out needs a verified chain of each server",
+        _GATE,
+        "if _becomes_active(situation, pin) or not situation.all_verified:",
+        "if _becomes_active(situation, pin):",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal past a lock-out needs the key at each server",
+        _GATE,
+        "return all(each.leaf in {None, pin} for each in server_states(situation))",
+        "return True",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal locks out no client that accepts a served chain",
+        _RULES,
+        "by = [each for each in by if not _refuses_all_served(situation, each[0])]",
+        "by = []",
+        _IN_GATE + "test_a_renewal_is_refused_for_clients_that_accept_a_served_chain",
+    ),
+    Mutation(
+        "clients that accept one of the served chains are not locked out",
+        _RULES,
+        "    return all(\n        is_refused(situation, sighting, policy)\n",
+        "    return any(\n        is_refused(situation, sighting, policy)\n",
+        _IN_GATE + "test_a_renewal_is_refused_for_clients_that_accept_a_served_chain",
+    ),
+    Mutation(
+        "the draft accepts a renewal past a lock-out",
+        _RULES,
+        'conclusion_of_version(situation, Version(situation.pins), prospects) != "refused"',
+        "True",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
+    ),
+    Mutation(
+        "a plan renews past a lock-out as the command does",
+        "certpin/rotation/planner.py",
+        "check_step(situation, act, goal.pin, chains, renews=True)",
+        "check_step(situation, act, goal.pin, chains)",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
+    ),
+    Mutation(
+        "a renewal past a lock-out names the clients that refuse it",
+        "certpin/cli/rotate/switch.py",
+        "lines = [forced if violations else unchanged or _result(step, changes)]",
+        "lines = [forced if violations else _result(step, changes)]",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
     ),
     Mutation(
         "an open conclusion is refused",
@@ -725,8 +784,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan keeps the rules for dropped hosts",
         _PLAN,
-        "found = (*check_step(situation, act, goal.pin, chains), *goal.guard(situation))",
-        "found = check_step(situation, act, goal.pin, chains)",
+        "found = (*broken, *goal.guard(situation))",
+        "found = broken",
         _IN_PLAN_OF_CHAIN + "test_a_plan_for_a_host_that_only_an_app_has_is_refused",
     ),
     Mutation(

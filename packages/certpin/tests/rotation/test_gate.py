@@ -15,6 +15,8 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
+    ServerObservation,
+    Sighting,
     Situation,
     Version,
     Violation,
@@ -27,10 +29,13 @@ from certpin.support.text import in_utc
 from tests import kit
 from tests.rotation._situations import (
     DAY,
+    HOST,
     HOUR,
     NOW,
+    PATTERN,
     TIMING,
     bundled,
+    chain,
     pin,
     pin_set,
     root_set,
@@ -264,6 +269,54 @@ def test_a_key_is_not_served_before_it_is_adopted() -> None:
     assert violation.safe_from == NOW - 3 * DAY + TIMING.adopt
     assert "version 1 does not accept it" in violation.problem
     assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
+
+
+CAB: dict[str, State] = {"c": "active", "a": "retiring", "b": "published"}
+FORCED = (bundled(1, AB, ago=400 * DAY, clients=7), version(2, CAB, ago=40 * DAY))
+
+
+def renewed(seen: tuple[Sighting, ...], *, states: dict[str, State] = CAB, **fields: Any) -> Any:
+    """Return the rules that a new certificate for the key ``c`` breaks; version 1 refuses the key.
+
+    Args:
+        seen: the chains that servers present.
+        states: the pins of the draft and their states.
+        fields: other fields of the situation.
+    """
+    facts = known(states, 2, versions=FORCED, seen=seen, **fields)
+    assert "adopted" in names(check_step(facts, "activate", pin("c")))
+    return names(check_step(facts, "activate", pin("c"), renews=True))
+
+
+def test_a_renewal_is_not_refused_for_clients_that_are_locked_out_already() -> None:
+    """A step that was forced gave them up. The certificate would expire for all other clients."""
+    served = sighting("c", "ca", "root")
+    assert renewed((served,)) == []
+    assert renewed((served, replace(served, vantage="us"))) == []
+
+
+def test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it() -> None:
+    served, old = sighting("c", "ca", "root"), sighting("a", "ca", "root")
+    last = ServerObservation(PATTERN, f"{HOST}:443", NOW - DAY, pin("a"))
+    assert renewed(()) == ["adopted"], "no server was contacted"
+    assert renewed((served, old)) == ["adopted"]
+    assert renewed((unverified("c", "ca"),)) == ["adopted"], "a valid chain may let them in"
+    assert renewed((served,), observed=(last,)) == ["adopted"], "this server did not answer"
+    assert renewed((served,), observed=(replace(last, leaf=pin("c")),)) == []
+    staged: dict[str, State] = {**CAB, "c": "published", "a": "active"}
+    assert renewed((served,), states=staged) == ["adopted"], "servers may not use the key yet"
+
+
+def test_a_renewal_is_refused_for_clients_that_accept_a_served_chain() -> None:
+    """The key is the same, and the new certificate is of another authority."""
+    authorities = HostPin(pin("first"), "intermediate"), HostPin(pin("spare"), "intermediate")
+    by_first = HostPolicy(PATTERN, authorities, match="ca")
+    pinned = Version(PinSet("bank", 1, (by_first,)), bundled=NOW - DAY)
+    other = Prospect(chain("c").leaf, chain("second").certificates)
+    for above in (("first",), ("first", "second")):
+        seen = tuple(sighting("c", each) for each in above)
+        facts = known(CAB, versions=(pinned,), seen=seen)
+        assert check_step(facts, "activate", pin("c"), (other,), renews=True)
 
 
 def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -82,6 +83,8 @@ def check_step(
     step: GatedStep,
     pin: Pin | None = None,
     prospects: Sequence[Prospect] = (),
+    *,
+    renews: bool = False,
 ) -> tuple[Violation, ...]:
     """Return a violation for each safety rule that a step of a rotation would break.
 
@@ -100,6 +103,10 @@ def check_step(
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
             they are known. Empty if only the key is known: the rules are then applied to the chains
             that are possible with the key (``prospects_of_key``).
+        renews: True for the commands that check a chain before it is installed. If every server
+            presents the key already, clients that refuse all of these chains are no reason to
+            refuse a new certificate for it: nothing changes for them, and the present one would
+            expire for all others. False to look for a key that clients accept.
 
     Returns:
         The violations, each once; an empty tuple if the step is safe.
@@ -107,9 +114,10 @@ def check_step(
     Raises:
         TypeError: the step needs a pin, and ``pin`` is ``None``.
     """
-    found = [*clock_violations(situation), *_step_rules(situation, step, pin, prospects)]
-    held = without_ends(situation)
-    found += relies_on_ends(situation, found, tuple(_step_rules(held, step, pin, prospects)))
+    renews = renews and pin is not None and _is_served_already(situation, pin)
+    rules = partial(_step_rules, step=step, pin=pin, prospects=prospects, renews=renews)
+    found = [*clock_violations(situation), *rules(situation)]
+    found += relies_on_ends(situation, found, tuple(rules(without_ends(situation))))
     return tuple(dict.fromkeys(found))
 
 
@@ -141,11 +149,17 @@ def relies_on_ends(
 
 
 def _step_rules(
-    situation: Situation, step: GatedStep, pin: Pin | None, prospects: Sequence[Prospect]
+    situation: Situation,
+    step: GatedStep,
+    pin: Pin | None,
+    prospects: Sequence[Prospect],
+    *,
+    renews: bool,
 ) -> Iterator[Violation]:
     """Yield the violations of one step of a rotation, except those of the rules about the clock.
 
-    The arguments are those of ``check_step``.
+    The arguments are those of ``check_step``, but ``renews`` is True only if every server presents
+    the key already.
     """
     found: tuple[Violation | None, ...]
     if step == "publish":
@@ -162,7 +176,7 @@ def _step_rules(
             not_under_compromised(situation, prospects),
             not_lost(situation, pin),
             not_removed(situation, pin),
-            adopted(situation, pin, prospects),
+            adopted(situation, pin, prospects, renews=renews),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
     elif step == "retire":
@@ -193,6 +207,16 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
+
+
+def _is_served_already(situation: Situation, pin: Pin) -> bool:
+    """Return True if servers may use a key, and every server presents it in a verified chain.
+
+    A server that did not answer now counts by its last observation in the journal.
+    """
+    if _becomes_active(situation, pin) or not situation.all_verified:
+        return False
+    return all(each.leaf in {None, pin} for each in server_states(situation))
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:

@@ -14,6 +14,7 @@ from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
     conclude,
+    conclusion_of_version,
     conclusions_by_version,
     known_authorities,
     lacks_path,
@@ -89,6 +90,15 @@ def _refuses_served(situation: Situation, version: Version) -> bool:
     return any(
         is_refused(situation, sighting, policy)
         for policy in situation.policies_of(version)
+        for sighting in situation.sightings
+    )
+
+
+def _refuses_all_served(situation: Situation, version: Version) -> bool:
+    """Return True if clients with a version refuse every chain that servers present now."""
+    return all(
+        is_refused(situation, sighting, policy)
+        for policy in filter(None, situation.policies_of(version))
         for sighting in situation.sightings
     )
 
@@ -263,7 +273,9 @@ def valid_certificates(situation: Situation, prospects: Sequence[Prospect]) -> V
     return None
 
 
-def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
+def adopted(
+    situation: Situation, pin: Pin, prospects: Sequence[Prospect], *, renews: bool = False
+) -> Violation | None:
     """Return a violation unless every version alive accepts each chain that may be presented.
 
     A version of the pin set is alive if some client may hold it.
@@ -272,10 +284,15 @@ def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Vi
         situation: the facts about the host before a server presents the chain.
         pin: the pin of the key that the server begins to use.
         prospects: the chains that the server may present, as far as they are known.
+        renews: True if every server presents the key already. Versions with which clients refuse
+            all of these chains then don't count, unless the draft (the next version) refuses the
+            new chain, too.
     """
     alive = situation.alive
     prospects = with_private_anchors(situation, prospects)
     by = conclusions_by_version(situation, prospects)
+    if renews and conclusion_of_version(situation, Version(situation.pins), prospects) != "refused":
+        by = [each for each in by if not _refuses_all_served(situation, each[0])]
     refusing = [version for version, conclusion in by if conclusion == "refused"]
     undecided = [version for version, conclusion in by if conclusion == "open"]
     if alive and not refusing and not undecided:

@@ -170,6 +170,28 @@ MUTATIONS: list[Mutation] = [
         _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
     ),
     Mutation(
+        "a version keeps each host of the latest one",
+        "certpin/cli/rotate/recording.py",
+        "return found + [HostViolation(str(host), each) for host, each in hosts_kept(known, pins)]",
+        "return found",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_host_that_the_pin_file_lost_is_not_dropped_unseen",
+    ),
+    Mutation(
+        "a policy for some hosts of a wildcard is not one for all",
+        _RULES,
+        "        if None in covering\n",
+        "        if not any(covering)\n",
+        _IN_GATE + "test_a_host_of_the_latest_version_keeps_a_policy",
+    ),
+    Mutation(
+        "a version keeps the hosts of the latest one, not those of the first",
+        _RULES,
+        "latest = max(lower, key=lambda version: version.number, default=None)",
+        "latest = min(lower, key=lambda version: version.number, default=None)",
+        _IN_GATE + "test_a_host_of_the_latest_version_keeps_a_policy",
+    ),
+    Mutation(
         "only a key that servers may use is renewed past a lock-out",
         _GATE,
         "if _becomes_active(situation, pin) or not situation.all_verified:",

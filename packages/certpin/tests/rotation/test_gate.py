@@ -24,7 +24,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.gate import check_now
 from certpin.rotation.prospect import Prospect
-from certpin.rotation.rules import dropped_pins
+from certpin.rotation.rules import dropped_pins, hosts_kept
 from certpin.support.text import in_utc
 from tests import kit
 from tests.rotation._situations import (
@@ -88,6 +88,39 @@ def test_a_version_that_is_not_higher_is_not_published() -> None:
     violation = only(check_step(known(GOOD, 1), "publish"))
     assert (violation.invariant, violation.clients) == ("version", 7)
     assert "version 2" in violation.fix
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dropped"),
+    [
+        ("api.bank.example pay.bank.example", "api.bank.example", "pay.bank.example"),
+        ("api.bank.example", "*.bank.example", ""),
+        ("**.bank.example", "bank.example *.bank.example", "**.bank.example"),
+        ("*.bank.example", "api.bank.example", "*.bank.example"),
+        ("*.bank.example api.bank.example", "*.bank.example", ""),
+        ("*.bank.example api.bank.example", "api.bank.example", "*.bank.example"),
+        ("*.bank.example", "**.bank.example", ""),
+    ],
+)
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+def test_a_host_of_the_latest_version_keeps_a_policy(
+    before: str, after: str, dropped: str, mode: Any
+) -> None:
+    def version_of(hosts: str, number: int) -> PinSet:
+        policies = (kit.policy(each, pin("a"), pin("b"), mode=mode) for each in hosts.split())
+        return kit.pin_set(*policies, version=number)
+
+    draft = version_of(after, 3)
+    latest = Version(version_of(before, 2), fetched=NOW - DAY, clients=7)
+    older = Version(version_of("old.bank.example", 1), fetched=NOW - 40 * DAY, clients=9)
+    found = hosts_kept(DeployedVersions((older, latest)), draft)
+    assert [str(pattern) for pattern, _ in found] == dropped.split()
+    for _, violation in found:
+        assert (violation.invariant, violation.clients) == ("dropped-host", 7)
+        has_some = dropped.startswith("*") and HOST not in before
+        assert ("none for some of its hosts" in violation.problem) == has_some
+    assert hosts_kept(DeployedVersions(()), draft) == []
+    assert hosts_kept(DeployedVersions((replace(latest, pins=version_of(before, 4)),)), draft) == []
 
 
 def test_a_version_that_refuses_the_served_chain_is_not_published() -> None:

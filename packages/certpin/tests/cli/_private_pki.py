@@ -100,9 +100,12 @@ class Hospital:
         """Let servers present the chain of a file."""
         Path("served.pem").write_bytes(Path(chain).read_bytes())
 
-    def ship(self, days: float = 0) -> None:
-        """Record the pin file as a version that 900 clients get since some days."""
-        shipped = self("shipped", next_number(), "--clients", "900")
+    def ship(self, *words: str, days: float = 0) -> None:
+        """Record the pin file as a version that 900 clients get since some days.
+
+        ``words`` are more options of ``rotate shipped``.
+        """
+        shipped = self("shipped", next_number(), "--clients", "900", *words)
         assert shipped.code == 0, shipped.err
         days_pass(days)
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 JOURNAL = Path("pins.journal.jsonl")
 APP = ("--app", "com.bank.app", "--release", "1")
+DROPS_HOST = ("--force", "--reason", "no client connects to the other host any more")
 SERVED = ("--offline", "--served", "served.pem")
 QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--skew", "1h")
 

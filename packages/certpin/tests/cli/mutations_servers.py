@@ -128,7 +128,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a step checks every server of a host",
         _CLI_SERVERS,
-        "self._refuse_left_out_servers(targets, policies)",
+        "self._refuse_left_out_servers(targets, pins, policies)",
         "pass",
         _COMMANDS + "test_each_server_of_a_host_is_checked_and_named_with_its_region",
     ),

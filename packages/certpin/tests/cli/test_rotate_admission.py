@@ -252,6 +252,17 @@ def test_while_a_root_is_replaced_the_active_key_needs_the_issuers_chain() -> No
     assert not judge(below_new, csr(KEY, HOST)).allowed
 
 
+def test_a_version_without_the_host_refuses_no_chain() -> None:
+    """A root that no platform has is in the issuer's chain, as the option asks for it."""
+    pinned_host = policy({pin_of(KEY): "active", kit.NOBODY: "published"}, trust=kit.anchors(ROOT))
+    draft = kit.pin_set(pinned_host, version=2)
+    before = pinned(OTHER, host="shop.bank.example")
+    known = facts(draft, publish(before, DAY), publish(draft, DAY))
+    for chain in (CHAIN, CHAIN[:1]):
+        below = replace(known, issuers={"ClusterIssuer/internal": [chain]})
+        assert judge(below, csr(KEY, HOST)).allowed
+
+
 def test_another_issuers_chain_proves_nothing() -> None:
     known = facts(BY_ROOT, issuers={"ClusterIssuer/other": [CHAIN]})
     assert not judge(known, csr(OTHER, HOST)).allowed

@@ -24,7 +24,7 @@ from certpin.x509.certificate import read_certificates
 from tests import kit
 from tests.cli import _documented
 from tests.cli._private_pki import BACKUP, LEAF, TRUST, WITH, Entry, Hospital, PrivatePKI
-from tests.cli._rotating import APP, JOURNAL, days_pass, history, invariants, stepped
+from tests.cli._rotating import APP, DROPS_HOST, JOURNAL, days_pass, history, invariants, stepped
 from tests.cli.conftest import HOST
 from tests.x509._authorities import valid
 
@@ -187,7 +187,7 @@ def test_a_plan_for_a_host_that_only_an_app_has_is_refused(hospital: Hospital) -
     file.write_text(text.replace("version = 3", "version = 4") + dropped, encoding="utf-8")
     assert hospital("shipped", "4", *APP).code == 0
     file.write_text(text.replace("version = 3", "version = 5"), encoding="utf-8")
-    hospital.ship(days=100)
+    hospital.ship(*DROPS_HOST, days=100)
     assert planned(hospital, hospital.chain("backup", "int1"))[0] == 0
     chain = hospital.chain("backup", "int1", HOST, OTHER)
     code, host = planned(hospital, chain)
@@ -205,7 +205,7 @@ def test_a_host_that_only_an_older_version_has_gives_a_plan_its_date(hospital: H
     file.write_text(text.replace("version = 3", "version = 4") + dropped, encoding="utf-8")
     hospital.ship(days=100)
     file.write_text(text.replace("version = 3", "version = 5"), encoding="utf-8")
-    hospital.ship()
+    hospital.ship(*DROPS_HOST)
     chain = hospital.chain("backup", "int1", HOST, OTHER)
     code, host = planned(hospital, chain)
     assert (code, invariants(host)) == (0, [])

@@ -49,6 +49,44 @@ def test_an_active_key_is_refused_if_a_version_does_not_accept_it(out: Run) -> N
     assert (done.code, invariants(facts)) == (1, ["adopted"])
 
 
+def test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out(
+    run: Run, root: Authority, ca: Authority
+) -> None:
+    """An ACME hook runs this for each renewal with the same key."""
+    first, other = ca.issue(HOST), ca.issue(HOST)
+    trust = Path("root.pem")
+    trust.write_bytes(root.pem)
+    Path("served.pem").write_bytes(other.chain_pem + root.pem)
+    Path("new.pem").write_bytes(ca.issue(HOST, key=other.key).chain_pem)
+    Path("short.pem").write_bytes(replace(other, chain=other.chain[:1]).chain_pem)
+    write(kit.policy(HOST, first.pin, BACKUP), trust=trust)
+    app = ("--app", "com.bank.app", "--release")
+    assert run("rotate", "shipped", "3", *app, "1", *OFFLINE).code == 0
+    assert run("rotate", "start", str(other.pin)).code == 0
+    forced = ("--force", "--reason", "release 1 is not supported any more")
+    assert run("rotate", "switch", str(other.pin), *OFFLINE, *forced).code == 0
+    served = (*OFFLINE, "--served", "served.pem")
+
+    def renew() -> None:
+        before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
+        done, facts = stepped(run, "switch", "new.pem", *served)
+        assert (done.code, facts["breaches"], facts["events"]) == (0, [], [])
+        refused = [c["version"] for c in facts["conclusions"] if c["conclusion"] == "refused"]
+        assert refused == [3]
+        text = run("rotate", "switch", "new.pem", *served).out
+        assert "Clients with version 3 refuse the chain that servers present with" in text
+        assert "very client accepts" not in text
+        assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
+        (planned,) = run("rotate", "plan", "--to", "new.pem", *served, "--json").json["hosts"]
+        assert "adopted" not in [each["invariant"] for each in planned["breaches"]]
+
+    renew()  # all clients are locked out, and only the draft has the key
+    assert stepped(run, "switch", "short.pem", *served)[0].code == 1, "it has no path to the root"
+    assert stepped(run, "switch", "new.pem", *OFFLINE)[0].code == 1, "no server is known"
+    assert run("rotate", "shipped", "4", *app, "2", *served, *forced).code == 0
+    renew()
+
+
 def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
     """An ACME client makes such a key at each renewal by default."""
     before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()

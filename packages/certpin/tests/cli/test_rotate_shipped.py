@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import Pin
+from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import JOURNAL, days_pass, history, invariants, journal, stepped
@@ -242,6 +244,55 @@ def test_statistics_of_a_store_replace_the_guess(with_apps: tuple[Run, Pin]) -> 
     Path("play.csv").write_bytes(b"\xff")
     done = run("rotate", "switch", str(pin), "--measured", "play.csv", *OFFLINE)
     assert (done.code, "play.csv" in done.err) == (2, True)
+
+
+def test_a_host_that_the_pin_file_lost_is_not_dropped_unseen(run: Run) -> None:
+    """Strict clients with the next version would refuse it."""
+    other = "pay.bank.example"
+    write(kit.policy(HOST, LEAF, BACKUP), kit.policy(other, LEAF, BACKUP))
+    assert run("rotate", "shipped", "3", "--clients", "900", *OFFLINE).code == 0
+    days_pass(60)
+    write(kit.policy(HOST, LEAF, BACKUP))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    status = run("rotate", "status", *OFFLINE, "--json").json["hosts"][0]["next"]
+    assert [each["invariant"] for each in status["breaches"]] == ["dropped-host"]
+    done, facts = stepped(run, "shipped", "4", *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["dropped-host"])
+    assert (facts["breaches"][0]["host"], facts["breaches"][0]["clients"]) == (other, 900)
+    assert f"{other}: version 3 has a policy for it, and the pin file has none: " in done.err
+    forced = ("--force", "--reason", "no client connects to it")
+    assert run("rotate", "shipped", "4", *OFFLINE, *forced).code == 0
+    # The next version has every host of the latest one.
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 5"), encoding="utf-8")
+    assert stepped(run, "shipped", "5", *OFFLINE)[0].code == 0
+
+
+def test_a_host_of_a_wildcard_gets_its_own_policy_and_then_its_own_key(run: Run) -> None:
+    """Its server was seen under the wildcard, which does not list it any more."""
+    root = Authority("Root")
+    shared, own = root.issue("*.bank.example"), root.issue(HOST)
+    trust, server = Path("root.pem"), f"{HOST}:8443"
+    trust.write_bytes(root.pem)
+    Path("own.pem").write_bytes(own.chain_pem + root.pem)
+    wild = kit.policy("*.bank.example", shared.pin, BACKUP)
+    write(wild, trust=trust)
+    assert run("rotate", "shipped", "3", *OFFLINE).code == 0
+    now = datetime.now(UTC)
+    seen = Event(now, "ada", "observe", "*.bank.example", shared.pin, server=server)
+    JOURNAL.write_text(format_journal([*journal(), seen]), encoding="utf-8")
+    days_pass(60)
+    write(wild, kit.policy(HOST, shared.pin, BACKUP, own.pin), trust=trust)
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    text += f'[[host.server]]\naddress = "{server}"\n'
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert run("rotate", "shipped", "4", *OFFLINE).err == ""
+    words = ("--host", HOST, *OFFLINE, "--force", "--reason", "no server confirms the time here")
+    days_pass(60)
+    assert run("rotate", "switch", "own.pem", *words).code == 0
+    assert run("rotate", "start", "--new", "new.key", "--host", HOST).code == 0
+    done = run("rotate", "shipped", "5", *OFFLINE, "--served", f"{HOST}=own.pem")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_pin_file_under_two_names_has_one_journal(drafted: Run) -> None:

@@ -77,6 +77,29 @@ def test_a_wildcard_is_contacted_at_its_servers() -> None:
     assert named == (policy, Endpoint("x.b.example", 8443))
 
 
+def test_a_server_is_contacted_for_the_policy_that_clients_use_for_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own, other = HostServer("y.b.example", 8443), HostServer("z.b.example", 8443)
+    wild = kit.policy("*.b.example", servers=(own, other))
+    exact = kit.policy("y.b.example", servers=(HostServer(port=8443),))
+    deep, apex = kit.policy("**.c.example"), kit.policy("c.example")
+    found = ServerOptions((), (), ()).targets(kit.pin_set(wild, exact, deep, apex))
+    assert found == [
+        (wild, Endpoint("z.b.example", 8443)),
+        (exact, Endpoint("y.b.example", 8443)),
+        (deep, None),
+        (apex, Endpoint("c.example")),
+    ]
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("certpin: warning: *.b.example lists y.b.example:8443, which is not ")
+    assert "the pins of y.b.example there" in warning
+    # At an address, the server of a wildcard has no other name than the wildcard's.
+    at = kit.policy("**.c.example", servers=(HostServer("192.0.2.7"),))
+    found = ServerOptions((), (), ()).targets(kit.pin_set(at, apex))
+    assert found[0] == (at, Endpoint("c.example", 443, ("192.0.2.7", 443)))
+
+
 def test_named_hosts_are_in_the_order_of_their_policies() -> None:
     assert targets("x.c.example", "y.b.example:1", "a.example:2", "z.b.example") == [
         (A, Endpoint("a.example", 2)),

@@ -165,9 +165,90 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key is not served before its adoption",
         _GATE,
-        "            adopted(situation, pin, prospects),\n",
+        "            adopted(situation, pin, prospects, renews=renews),\n",
         "",
         _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
+    ),
+    Mutation(
+        "a version keeps each host of the latest one",
+        "certpin/cli/rotate/recording.py",
+        "return found + [HostViolation(str(host), each) for host, each in hosts_kept(known, pins)]",
+        "return found",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_host_that_the_pin_file_lost_is_not_dropped_unseen",
+    ),
+    Mutation(
+        "a policy for some hosts of a wildcard is not one for all",
+        _RULES,
+        "        if None in covering\n",
+        "        if not any(covering)\n",
+        _IN_GATE + "test_a_host_of_the_latest_version_keeps_a_policy",
+    ),
+    Mutation(
+        "a version keeps the hosts of the latest one, not those of the first",
+        _RULES,
+        "latest = max(lower, key=lambda version: version.number, default=None)",
+        "latest = min(lower, key=lambda version: version.number, default=None)",
+        _IN_GATE + "test_a_host_of_the_latest_version_keeps_a_policy",
+    ),
+    Mutation(
+        "only a key that servers may use is renewed past a lock-out",
+        _GATE,
+        "if _becomes_active(situation, pin) or not situation.all_verified:",
+        "if not situation.all_verified:",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal past a lock-out needs a verified chain of each server",
+        _GATE,
+        "if _becomes_active(situation, pin) or not situation.all_verified:",
+        "if _becomes_active(situation, pin):",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal past a lock-out needs the key at each server",
+        _GATE,
+        "return all(each.leaf in {None, pin} for each in server_states(situation))",
+        "return True",
+        _IN_GATE + "test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it",
+    ),
+    Mutation(
+        "a renewal locks out no client that accepts a served chain",
+        _RULES,
+        "by = [each for each in by if not _refuses_all_served(situation, each[0])]",
+        "by = []",
+        _IN_GATE + "test_a_renewal_is_refused_for_clients_that_accept_a_served_chain",
+    ),
+    Mutation(
+        "clients that accept one of the served chains are not locked out",
+        _RULES,
+        "    return all(\n        is_refused(situation, sighting, policy)\n",
+        "    return any(\n        is_refused(situation, sighting, policy)\n",
+        _IN_GATE + "test_a_renewal_is_refused_for_clients_that_accept_a_served_chain",
+    ),
+    Mutation(
+        "the draft accepts a renewal past a lock-out",
+        _RULES,
+        'conclusion_of_version(situation, Version(situation.pins), prospects) != "refused"',
+        "True",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
+    ),
+    Mutation(
+        "a plan renews past a lock-out as the command does",
+        "certpin/rotation/planner.py",
+        "check_step(situation, act, goal.pin, chains, renews=True)",
+        "check_step(situation, act, goal.pin, chains)",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
+    ),
+    Mutation(
+        "a renewal past a lock-out names the clients that refuse it",
+        "certpin/cli/rotate/switch.py",
+        "lines = [forced if violations else unchanged or _result(step, changes)]",
+        "lines = [forced if violations else _result(step, changes)]",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_a_renewal_changes_nothing_for_clients_that_a_forced_step_locked_out",
     ),
     Mutation(
         "an open conclusion is refused",
@@ -203,6 +284,34 @@ MUTATIONS: list[Mutation] = [
         "return policy.trust.der if policy and policy.trust else prospect.roots",
         "return prospect.roots",
         _IN_PROSPECT + "test_clients_with_anchors_of_their_own_refuse_another_authority",
+    ),
+    Mutation(
+        "a version without the host refuses no chain",
+        _PROSPECT,
+        '    if policy is None:\n        return "accepted"\n    if chain is None or',
+        "    if chain is None or",
+        "tests/cli/test_rotate_admission.py::test_a_version_without_the_host_refuses_no_chain",
+    ),
+    Mutation(
+        "a version without the host refuses no key",
+        _PROSPECT,
+        "map(trust_digest, filter(None, policies))",
+        "map(trust_digest, policies)",
+        _IN_PROSPECT + "test_a_version_without_the_host_refuses_no_chain_and_no_key",
+    ),
+    Mutation(
+        "a version without the host is not open",
+        _PROSPECT,
+        'if conclusion == "accepted" and any(situation.policies_of(version))',
+        'if conclusion == "accepted"',
+        _IN_PROSPECT + "test_a_version_without_the_host_refuses_no_chain_and_no_key",
+    ),
+    Mutation(
+        "hosts that a version lacks do not hide a missing path",
+        _PROSPECT,
+        "policies = list(filter(None, found))",
+        "policies = found",
+        _IN_PROSPECT + "test_the_hosts_that_a_version_has_decide_whether_its_clients_find_a_path",
     ),
     Mutation(
         "a path has valid signatures",
@@ -697,8 +806,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan keeps the rules for dropped hosts",
         _PLAN,
-        "found = (*check_step(situation, act, goal.pin, chains), *goal.guard(situation))",
-        "found = check_step(situation, act, goal.pin, chains)",
+        "found = (*broken, *goal.guard(situation))",
+        "found = broken",
         _IN_PLAN_OF_CHAIN + "test_a_plan_for_a_host_that_only_an_app_has_is_refused",
     ),
     Mutation(

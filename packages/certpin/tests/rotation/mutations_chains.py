@@ -371,6 +371,20 @@ MUTATIONS: list[Mutation] = [
         _BY_TRUST + "test_clients_that_trust_the_platform_refuse_a_private_root",
     ),
     Mutation(
+        "a version without the host hides no common anchor",
+        _TRUST,
+        "for policy in policies if policy}",
+        "for policy in policies}",
+        _IN_TRUST + "test_a_version_without_the_host_does_not_count_for_the_common_trust",
+    ),
+    Mutation(
+        "a version without the host hides no authority that all clients trust",
+        _TRUST,
+        "policies = filter(None, situation.live_policies)",
+        "policies = situation.live_policies",
+        _IN_TRUST + "test_a_version_without_the_host_does_not_count_for_the_common_trust",
+    ),
+    Mutation(
         "a host with the trust of the draft decides for the others of its version",
         _TRUST,
         "if pins.trusts == {trust}:",

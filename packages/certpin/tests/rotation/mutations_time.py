@@ -323,9 +323,61 @@ MUTATIONS: list[Mutation] = [
         _IN_GONE + "test_a_new_key_under_a_known_authority_is_a_server_of_the_host",
     ),
     Mutation(
+        "a server of a wildcard belongs to the policy of its name",
+        _GATE,
+        "    own = pins.policy_of(seen.host) if is_assumed else None\n",
+        "    own = pins.policy_of(seen.host)\n",
+        _IN_SERVERS + "test_a_server_of_a_wildcard_belongs_to_the_more_specific_policy_of_its_name",
+    ),
+    Mutation(
+        "a server at an address is not forgotten with another policy of the wildcard's name",
+        _GATE,
+        "    own = pins.policy_of(seen.host) if is_assumed else None\n",
+        "    own = None\n",
+        _IN_SERVERS + "test_a_server_at_an_address_stays_with_its_wildcard",
+    ),
+    Mutation(
+        "a listed server is known although the journal names it otherwise",
+        _GATE,
+        "if _name_here(situation, seen) not in known]",
+        "if seen.server not in known]",
+        _IN_SERVERS + "test_a_listed_server_is_known_by_the_name_that_another_pattern_gave_it",
+    ),
+    Mutation(
+        "the newest observation of a server counts",
+        _GATE,
+        "sorted(observed_here(situation), key=lambda seen: seen.time)",
+        "observed_here(situation)",
+        _IN_SERVERS + "test_the_newest_observation_of_a_server_counts_whatever_its_pattern_was",
+    ),
+    Mutation(
+        "a server is contacted for the policy that clients use for its name",
+        _DIAL,
+        "    return used is not None and used.pattern == policy.pattern\n",
+        "    return used is not None\n",
+        "tests/cli/test_targets.py"
+        "::test_a_server_is_contacted_for_the_policy_that_clients_use_for_its_name",
+    ),
+    Mutation(
+        "a server of a wildcard at an address is contacted",
+        _DIAL,
+        'if owner is None or server.address not in {"", name}:',
+        "if owner is None:",
+        "tests/cli/test_targets.py"
+        "::test_a_server_is_contacted_for_the_policy_that_clients_use_for_its_name",
+    ),
+    Mutation(
+        "a served file is for the policy that clients use",
+        "certpin/cli/servers.py",
+        "if not host or pins.policy_for(host) == policy:",
+        "if not host or policy.pattern.matches(host):",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_host_of_a_wildcard_gets_its_own_policy_and_then_its_own_key",
+    ),
+    Mutation(
         "a listed server is not gone",
         _GONE,
-        "if server in listed_servers(policy):",
+        "if server in listed_servers(policy, files.pins):",
         "if False:",
         _IN_GONE + "test_a_server_that_the_pin_file_lists_is_not_gone",
     ),

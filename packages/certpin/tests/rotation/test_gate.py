@@ -15,6 +15,8 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
+    ServerObservation,
+    Sighting,
     Situation,
     Version,
     Violation,
@@ -22,15 +24,18 @@ from certpin.rotation import (
 )
 from certpin.rotation.gate import check_now
 from certpin.rotation.prospect import Prospect
-from certpin.rotation.rules import dropped_pins
+from certpin.rotation.rules import dropped_pins, hosts_kept
 from certpin.support.text import in_utc
 from tests import kit
 from tests.rotation._situations import (
     DAY,
+    HOST,
     HOUR,
     NOW,
+    PATTERN,
     TIMING,
     bundled,
+    chain,
     pin,
     pin_set,
     root_set,
@@ -83,6 +88,39 @@ def test_a_version_that_is_not_higher_is_not_published() -> None:
     violation = only(check_step(known(GOOD, 1), "publish"))
     assert (violation.invariant, violation.clients) == ("version", 7)
     assert "version 2" in violation.fix
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dropped"),
+    [
+        ("api.bank.example pay.bank.example", "api.bank.example", "pay.bank.example"),
+        ("api.bank.example", "*.bank.example", ""),
+        ("**.bank.example", "bank.example *.bank.example", "**.bank.example"),
+        ("*.bank.example", "api.bank.example", "*.bank.example"),
+        ("*.bank.example api.bank.example", "*.bank.example", ""),
+        ("*.bank.example api.bank.example", "api.bank.example", "*.bank.example"),
+        ("*.bank.example", "**.bank.example", ""),
+    ],
+)
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+def test_a_host_of_the_latest_version_keeps_a_policy(
+    before: str, after: str, dropped: str, mode: Any
+) -> None:
+    def version_of(hosts: str, number: int) -> PinSet:
+        policies = (kit.policy(each, pin("a"), pin("b"), mode=mode) for each in hosts.split())
+        return kit.pin_set(*policies, version=number)
+
+    draft = version_of(after, 3)
+    latest = Version(version_of(before, 2), fetched=NOW - DAY, clients=7)
+    older = Version(version_of("old.bank.example", 1), fetched=NOW - 40 * DAY, clients=9)
+    found = hosts_kept(DeployedVersions((older, latest)), draft)
+    assert [str(pattern) for pattern, _ in found] == dropped.split()
+    for _, violation in found:
+        assert (violation.invariant, violation.clients) == ("dropped-host", 7)
+        has_some = dropped.startswith("*") and HOST not in before
+        assert ("none for some of its hosts" in violation.problem) == has_some
+    assert hosts_kept(DeployedVersions(()), draft) == []
+    assert hosts_kept(DeployedVersions((replace(latest, pins=version_of(before, 4)),)), draft) == []
 
 
 def test_a_version_that_refuses_the_served_chain_is_not_published() -> None:
@@ -264,6 +302,54 @@ def test_a_key_is_not_served_before_it_is_adopted() -> None:
     assert violation.safe_from == NOW - 3 * DAY + TIMING.adopt
     assert "version 1 does not accept it" in violation.problem
     assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
+
+
+CAB: dict[str, State] = {"c": "active", "a": "retiring", "b": "published"}
+FORCED = (bundled(1, AB, ago=400 * DAY, clients=7), version(2, CAB, ago=40 * DAY))
+
+
+def renewed(seen: tuple[Sighting, ...], *, states: dict[str, State] = CAB, **fields: Any) -> Any:
+    """Return the rules that a new certificate for the key ``c`` breaks; version 1 refuses the key.
+
+    Args:
+        seen: the chains that servers present.
+        states: the pins of the draft and their states.
+        fields: other fields of the situation.
+    """
+    facts = known(states, 2, versions=FORCED, seen=seen, **fields)
+    assert "adopted" in names(check_step(facts, "activate", pin("c")))
+    return names(check_step(facts, "activate", pin("c"), renews=True))
+
+
+def test_a_renewal_is_not_refused_for_clients_that_are_locked_out_already() -> None:
+    """A step that was forced gave them up. The certificate would expire for all other clients."""
+    served = sighting("c", "ca", "root")
+    assert renewed((served,)) == []
+    assert renewed((served, replace(served, vantage="us"))) == []
+
+
+def test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it() -> None:
+    served, old = sighting("c", "ca", "root"), sighting("a", "ca", "root")
+    last = ServerObservation(PATTERN, f"{HOST}:443", NOW - DAY, pin("a"))
+    assert renewed(()) == ["adopted"], "no server was contacted"
+    assert renewed((served, old)) == ["adopted"]
+    assert renewed((unverified("c", "ca"),)) == ["adopted"], "a valid chain may let them in"
+    assert renewed((served,), observed=(last,)) == ["adopted"], "this server did not answer"
+    assert renewed((served,), observed=(replace(last, leaf=pin("c")),)) == []
+    staged: dict[str, State] = {**CAB, "c": "published", "a": "active"}
+    assert renewed((served,), states=staged) == ["adopted"], "servers may not use the key yet"
+
+
+def test_a_renewal_is_refused_for_clients_that_accept_a_served_chain() -> None:
+    """The key is the same, and the new certificate is of another authority."""
+    authorities = HostPin(pin("first"), "intermediate"), HostPin(pin("spare"), "intermediate")
+    by_first = HostPolicy(PATTERN, authorities, match="ca")
+    pinned = Version(PinSet("bank", 1, (by_first,)), bundled=NOW - DAY)
+    other = Prospect(chain("c").leaf, chain("second").certificates)
+    for above in (("first",), ("first", "second")):
+        seen = tuple(sighting("c", each) for each in above)
+        facts = known(CAB, versions=(pinned,), seen=seen)
+        assert check_step(facts, "activate", pin("c"), (other,), renews=True)
 
 
 def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:

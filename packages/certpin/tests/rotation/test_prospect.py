@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, PinSet, verify
-from certpin.rotation import DeployedVersions, Prospect, Situation, check_step, prospect
+from certpin.rotation import (
+    DeployedVersions,
+    Prospect,
+    Situation,
+    Version,
+    check_step,
+    prospect,
+)
 from certpin.rotation.prospect import chain_of_prospect, conclude, prospects_of_key, stand_in
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
@@ -306,6 +313,45 @@ def test_clients_of_the_platform_refuse_a_private_root(root: Authority, ca: Auth
     both = situation(after, replace(out, pins=before), replace(out, pins=after))
     (violation,) = check_step(both, "activate", identity.pin)
     assert (violation.invariant, "different anchors" in violation.problem) == ("open-chain", True)
+
+
+def test_a_version_without_the_host_refuses_no_chain_and_no_key(
+    root: Authority, ca: Authority
+) -> None:
+    """Its clients compare no pins there, or are strict and refuse the host with every chain."""
+    identity = ca.issue(HOST)
+    pinned = policy_of(identity.pin, trust=kit.anchors(root))
+    older = kit.policy("other.example", pin("a"), pin("b"))
+    draft = PinSet("bank", 2, (pinned,))
+    published = [Version(PinSet("bank", 1, (older,)), bundled=NOW - 9 * DAY)]
+    published.append(Version(draft, bundled=NOW - 9 * DAY))
+    known = situation(draft, *published)
+    full = replace(sent(identity), authorities=(ca.certificate, root.certificate))
+    assert check_step(known, "activate", identity.pin, [full]) == ()
+    assert check_step(known, "activate", identity.pin) == ()
+    # Among the others, the anchors differ: only these can refuse the chain of the key.
+    by_other = PinSet("bank", 3, (replace(pinned, trust=kit.anchors(Authority("other"))),))
+    known = situation(draft, *published, Version(by_other, bundled=NOW - DAY))
+    (violation,) = check_step(known, "activate", identity.pin)
+    assert (violation.invariant, "whether versions 2 and 3" in violation.problem) == (
+        "open-chain",
+        True,
+    )
+
+
+def test_the_hosts_that_a_version_has_decide_whether_its_clients_find_a_path(
+    root: Authority, ca: Authority
+) -> None:
+    """Version 1 has only one host of the wildcard."""
+    identity = ca.issue("*.bank.example")
+    draft = kit.pin_set(kit.policy("*.bank.example", identity.pin, pin("b")), version=2)
+    own = kit.policy(HOST, identity.pin, pin("b"), trust=kit.anchors(Authority("other")))
+    first = Version(kit.pin_set(own), bundled=NOW - DAY)
+    pattern = draft.policies[0].pattern
+    known = Situation(draft, pattern, DeployedVersions((first,)), (), TIMING, NOW)
+    full = replace(sent(identity), roots=(root.certificate.der,))
+    (violation,) = check_step(known, "activate", identity.pin, [full])
+    assert violation.problem.startswith("version 1 can build no path from the chain")
 
 
 def test_each_prefix_that_ends_at_an_anchor_is_a_path(root: Authority, ca: Authority) -> None:

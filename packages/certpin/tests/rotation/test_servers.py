@@ -121,9 +121,10 @@ def test_a_chain_that_did_not_verify_is_shown_with_its_reason() -> None:
 
 
 def test_without_a_list_the_host_is_its_own_server() -> None:
-    assert listed_servers(drafted().policies[0]) == {f"{HOST}:443": ""}
+    draft = drafted()
+    assert listed_servers(draft.policies[0], draft) == {f"{HOST}:443": ""}
     wild = replace(drafted().policies[0], pattern=HostPattern.parse("*.bank.example"))
-    assert listed_servers(wild) == {}
+    assert listed_servers(wild, replace(draft, policies=(wild,))) == {}
 
 
 def test_the_journal_keeps_the_last_observation_of_each_server() -> None:
@@ -166,6 +167,79 @@ def test_a_server_belongs_to_the_policy_that_covers_its_host_now() -> None:
     assert len(observed_here(back)) == 1
     other = known(observed=(seen("www.bank.example:443", host="www.bank.example"),))
     assert observed_here(other) == ()
+
+
+def moved(*patterns: str, servers: tuple[HostServer, ...] = (), **fields: object) -> Situation:
+    """Return the situation of the first of these host patterns, which have the same pins.
+
+    Args:
+        patterns: the host patterns of the draft.
+        servers: the servers that the first policy lists.
+        fields: fields of the situation.
+    """
+    first, *others = (
+        replace(policy(entries(READY)), pattern=HostPattern.parse(text)) for text in patterns
+    )
+    draft = pin_set(READY, 2)
+    draft = replace(draft, policies=(replace(first, servers=servers), *others))
+    return replace(ready(seen=(), **fields), pins=draft, pattern=first.pattern)
+
+
+WILD, DEEP = "*.bank.example", "**.bank.example"
+FROM_WILDCARD = (seen(f"{HOST}:8443", host=WILD), seen("www.bank.example:8443", host=WILD))
+
+
+def test_a_server_of_a_wildcard_belongs_to_the_more_specific_policy_of_its_name() -> None:
+    at_8443 = HostServer(HOST, 8443)
+    wild = moved(WILD, HOST, servers=(HostServer("www.bank.example", 8443),),
+                 observed=FROM_WILDCARD)  # fmt: skip
+    assert [each.server for each in observed_here(wild)] == ["www.bank.example:8443"]
+    assert "unlisted" not in invariants(wild, "publish")
+    own = moved(HOST, WILD, servers=(at_8443,), observed=FROM_WILDCARD)
+    assert [each.server for each in observed_here(own)] == [f"{HOST}:8443"]
+    assert "unlisted" not in invariants(own, "publish")
+    assert "unlisted" in invariants(moved(HOST, WILD, observed=FROM_WILDCARD), "publish")
+    # The policy of the host does not count a server that only the wildcard lists.
+    both = moved(WILD, HOST, servers=(at_8443,), observed=FROM_WILDCARD)
+    assert listed_servers(both.policy, both.pins) == {}
+    assert listed_servers(both.policy, replace(both.pins, policies=(both.policy,))) != {}
+
+
+def test_a_server_at_an_address_stays_with_its_wildcard() -> None:
+    """It was contacted with the wildcard's name, and may serve each host of the wildcard."""
+    at = (seen("192.0.2.1:443", host=DEEP),)
+    wild = moved(DEEP, "bank.example", servers=(EU,), observed=at)
+    assert [each.server for each in observed_here(wild)] == ["192.0.2.1:443"]
+    assert "unlisted" not in invariants(wild, "publish")
+    assert observed_here(moved("bank.example", DEEP, observed=at)) == ()
+    assert len(observed_here(moved("bank.example", observed=at))) == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "before", "after", "listed"),
+    [
+        (f"{HOST} at 192.0.2.1:443", WILD, HOST, (EU,)),
+        ("192.0.2.1:443", DEEP, "bank.example", (EU,)),
+        ("192.0.2.1:443", HOST, f"**.{HOST}", (EU,)),
+    ],
+)
+def test_a_listed_server_is_known_by_the_name_that_another_pattern_gave_it(
+    server: str, before: str, after: str, listed: tuple[HostServer, ...]
+) -> None:
+    observed = (seen(server, host=before),)
+    known_now = moved(after, servers=listed, observed=observed)
+    assert len(observed_here(known_now)) == 1
+    assert "unlisted" not in invariants(known_now, "publish")
+    assert [each.server for each in server_states(known_now)] == ["192.0.2.1:443"]
+    assert "unlisted" in invariants(moved(after, servers=(US,), observed=observed), "publish")
+
+
+def test_the_newest_observation_of_a_server_counts_whatever_its_pattern_was() -> None:
+    newer = replace(seen(f"{HOST}:443", "b"), time=NOW)
+    older = seen(f"{HOST}:443", "a", host=WILD)
+    for observed in ((newer, older), (older, newer)):
+        (state,) = server_states(moved(HOST, observed=observed))
+        assert state.leaf == pin("b")
 
 
 def invariants(found: Situation, step: GatedStep, name: str | None = None) -> list[str]:

@@ -17,6 +17,7 @@ from certpin.rotation import (
     PinHistory,
     Situation,
     Step,
+    Version,
     check_now,
 )
 from certpin.rotation.emergency import EmergencyPath, emergency_path
@@ -33,6 +34,7 @@ from certpin.rotation.simulate_script import (
 from certpin.rotation.trust import (
     anchors_to_name,
     chain_of_sighting,
+    has_common_trust,
     issuers_to_name,
     with_common_trust,
 )
@@ -350,6 +352,24 @@ def test_a_new_backup_has_a_date_if_versions_trust_different_anchors() -> None:
     lost = PinHistory(lost=frozenset({kit.NOBODY}))
     path = after_theft(facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], past=lost))
     assert path.spare_from == NOW + TIMING.adopt
+
+
+def test_a_version_without_the_host_does_not_count_for_the_common_trust() -> None:
+    """No client of that version compares pins at the host."""
+    known = facts(IDENTITY, TRUSTS["both"], TRUSTS["new"], roots=public_roots())
+    other = kit.pin_set(kit.policy("other.example", IDENTITY.pin), version=9)
+    alone = (Version(other, fetched=NOW - DAY),)
+    both = (*known.deployed.versions, *alone)
+    known, only = (
+        replace(known, deployed=replace(known.deployed, versions=versions))
+        for versions in (both, alone)
+    )
+    assert anchors_to_name(known) == ("CN=New",)
+    assert (anchors_to_name(only), has_common_trust(only)) == ((), True)
+    by_authority = (HostPin(ISSUER.pin, "intermediate"), HostPin(kit.NOBODY, "backup"))
+    pins = replace(known.pins, policies=(replace(known.policy, pins=by_authority),))
+    known = replace(known, pins=pins)
+    assert with_common_trust(known, ISSUER.pin) is not known
 
 
 def test_a_common_trust_is_assumed_for_each_host_of_a_version() -> None:

@@ -153,12 +153,14 @@ class ServerOptions:
             click.UsageError: an option names a host that is not contacted.
         """
         chosen = select_policies(pins, self._hosts)
-        targets = [target for policy in chosen for target in self._of(policy, chosen[policy])]
+        targets = [target for policy in chosen for target in self._of(pins, policy, chosen[policy])]
         self._refuse_unused(pins, chosen, {endpoint.host for _, endpoint in targets if endpoint})
         return targets
 
-    def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[ProbeTarget]:
-        """Return the servers to contact for a policy.
+    def _of(
+        self, pins: PinSet, policy: HostPolicy, named: list[tuple[str, int]]
+    ) -> list[ProbeTarget]:
+        """Return the servers to contact for a policy of the pin file.
 
         ``named`` has the hosts and ports that the user chose; if it is empty, return all servers of
         the policy. If there is none, because the policy is for a wildcard, return one item with
@@ -166,7 +168,8 @@ class ServerOptions:
         """
         from certpin.probe import served_at
 
-        known = served_at(policy)
+        known = served_at(policy, pins)
+        _warn_of_other_policy(pins, policy, known)
         wanted = named or list(dict.fromkeys((host, 0) for host, _ in known))
         endpoints = {
             self._endpoint(host, server): None
@@ -414,7 +417,7 @@ class ProbeOptions:
         results = ProbeResults()
         for policy in policies:
             for host, name in map(split_assignment, self.served):
-                if not host or policy.pattern.matches(host):
+                if not host or pins.policy_for(host) == policy:
                     results.add(policy, _from_file(name))
         if self.offline:
             results.unknown.append("which keys are served now, because no server was contacted")
@@ -424,7 +427,7 @@ class ProbeOptions:
 
     def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
         targets = [target for target in self._targets(pins) if target[0] in policies]
-        self._refuse_left_out_servers(targets, policies)
+        self._refuse_left_out_servers(targets, pins, policies)
         for policy, answers in ask_servers(targets, partial(_probe, self.timeout), self.timeout):
             if answers is None:
                 results.unknown.append(
@@ -484,19 +487,20 @@ class ProbeOptions:
             )
 
     def _refuse_left_out_servers(
-        self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
+        self, targets: list[ProbeTarget], pins: PinSet, policies: Sequence[HostPolicy]
     ) -> None:
         """Raise ``click.UsageError`` if a port in ``--host`` leaves out a server of a policy.
 
         With ``--connect`` or ``--starttls``, the user has chosen the servers, and no error is
-        raised. ``targets`` are the servers to contact, and ``policies`` those of the command.
+        raised. ``targets`` are the servers to contact, and ``policies`` those of the command, in
+        the pin set ``pins``.
         """
         from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:
             return
         for policy in policies:
-            for name, server in served_at(policy) if policy.servers else ():
+            for name, server in served_at(policy, pins) if policy.servers else ():
                 if (policy, endpoint := endpoint_at(name, server)) not in targets:
                     raise click.UsageError(
                         f"this step is for every server of {policy.pattern}, and --host leaves "
@@ -587,6 +591,29 @@ def _servers(
         )
     at_port = [server for server, its in zip(listed, ports, strict=True) if its == port]
     return at_port or [HostServer(port=port)]
+
+
+def _warn_of_other_policy(
+    pins: PinSet, policy: HostPolicy, known: Iterable[tuple[str, HostServer]]
+) -> None:
+    """Print a warning for each server that a wildcard lists, and that is another policy's.
+
+    Args:
+        pins: the pin file.
+        policy: a policy of it.
+        known: the servers that are contacted for this policy, each with its host.
+    """
+    from certpin.probe import served_at
+
+    for name, server in served_at(policy) if policy.servers else ():
+        if (name, server) not in known:
+            used = pins.policy_for(name)
+            say(
+                "certpin: warning",
+                f"{policy.pattern} lists {server.address_text(policy.pattern)}, which is not "
+                f"contacted for it, because clients use the pins of {used and used.pattern} there: "
+                "list it there",
+            )
 
 
 def _protocol(name: str) -> str:

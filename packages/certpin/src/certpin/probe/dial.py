@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import Message
 
-    from certpin.pins import HostPolicy, TrustAnchors
+    from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 Result = TypeVar("Result")
 
@@ -160,16 +160,40 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
     return Endpoint(host, port, connect, starttls=server.starttls, region=server.region)
 
 
-def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
+def served_at(
+    policy: HostPolicy, owner: PinSet | None = None
+) -> tuple[tuple[str, HostServer], ...]:
     """Return the servers to contact for a policy, each with the host that its certificate names.
 
     If the policy lists no server, the only server is the host of the policy's pattern. If the
     pattern is a ``*.`` wildcard, a server is left out unless its address is a name that the
     wildcard covers: otherwise it is unknown which name the certificate must have.
+
+    Args:
+        policy: the policy.
+        owner: the pin set that contains the policy, to leave out servers with the name of a host
+            for which it has a more specific policy, because clients use that one there; ``None``
+            to return all servers.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
-    return tuple((name, server) for name, server in named if name is not None)
+    return tuple(
+        (name, server)
+        for name, server in named
+        if name is not None and _is_of(policy, name, server, owner)
+    )
+
+
+def _is_of(policy: HostPolicy, name: str, server: HostServer, owner: PinSet | None) -> bool:
+    """Return True if clients use a policy for a server that it lists.
+
+    Only a server that is contacted at its own name can be another policy's: at an address, a
+    wildcard's server has the name of the wildcard only because no other is known.
+    """
+    if owner is None or server.address not in {"", name}:
+        return True
+    used = owner.policy_for(name)
+    return used is not None and used.pattern == policy.pattern
 
 
 def _each_address(endpoint: Endpoint, timeout: float) -> tuple[Endpoint, ...]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from certpin.pins.hosts import split_address
-from certpin.probe import endpoint_at, served_at
+from certpin.probe import HTTPS, Endpoint, endpoint_at, served_at, split_address
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
 from certpin.rotation.prospect import prospects_of_key
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Pin, State
+    from certpin.pins import HostPolicy, Pin, PinSet, State
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import ServerDate, Sighting, Situation
 
@@ -83,6 +83,8 @@ def check_step(
     step: GatedStep,
     pin: Pin | None = None,
     prospects: Sequence[Prospect] = (),
+    *,
+    renews: bool = False,
 ) -> tuple[Violation, ...]:
     """Return a violation for each safety rule that a step of a rotation would break.
 
@@ -101,6 +103,10 @@ def check_step(
         prospects: the chains that servers may present after ``activate`` or ``serve``, as far as
             they are known. Empty if only the key is known: the rules are then applied to the chains
             that are possible with the key (``prospects_of_key``).
+        renews: True for the commands that check a chain before it is installed. If every server
+            presents the key already, clients that refuse all of these chains are no reason to
+            refuse a new certificate for it: nothing changes for them, and the present one would
+            expire for all others. False to look for a key that clients accept.
 
     Returns:
         The violations, each once; an empty tuple if the step is safe.
@@ -108,9 +114,10 @@ def check_step(
     Raises:
         TypeError: the step needs a pin, and ``pin`` is ``None``.
     """
-    found = [*clock_violations(situation), *_step_rules(situation, step, pin, prospects)]
-    held = without_ends(situation)
-    found += relies_on_ends(situation, found, tuple(_step_rules(held, step, pin, prospects)))
+    renews = renews and pin is not None and _is_served_already(situation, pin)
+    rules = partial(_step_rules, step=step, pin=pin, prospects=prospects, renews=renews)
+    found = [*clock_violations(situation), *rules(situation)]
+    found += relies_on_ends(situation, found, tuple(rules(without_ends(situation))))
     return tuple(dict.fromkeys(found))
 
 
@@ -142,11 +149,17 @@ def relies_on_ends(
 
 
 def _step_rules(
-    situation: Situation, step: GatedStep, pin: Pin | None, prospects: Sequence[Prospect]
+    situation: Situation,
+    step: GatedStep,
+    pin: Pin | None,
+    prospects: Sequence[Prospect],
+    *,
+    renews: bool,
 ) -> Iterator[Violation]:
     """Yield the violations of one step of a rotation, except those of the rules about the clock.
 
-    The arguments are those of ``check_step``.
+    The arguments are those of ``check_step``, but ``renews`` is True only if every server presents
+    the key already.
     """
     found: tuple[Violation | None, ...]
     if step == "publish":
@@ -163,7 +176,7 @@ def _step_rules(
             not_under_compromised(situation, prospects),
             not_lost(situation, pin),
             not_removed(situation, pin),
-            adopted(situation, pin, prospects),
+            adopted(situation, pin, prospects, renews=renews),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
     elif step == "retire":
@@ -194,6 +207,16 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
+
+
+def _is_served_already(situation: Situation, pin: Pin) -> bool:
+    """Return True if servers may use a key, and every server presents it in a verified chain.
+
+    A server that did not answer now counts by its last observation in the journal.
+    """
+    if _becomes_active(situation, pin) or not situation.all_verified:
+        return False
+    return all(each.leaf in {None, pin} for each in server_states(situation))
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:
@@ -483,17 +506,18 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     divided = _divided(situation)
     regions = {
         name: region
-        for server, region in listed_servers(situation.policy).items()
+        for server, region in listed_servers(situation.policy, situation.pins).items()
         for name in divided.get(server, [server])
     }
     found = {
         name: ServerStatus(name, region, None, None, "", None, current=False, listed=True)
         for name, region in regions.items()
     }
+    earlier = sorted(observed_here(situation), key=lambda seen: seen.time)
     others = {
-        seen.server: _status(situation, regions, seen, current=False)
-        for seen in observed_here(situation)
-        if seen.server not in divided
+        name: _status(situation, regions, replace(seen, server=name), current=False)
+        for seen in earlier
+        if (name := _name_here(situation, seen)) not in divided
     }
     for each in situation.sightings:
         name = each.vantage if each.server in divided else each.server or each.vantage
@@ -517,15 +541,16 @@ def _divided(situation: Situation) -> dict[str, list[str]]:
     }
 
 
-def listed_servers(policy: HostPolicy) -> dict[str, str]:
+def listed_servers(policy: HostPolicy, pins: PinSet) -> dict[str, str]:
     """Return the region of each server that a policy lists, by the server's name in the journal.
 
     The region is empty if the pin file gives none. If the policy lists no servers, the host is its
-    only server; or, if its pattern is a wildcard, the result is empty.
+    only server; or, if its pattern is a wildcard, the result is empty. A server that a wildcard
+    lists is left out if another policy of the pin set ``pins`` is that of its name.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
-        for host, server in served_at(policy)
+        for host, server in served_at(policy, pins)
     }
 
 
@@ -533,15 +558,38 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
     """Return the last observation of each server that belongs to this host's policy.
 
     An observation is a journal entry with the key that a server presented. It has the host pattern
-    of the server's policy at that time. If the pin file no longer has this pattern, the server
-    belongs to the policy that now covers its host name.
+    of the server's policy at that time. The server belongs to the policy that now covers its host
+    name: the pin file may no longer have that pattern, or have a more specific one.
     """
-    return tuple(
-        each
-        for each in situation.observed
-        if each.host == situation.pattern
-        or (situation.pins.policy_of(each.host) is None and _covers(situation, each))
-    )
+    pins, policy = situation.pins, situation.policy
+    return tuple(each for each in situation.observed if _policy_of_observed(pins, each) is policy)
+
+
+def _policy_of_observed(pins: PinSet, seen: ServerObservation) -> HostPolicy | None:
+    """Return the policy that clients with a pin set use for a server; ``None`` if it has none.
+
+    Args:
+        pins: the pin set.
+        seen: the last observation of the server in the journal.
+    """
+    if not seen.host.wildcard:
+        return pins.policy_for(seen.host.name)
+    endpoint = observed_endpoint(seen)
+    # At an address, it was contacted with the name of the wildcard, because no other is known.
+    is_assumed = endpoint.connect is not None and endpoint.name == seen.host.name
+    own = pins.policy_of(seen.host) if is_assumed else None
+    return own or pins.policy_for(endpoint.name)
+
+
+def observed_endpoint(seen: ServerObservation) -> Endpoint:
+    """Return the host and the address of a server from its name in the journal (``server_name``).
+
+    The protocol before TLS is not in the journal.
+    """
+    name, _, address = seen.server.rpartition(" at ")
+    host, port = split_address(address, HTTPS)
+    name = name or (host if seen.host.matches(host) else seen.host.name)
+    return Endpoint(name, port, None if host == name else (host, port))
 
 
 def no_unlisted_server(situation: Situation) -> Violation | None:
@@ -571,8 +619,19 @@ def unlisted_servers(situation: Situation) -> list[ServerObservation]:
 
     Left out are servers that were contacted now.
     """
-    known = {*listed_servers(situation.policy), *(each.server for each in situation.sightings)}
-    return [seen for seen in observed_here(situation) if seen.server not in known]
+    known = {
+        *listed_servers(situation.policy, situation.pins),
+        *(each.server for each in situation.sightings),
+    }
+    return [seen for seen in observed_here(situation) if _name_here(situation, seen) not in known]
+
+
+def _name_here(situation: Situation, seen: ServerObservation) -> str:
+    """Return the name that a server has in the journal if it is contacted for this policy.
+
+    The journal may have another name, from the time at which another pattern covered the server.
+    """
+    return server_name(observed_endpoint(seen), situation.pattern)
 
 
 def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
@@ -599,13 +658,6 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
         for server, each in latest.items()
         if server and not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN)
     )
-
-
-def _covers(situation: Situation, seen: ServerObservation) -> bool:
-    host = seen.host.name
-    if seen.host.wildcard:
-        host = split_address(seen.server.partition(" at ")[0])[0]
-    return situation.pins.policy_for(host) is situation.policy
 
 
 def _status(

@@ -390,7 +390,8 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
             return check_step(numbered, "publish")
         case "activate" | "serve" as act:
             chains = goal.chains(situation)
-            found = (*check_step(situation, act, goal.pin, chains), *goal.guard(situation))
+            broken = check_step(situation, act, goal.pin, chains, renews=True)
+            found = (*broken, *goal.guard(situation))
             if _only_expires(situation, goal):  # `reissue_by` says so
                 found = tuple(each for each in found if each.invariant != "certificate")
             return found

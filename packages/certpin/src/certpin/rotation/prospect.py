@@ -185,12 +185,15 @@ def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetim
 
     Args:
         chain: a verified path; ``None`` if the clients can verify none.
-        policy: the policy of the clients; ``None`` for clients without one.
+        policy: the policy of the clients; ``None`` for clients without one. The result is then
+            ``accepted``: they compare no pins, or are strict and refuse the host with every chain.
         now: the time at which the chain is presented.
     """
+    if policy is None:
+        return "accepted"
     if chain is None or refuses(chain, policy, now):
         return "refused"
-    if policy is None or _is_stand_in(chain.leaf) or _knows_scts(chain):
+    if _is_stand_in(chain.leaf) or _knows_scts(chain):
         return "accepted"
     return "accepted" if verify(chain, policy, now).decision != "refuse" else "open"
 
@@ -310,7 +313,8 @@ def conclusions_by_version(
     A version of the pin set is alive if some client may hold it. The result is ``accepted``,
     ``refused`` or ``open`` (not certain), as in ``conclude``. If the versions trust different
     anchors, and not all certificates of the chain are known, ``accepted`` becomes ``open``: it is
-    unknown whether each client can build a path.
+    unknown whether each client can build a path. A version without a policy for the host has no
+    influence on this, and its result stays ``accepted``.
 
     Args:
         situation: the facts about the host.
@@ -321,7 +325,13 @@ def conclusions_by_version(
     if not trusts_differ(situation.held_policies) or all(each.sent for each in given):
         return found
     return [
-        (version, "refused" if conclusion == "refused" else "open") for version, conclusion in found
+        (
+            version,
+            "open"
+            if conclusion == "accepted" and any(situation.policies_of(version))
+            else conclusion,
+        )
+        for version, conclusion in found
     ]
 
 
@@ -363,22 +373,26 @@ def lacks_path(
 
     A client can't verify a chain if it can build no path from the chain to an anchor that it
     trusts. The result is True if each policy of the versions has at least one such chain; it need
-    not be the same one for all policies.
+    not be the same one for all policies. Hosts without a policy in a version have no influence.
 
     Args:
         situation: the facts about the host.
         versions: the versions of the pin set.
         prospects: the chains that the server may present, as far as they are known.
     """
-    policies = [policy for version in versions for policy in situation.policies_of(version)]
+    found = [policy for version in versions for policy in situation.policies_of(version)]
+    policies = list(filter(None, found))
     return all(
         any(None in _each_chain(prospect, policy) for prospect in prospects) for policy in policies
     )
 
 
 def trusts_differ(policies: Iterable[HostPolicy | None]) -> bool:
-    """Return True if not all policies trust the same anchors (``None``: the platform's roots)."""
-    return len(set(map(trust_digest, policies))) > 1
+    """Return True if not all policies trust the same anchors.
+
+    Clients without a policy (``None``) have no influence: the safety rules apply to pinned hosts.
+    """
+    return len(set(map(trust_digest, filter(None, policies)))) > 1
 
 
 def trust_digest(policy: HostPolicy | None) -> bytes | None:

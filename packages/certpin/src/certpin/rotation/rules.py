@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from certpin.pins.verdict import missing_scts, scts_fix
 from certpin.rotation.faults import chain_fault
-from certpin.rotation.fleet import client_count, clients_at_risk
+from certpin.rotation.fleet import client_count, clients_at_risk, deployed_sizes
 from certpin.rotation.prospect import (
     conclude,
+    conclusion_of_version,
     conclusions_by_version,
     known_authorities,
     lacks_path,
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Pin, Verdict
+    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Verdict
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.situation import Sighting, Situation
+    from certpin.rotation.situation import DeployedVersions, Sighting, Situation
     from certpin.rotation.violation import Invariant
 
 
@@ -89,6 +90,15 @@ def _refuses_served(situation: Situation, version: Version) -> bool:
     return any(
         is_refused(situation, sighting, policy)
         for policy in situation.policies_of(version)
+        for sighting in situation.sightings
+    )
+
+
+def _refuses_all_served(situation: Situation, version: Version) -> bool:
+    """Return True if clients with a version refuse every chain that servers present now."""
+    return all(
+        is_refused(situation, sighting, policy)
+        for policy in filter(None, situation.policies_of(version))
         for sighting in situation.sightings
     )
 
@@ -263,7 +273,9 @@ def valid_certificates(situation: Situation, prospects: Sequence[Prospect]) -> V
     return None
 
 
-def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Violation | None:
+def adopted(
+    situation: Situation, pin: Pin, prospects: Sequence[Prospect], *, renews: bool = False
+) -> Violation | None:
     """Return a violation unless every version alive accepts each chain that may be presented.
 
     A version of the pin set is alive if some client may hold it.
@@ -272,10 +284,15 @@ def adopted(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Vi
         situation: the facts about the host before a server presents the chain.
         pin: the pin of the key that the server begins to use.
         prospects: the chains that the server may present, as far as they are known.
+        renews: True if every server presents the key already. Versions with which clients refuse
+            all of these chains then don't count, unless the draft (the next version) refuses the
+            new chain, too.
     """
     alive = situation.alive
     prospects = with_private_anchors(situation, prospects)
     by = conclusions_by_version(situation, prospects)
+    if renews and conclusion_of_version(situation, Version(situation.pins), prospects) != "refused":
+        by = [each for each in by if not _refuses_all_served(situation, each[0])]
     refusing = [version for version, conclusion in by if conclusion == "refused"]
     undecided = [version for version, conclusion in by if conclusion == "open"]
     if alive and not refusing and not undecided:
@@ -632,6 +649,46 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
     before = situation.policies_of(latest) if latest else ()
     accepted = dict.fromkeys(pin for policy in before if policy for pin in policy.live_pins)
     return tuple(pin for pin in accepted if pin not in situation.policy.live_pins)
+
+
+def hosts_kept(deployed: DeployedVersions, draft: PinSet) -> list[tuple[HostPattern, Violation]]:
+    """Return a violation for each host of the latest version for which the draft has no policy.
+
+    A merge or an edit can have removed the host by mistake. A strict client refuses a host without
+    a policy, in each mode, and any other client connects to it without pins. There is no violation
+    if another pattern of the draft covers the host.
+
+    Args:
+        deployed: the published versions. Versions with a higher number than the draft are ignored:
+            an app can be released with an old version.
+        draft: the pin set that clients would get.
+
+    Returns:
+        The host patterns, each with its violation.
+    """
+    lower = [each for each in deployed.versions if each.number < draft.version]
+    latest = max(lower, key=lambda version: version.number, default=None)
+    if latest is None:
+        return []
+    by = {
+        each.pattern: draft.policies_at(each.pattern, latest.pins) for each in latest.pins.policies
+    }
+    return [
+        (
+            pattern,
+            Violation(
+                "dropped-host",
+                f"version {latest.number} has a policy for it, and the pin file has none"
+                f"{' for some of its hosts' if len(covering) > 1 else ''}: strict clients (the "
+                "default) refuse a host without a policy, and others connect to it without pins",
+                deployed_sizes(deployed).total,
+                fix="put its [[host]] back; if no client connects to it any more, repeat it with "
+                "--force --reason TEXT",
+            ),
+        )
+        for pattern, covering in by.items()
+        if None in covering
+    ]
 
 
 def _count(

@@ -260,18 +260,18 @@ def _is_trusted(
     Args:
         situation: the facts about the host.
         authorities: the certificate of the authority, and those above it that a server sends.
-        policies: the policies of the clients.
+        policies: the policies of the clients. Clients without one (``None``) have no influence.
     """
     # Policies with the same anchors verify the same paths.
-    by_trust = {trust_digest(policy): policy for policy in policies}
+    by_trust = {trust_digest(policy): policy for policy in policies if policy}
     return all(_is_verified(situation, authorities, policy) for policy in by_trust.values())
 
 
 def _is_verified(
-    situation: Situation, authorities: tuple[Certificate, ...], policy: HostPolicy | None
+    situation: Situation, authorities: tuple[Certificate, ...], policy: HostPolicy
 ) -> bool:
     first = authorities[0]
-    anchors = policy.trust.der if policy and policy.trust else situation.roots
+    anchors = policy.trust.der if policy.trust else situation.roots
     # Clients take their own certificate of the authority before the one that is sent.
     own = [each for der in anchors if (each := read_facts(der).certificate) is not None]
     same = [(each,) for each in own if _name_and_key(each) == _name_and_key(first)]
@@ -292,14 +292,16 @@ def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> boo
     """Return True if an authority's key is in the path that all clients verify at a server.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold. Each may verify another path; the key must be above the leaf in all of these paths.
+    hold, and that has a policy for the host. Each may verify another path; the key must be above
+    the leaf in all of these paths.
 
     Args:
         situation: the facts about the host.
         sighting: the result of probing the server.
         pin: the pin of the authority's key.
     """
-    paths = [chain_of_sighting(situation, sighting, each) for each in situation.live_policies]
+    policies = filter(None, situation.live_policies)
+    paths = [chain_of_sighting(situation, sighting, each) for each in policies]
     return all(path and any(pin in pins_of(each) for each in path.authorities) for path in paths)
 
 

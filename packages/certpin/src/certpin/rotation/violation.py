@@ -29,6 +29,7 @@ Invariant = Literal[
     "unlisted",
     "unrecorded",
     "outdated",
+    "dropped-host",
 ]
 
 

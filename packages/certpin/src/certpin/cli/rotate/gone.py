@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -127,7 +128,7 @@ def _refuse_listed(files: RotationFiles, server: str) -> None:
 
     is_seen = any(each.server == server for each in files.history.observed)
     for policy in files.pins.policies:
-        if server in listed_servers(policy):
+        if server in listed_servers(policy, files.pins):
             when = "first" if is_seen else "only: no step saw it, so there is nothing to record"
             fix = (
                 f"take it out of the pin file {when}"
@@ -237,13 +238,11 @@ def _endpoint(seen: ServerObservation, starttls: str | None) -> Endpoint:
     Raises:
         click.UsageError: the protocol is unknown.
     """
-    from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
+    from certpin.probe import PROTOCOLS
+    from certpin.rotation.gate import observed_endpoint
 
     if starttls is not None and starttls not in PROTOCOLS:
         raise click.UsageError(f"{starttls!r} is not one of {', '.join(sorted(PROTOCOLS))}")
-    name, _, address = seen.server.rpartition(" at ")
-    host, port = split_address(address, HTTPS)
     usual = {protocol.port: protocol.name for protocol in PROTOCOLS.values()}
-    name = name or (host if seen.host.wildcard else seen.host.name)
-    connect = None if host == name else (host, port)
-    return Endpoint(name, port, connect, starttls=starttls or usual.get(port))
+    endpoint = observed_endpoint(seen)
+    return replace(endpoint, starttls=starttls or usual.get(endpoint.port))

@@ -119,7 +119,7 @@ class NewChain:
         if (wrong_name := self._wrong_name(situation)) is not None:
             # Its key has no place in the pins of this host, so no other rule helps.
             return (wrong_name,)
-        return check_step(situation, "activate", self.pin, self.prospects)
+        return check_step(situation, "activate", self.pin, self.prospects, renews=True)
 
     def of_dropped_hosts(self, situation: Situation) -> list[HostViolation]:
         """Return the violated rules at hosts that only published versions have, not the pin file.

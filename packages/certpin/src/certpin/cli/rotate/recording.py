@@ -27,6 +27,7 @@ from certpin.cli.rotate.files import (
 )
 from certpin.cli.rotate.steps import (
     ForceOptions,
+    HostViolation,
     delay_options,
     force_options,
     of_host,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from certpin.cli.rotate.steps import HostViolation
     from certpin.pins import HostPolicy, PinSet
     from certpin.rotation import AdoptionDelays, Event, Violation
 
@@ -431,9 +431,11 @@ def publish_violations(
         now: the time at which the pin set would go out.
 
     Returns:
-        The violations at each host of the pin set; empty if there are none.
+        The violations at each host of the pin set, and at hosts that the latest version has and the
+        pin set does not; empty if there are none.
     """
     from certpin.rotation import check_step
+    from certpin.rotation.rules import hosts_kept
 
     versions = files.deployed.versions
     others = tuple(each for each in versions if each.number != pins.version)
@@ -445,7 +447,8 @@ def publish_violations(
         situation = replace(situation, deployed=deployed)
         broken = check_step(situation, "publish")
         found += of_host(policy, [each for each in broken if is_new or each.invariant != "version"])
-    return found
+    known = replace(files.deployed, versions=others)
+    return found + [HostViolation(str(host), each) for host, each in hosts_kept(known, pins)]
 
 
 def draft_refusals(

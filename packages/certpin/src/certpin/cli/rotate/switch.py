@@ -90,6 +90,7 @@ def switch(
     if violations and force.force:
         _require_usable(step)
     changes = _changes(step)
+    conclusions = _conclusions(step, violations)
     outcome = StepOutcome(
         "switch",
         path,
@@ -98,8 +99,8 @@ def switch(
         forced=force.force,
         violations=violations,
         unknown=step.unknown,
-        messages=_messages(step, changes, violations),
-        conclusions=_conclusions(step, violations),
+        messages=_messages(step, changes, violations, conclusions),
+        conclusions=conclusions,
     )
     if changes:
         outcome.next_command = _next(step, violations)
@@ -329,7 +330,10 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
 
 
 def _messages(
-    step: KeySwitch, changes: list[tuple[str, Role]], violations: list[HostViolation]
+    step: KeySwitch,
+    changes: list[tuple[str, Role]],
+    violations: list[HostViolation],
+    conclusions: list[HostConclusion],
 ) -> list[str]:
     """Return sentences for the user: the result, and open questions if only a key was given.
 
@@ -337,9 +341,11 @@ def _messages(
         step: the run of ``rotate switch``.
         changes: the host patterns at which the pin becomes ACTIVE, each with the pin's role.
         violations: the rules that the step violates; if there are any, the user forced it.
+        conclusions: whether the clients of each version accept the chain.
     """
     forced = f"Servers may use {step.pin} by force, although a rule against lock-outs refuses it."
-    lines = [forced if violations else _result(step, changes)]
+    unchanged = _unchanged_lockout(step, conclusions)
+    lines = [forced if violations else unchanged or _result(step, changes)]
     if not step.chain.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
         lines.append(
@@ -348,6 +354,22 @@ def _messages(
             "chain answers that."
         )
     return lines
+
+
+def _unchanged_lockout(step: KeySwitch, conclusions: list[HostConclusion]) -> str:
+    """Return a text with the versions that refuse a chain which no rule refuses; empty if none.
+
+    They refuse the chain that servers present with this key, too.
+    """
+    from certpin.rotation.rules import number_list
+
+    refusing = {each.version for each in conclusions if each.conclusion in {"refused", "open"}}
+    if not refusing:
+        return ""
+    return (
+        f"Clients with {number_list(refusing)} refuse the chain that servers present with "
+        f"{step.pin}, and this one, too: nothing changes for them. No other client refuses it."
+    )
 
 
 def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:

@@ -21,7 +21,7 @@ from certpin.pins.hosts import split_address
 from certpin.probe import endpoint_at, served_at
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
-from certpin.rotation.prospect import prospects_of_key
+from certpin.rotation.prospect import issued_pins, prospects_of_key
 from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
     adopted,
@@ -41,6 +41,7 @@ from certpin.rotation.rules import (
     not_under_compromised,
     served_chain,
     served_keys_known,
+    stolen_key_left,
     valid_certificates,
     version_list,
     version_rises,
@@ -157,12 +158,13 @@ def _step_rules(
         found = (not_compromised(situation, pin), not_lost(situation, pin))
     elif step in {"activate", "serve"}:
         prospects = prospects or prospects_of_key(situation, pin)
+        used = (pin, *issued_pins(prospects))
         found = (
             valid_certificates(situation, prospects),
-            not_compromised(situation, pin),
+            not_compromised(situation, *used),
             not_under_compromised(situation, prospects),
-            not_lost(situation, pin),
-            not_removed(situation, pin),
+            not_lost(situation, *used),
+            not_removed(situation, *used),
             adopted(situation, pin, prospects),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
@@ -199,12 +201,16 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def check_now(situation: Situation) -> tuple[Violation, ...]:
     """Return the violations of the rules that must hold at every moment, not only before a step.
 
-    The two rules apply to every version of the pin set that some client may hold. The version has
-    to accept the chains that servers present, and its pins must not expire before its clients can
-    have the next version.
+    The rules apply to every version of the pin set that some client may hold. The version has to
+    accept the chains that servers present, its pins must not expire before its clients can have the
+    next version, and it must not accept a compromised key that a server presents.
     """
     alive = situation.alive
-    found = (served_chain(situation, alive), expiry(situation, alive))
+    found = (
+        served_chain(situation, alive),
+        expiry(situation, alive),
+        stolen_key_left(situation, alive),
+    )
     return tuple(violation for violation in found if violation is not None)
 
 
@@ -227,6 +233,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         served_chain(situation, [new]),
         common_trust_kept(situation),
         expiry(situation, [new]),
+        stolen_key_left(situation, [new]),
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
         *(not_the_way_back(situation, pin) for pin in dropped),

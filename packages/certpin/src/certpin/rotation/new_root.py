@@ -77,7 +77,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
         the version with the other root would refuse the chain of a server. That the draft itself
         lets no attacker in is not checked here (``open_draft``).
     """
-    gone = situation.compromised | situation.past.lost
+    gone = situation.compromised | situation.lost
     late = versions_below(situation, gone)
     if not late:
         return None

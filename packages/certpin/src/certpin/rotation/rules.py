@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.pins.verdict import missing_scts, scts_fix
+from certpin.pins.verdict import missing_scts, scts_fix, verify
 from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
 from certpin.rotation.prospect import (
@@ -23,7 +23,7 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
-from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
+from certpin.rotation.remedies import backup_fix, host_option, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import (
     chain_of_sighting,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, Pin, Verdict
+    from certpin.pins import HostPolicy, Pin, State, Verdict
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import Sighting, Situation
     from certpin.rotation.violation import Invariant
@@ -195,8 +195,8 @@ def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     use the pins in ``gone``, or the keys of these pins no longer exist. A policy with two usable
     roots of one provider (CA) needs no other backup.
     """
-    policy, past = situation.policy, situation.past
-    is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)
+    policy = situation.policy
+    is_own_backup = policy.is_own_backup_without(situation.lost | situation.compromised)
     return policy.mode != "enforce" or is_own_backup or bool(situation.usable - gone)
 
 
@@ -428,7 +428,7 @@ def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
         return None
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup_without({pin}):
         return None
-    if pin in situation.compromised | situation.past.lost or not adoption(situation, pin).adopted:
+    if pin in situation.compromised | situation.lost or not adoption(situation, pin).adopted:
         return None
     found = [adoption(situation, other) for other in situation.usable - situation.served - {pin}]
     if not found or any(each.adopted for each in found):
@@ -453,7 +453,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     it. So its pin must not be removed, because clients with the next version would then refuse the
     key. The pin of a stolen or lost key causes no violation.
     """
-    if pin in situation.compromised or pin in situation.past.lost:
+    if pin in situation.compromised or pin in situation.lost:
         return None
     needed = [
         version
@@ -546,19 +546,62 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
     )
 
 
-def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin's key was compromised, by the journal or the pin file.
+def not_compromised(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if the key of a pin was compromised, by the journal or the pin file.
 
     Such a key must never be used again.
     """
-    if pin not in situation.compromised:
+    found = [pin for pin in pins if pin in situation.compromised]
+    if not found:
         return None
     return Violation(
         "compromised",
-        f"{pin} is COMPROMISED: an attacker who has its key can read connections",
+        f"{found[0]} is COMPROMISED: an attacker who has its key can read connections",
         client_count(situation),
         fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
+
+
+def stolen_key_left(situation: Situation, versions: Sequence[Version]) -> Violation | None:
+    """Return a violation if a server uses a compromised key, and a given version accepts it.
+
+    A version that marks the key refuses the chain, so ``served_chain`` returns the violation. But a
+    version without the mark accepts it by the pin of an authority, or of the certificate. Only the
+    keys of servers are compared, because the pin file may have to accept a stolen root until every
+    client trusts another one.
+
+    Args:
+        situation: the facts about the host.
+        versions: the versions of the pin set.
+    """
+    for seen in situation.sightings:
+        pin = seen.leaf
+        if pin is None or pin not in situation.compromised:
+            continue
+        accepting = [
+            version
+            for version in versions
+            if any(_accepts(situation, seen, each) for each in situation.policies_of(version))
+        ]
+        if accepting:
+            return Violation(
+                "compromised",
+                f"{seen.vantage} serves {pin}, which is COMPROMISED, and "
+                f"{version_list(accepting)} {_verb(accepting, 'accept')} it: an attacker who has "
+                "the key can read connections",
+                _count(situation, accepting),
+                fix=f"certpin rotate emergency {pin} --stolen{host_option(situation)} prints the "
+                "way to another key",
+            )
+    return None
+
+
+def _accepts(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
+    """Return True if clients with a policy accept a served chain without a report."""
+    chain = chain_of_sighting(situation, sighting, policy)
+    if chain is None or policy is None:
+        return False
+    return verify(chain, policy, situation.now, pins_only=True).decision == "accept"
 
 
 def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
@@ -579,30 +622,35 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
     )
 
 
-def not_removed(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin was removed: its key must not be used again."""
-    entry = situation.entry(pin)
-    if entry is None or entry.state != "removed":
+def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if a pin was removed: its key must not be used again."""
+    removed = [pin for pin in pins if _has_state(situation, pin, "removed")]
+    if not removed:
         return None
     return Violation(
         "compromised",
-        f"{pin} was removed, and a removed key is never used again",
+        f"{removed[0]} was removed, and a removed key is never used again",
         client_count(situation),
         fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 
-def not_lost(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the key of the pin was lost, according to the journal or the pin file.
+def _has_state(situation: Situation, pin: Pin, state: State) -> bool:
+    entry = situation.entry(pin)
+    return entry is not None and entry.state == state
+
+
+def not_lost(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if the key of a pin was lost, according to the journal or the pin file.
 
     Even if such a key turns up again, it may have been copied meanwhile.
     """
-    entry = situation.entry(pin)
-    if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
+    lost = [pin for pin in pins if pin in situation.lost or _has_state(situation, pin, "lost")]
+    if not lost:
         return None
     return Violation(
         "lost",
-        f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
+        f"{lost[0]} is LOST: its key no longer exists, and one that turns up may have been copied",
         client_count(situation),
         fix=f"start another: {backup_fix(situation, 'next.key')}",
     )

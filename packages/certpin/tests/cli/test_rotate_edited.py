@@ -12,13 +12,14 @@ import pytest
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, HostPin
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     JOURNAL,
     SERVED,
     Bank,
     all_files,
+    days_pass,
     journal,
     next_number,
     states,
@@ -206,3 +207,26 @@ def test_a_version_that_is_not_signed_gets_its_number_from_shipped(run: Run) -> 
     edit("version = 2", "version = 4")
     assert host["next"]["commands"] == [command]
     assert run(*shlex.split(command)[1:], *SERVED).code == 0
+
+
+def test_a_removed_key_is_refused_whatever_the_edited_file_says(run: Run) -> None:
+    """The dead entry was deleted, or a merge brought back its earlier state."""
+    bank = Bank(run)
+    assert bank("start", "n.key").code == 0
+    assert bank("shipped", next_number()).code == 0
+    days_pass(100)
+    assert bank("switch", "b.pem").code == 0
+    bank.install(bank.b)
+    assert bank("finish").code == 0
+    assert bank("shipped", next_number()).code == 0
+    removed = PinFileEditor.open(Path("pins.toml"))
+    removed.remove_pin(HOST, bank.a.pin)
+    removed.save()
+    refused = bank("switch", "a.pem")
+    assert (refused.code, "was removed" in refused.err) == (1, True)
+    back = PinFileEditor.open(Path("pins.toml"))
+    back.add_pin(HOST, HostPin(bank.a.pin, "leaf", "active"))
+    back.set_version(int(next_number()) + 1)
+    back.save()
+    refused = bank("shipped", next_number())
+    assert (refused.code, 'give it state = "removed"' in refused.err) == (1, True)

@@ -682,6 +682,27 @@ MUTATIONS: list[Mutation] = [
         _BY_CERTIFICATE + "the_certificate_of_a_stolen_key_is_recorded_and_marked",
     ),
     Mutation(
+        "a key that the journal records as removed is removed",
+        _RULES,
+        'or situation.past.states.get(pin) == "removed"',
+        "or False",
+        _IN_GATE + "test_a_key_that_the_journal_records_as_removed_is_not_used_again",
+    ),
+    Mutation(
+        "a removed key is not published again",
+        _GATE,
+        "        not_removed(situation, *live),\n",
+        "",
+        _IN_GATE + "test_a_key_that_the_journal_records_as_removed_is_not_used_again",
+    ),
+    Mutation(
+        "only a removal in the journal was checked",
+        _GATE,
+        'edited = [pin for pin in dropped if situation.past.states.get(pin) != "removed"]',
+        "edited = [pin for pin in dropped if situation.entry(pin) is None]",
+        _IN_GATE + "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
+    ),
+    Mutation(
         "a lost key is not staged",
         _GATE,
         "found = (not_compromised(situation, pin), not_lost(situation, pin))",
@@ -1563,7 +1584,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an edit deletes no backup that every client accepts",
         "certpin/rotation/gate.py",
-        "        *(adopted_backup_kept(situation, pin) for pin in deleted),\n",
+        "        *(adopted_backup_kept(situation, pin) for pin in edited),\n",
         "",
         "tests/rotation/test_gate.py::"
         "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",

@@ -220,11 +220,26 @@ def test_a_version_with_a_lost_key_that_is_still_served_may_go_out() -> None:
 def test_an_active_key_is_not_dropped_by_editing_the_file() -> None:
     past = PinHistory(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    violation = only(check_step(known(gone, past=past), "publish"))
+    violation, *others = check_step(known(gone, past=past), "publish")
     assert (violation.invariant, violation.clients) == ("active-pin", 7)
+    assert [each.invariant for each in others] == ["last-backup"]
     assert check_step(known(gone, past=PinHistory(states={pin("b"): "removed"})), "publish") == ()
     mourned = gone | {"b": "compromised"}
     assert check_step(known(mourned, past=past), "publish") == ()  # a compromised key has to go
+
+
+@pytest.mark.parametrize("names_it", [True, False], ids=["back in the file", "deleted"])
+def test_a_key_that_the_journal_records_as_removed_is_not_used_again(names_it: bool) -> None:
+    """An edit or a merge deleted its entry, or wrote another state into it."""
+    past = PinHistory(states={pin("old"): "removed"})
+    draft: dict[str, State] = {**AB, "old": "staged"} if names_it else AB
+    out = version(1, {**AB, "old": "published"}, ago=40 * DAY)
+    for step in ("activate", "serve"):
+        refused = only(check_step(known(draft, past=past, versions=(out,)), step, pin("old")))
+        assert (refused.invariant, "removed key" in refused.problem) == ("compromised", True)
+        assert ('state = "removed"' in refused.fix) == names_it
+    found = check_step(known(draft, past=past), "publish")
+    assert names(found) == (["compromised"] if names_it else [])
 
 
 def test_a_pin_is_not_dropped_if_the_served_keys_are_unknown() -> None:
@@ -408,8 +423,10 @@ def test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes() ->
     edited: dict[str, State] = {"a": "active", "c": "published"}
     found = check_step(known(edited, 3, versions=versions), "publish")
     assert names(found) == ["last-backup"]
-    finished: dict[str, State] = {**with_c, "b": "removed"}
-    assert names(check_step(known(finished, 3, versions=versions), "publish")) == []
+    by_hand: dict[str, State] = {**with_c, "b": "removed"}
+    assert names(check_step(known(by_hand, 3, versions=versions), "publish")) == ["last-backup"]
+    past = PinHistory(states={pin("b"): "removed"})  # `rotate finish` has checked it
+    assert check_step(known(by_hand, 3, versions=versions, past=past), "publish") == ()
 
 
 def test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup() -> None:

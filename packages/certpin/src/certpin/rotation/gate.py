@@ -223,11 +223,12 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
-    # `rotate finish` has checked the others, which keep an entry with the state `removed`.
-    deleted = [pin for pin in dropped if situation.entry(pin) is None]
+    # `rotate finish` has checked the others. An edit can write the state `removed`, too.
+    edited = [pin for pin in dropped if situation.past.states.get(pin) != "removed"]
     return (
         version_rises(situation),
         *(not_compromised(situation, pin) for pin in live),
+        not_removed(situation, *live),
         *(not_from_one_vantage(situation, pin) for pin in live),
         backup(situation),
         served_chain(situation, [new]),
@@ -237,7 +238,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
         *(not_the_way_back(situation, pin) for pin in dropped),
-        *(adopted_backup_kept(situation, pin) for pin in deleted),
+        *(adopted_backup_kept(situation, pin) for pin in edited),
         no_unlisted_server(situation),
     )
 

@@ -623,15 +623,25 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
 
 
 def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
-    """Return a violation if a pin was removed: its key must not be used again."""
-    removed = [pin for pin in pins if _has_state(situation, pin, "removed")]
+    """Return a violation if a pin was removed, according to the journal or the pin file.
+
+    Its key must not be used again. The journal counts, too, because an edit or a merge can delete
+    the pin's entry, or write another state into it.
+    """
+    removed = [
+        pin
+        for pin in pins
+        if _has_state(situation, pin, "removed") or situation.past.states.get(pin) == "removed"
+    ]
     if not removed:
         return None
+    mark = 'give it state = "removed" in the pin file again, and '
     return Violation(
         "compromised",
         f"{removed[0]} was removed, and a removed key is never used again",
         client_count(situation),
-        fix=f"start another: {backup_fix(situation, 'next.key')}",
+        fix=(mark if removed[0] in situation.policy.live_pins else "")
+        + f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 

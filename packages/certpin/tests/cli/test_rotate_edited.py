@@ -230,3 +230,27 @@ def test_a_removed_key_is_refused_whatever_the_edited_file_says(run: Run) -> Non
     back.save()
     refused = bank("shipped", next_number())
     assert (refused.code, 'give it state = "removed"' in refused.err) == (1, True)
+
+
+def test_a_pinned_authority_in_the_served_path_is_finished_and_not_deleted(run: Run) -> None:
+    """Clients accept the server by the pin of its own key."""
+    bank = Bank(run)
+    Path("issuer.pem").write_bytes(bank.issuer.pem)
+    added = PinFileEditor.open(Path("pins.toml"))
+    added.add_pin(HOST, HostPin(bank.issuer.pin, "intermediate", "active"))
+    added.set_version(int(next_number()) + 1)
+    added.save()
+    assert bank("shipped", next_number()).code == 0
+    before = Path("pins.toml").read_bytes()
+    deleted = PinFileEditor.open(Path("pins.toml"))
+    deleted.remove_pin(HOST, bank.issuer.pin)
+    deleted.raise_version()
+    deleted.save()
+    refused = bank("finish", "issuer.pem")
+    assert (refused.code, "put its entry back (git checkout)" in refused.err) == (2, True)
+    Path("pins.toml").write_bytes(before)
+    done = bank("finish", "issuer.pem")
+    assert (done.code, "is RETIRING: no server needs it" in done.out) == (0, True)
+    assert states()[-1] == "removed"
+    assert bank("shipped", next_number()).code == 0
+    assert bank("switch", "a.pem").code == 0  # the renewal below the authority goes on

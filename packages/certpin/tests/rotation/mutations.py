@@ -572,7 +572,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a served key is not retired",
         _RULES,
-        "    if not vantages:",
+        "    if not refused and not own:",
         "    if True:",
         _IN_GATE + "test_a_key_that_is_served_does_not_retire",
     ),
@@ -701,6 +701,34 @@ MUTATIONS: list[Mutation] = [
         'edited = [pin for pin in dropped if situation.past.states.get(pin) != "removed"]',
         "edited = [pin for pin in dropped if situation.entry(pin) is None]",
         _IN_GATE + "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
+    ),
+    Mutation(
+        "a server's key does not retire below a pinned authority",
+        _RULES,
+        "own = [seen for seen in served if seen.chain and pin in pins_of(seen.chain.leaf)]",
+        "own = []",
+        _IN_GATE + "test_the_key_of_a_server_does_not_retire_although_its_authority_is_pinned",
+    ),
+    Mutation(
+        "an authority that clients need at a server does not retire",
+        _RULES,
+        "refused = [seen for seen in served if _needs_pin(situation, seen, pin)]",
+        "refused = []",
+        _IN_GATE + "test_a_served_authority_retires_if_clients_accept_the_servers_without_it",
+    ),
+    Mutation(
+        "a stolen authority that is served does not retire",
+        _RULES,
+        "    if pin in situation.compromised:\n        return True\n    pins",
+        "    pins",
+        _IN_GATE + "test_a_served_authority_that_the_next_version_needs_does_not_retire",
+    ),
+    Mutation(
+        "an authority that only expired pins replace does not retire",
+        _RULES,
+        "replace(situation.policy, pins=pins, expires=None)",
+        "replace(situation.policy, pins=pins)",
+        _IN_GATE + "test_a_served_authority_that_the_next_version_needs_does_not_retire",
     ),
     Mutation(
         "a lost key is not staged",

@@ -7,8 +7,11 @@ has the rules about time and servers. The draft is the pin file that would be pu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
+from certpin.pins import pins_of
 from certpin.pins.verdict import missing_scts, scts_fix, verify
 from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk
@@ -372,25 +375,56 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
     state = entry.state if entry and entry.live else situation.past.states.get(pin)
     if state != "active":
         return None
+    back = "" if entry else "put its entry back into the pin file (git checkout). "
+    if entry is not None and not entry.live:
+        back = 'give its entry state = "active" again. '
     return Violation(
         "active-pin",
         f"{pin} is ACTIVE: servers may use its key",
         client_count(situation),
-        fix="certpin rotate finish takes it out when no server uses it",
+        fix=f"{back}certpin rotate finish {f'{pin} ' if back else ''}takes it out when no server "
+        "uses it",
     )
 
 
 def not_served(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if a probed server presents the key: then it must not be retired."""
-    vantages = situation.serving(pin)
-    if not vantages:
+    """Return a violation if a probed server uses the key: then it must not be retired.
+
+    The key of an authority may be retired while servers present it, if clients accept the verified
+    paths without its pin: such as by the pin of the server's own key. This is not so for a stolen
+    key, because clients will refuse each path with it.
+    """
+    served = [seen for seen in situation.sightings if seen.chain and pin in seen.pins]
+    refused = [seen for seen in served if _needs_pin(situation, seen, pin)]
+    own = [seen for seen in served if seen.chain and pin in pins_of(seen.chain.leaf)]
+    if not refused and not own:
         return None
+    names = ", ".join(seen.vantage for seen in refused or own)
+    effect = "a client without it would be locked out there"
     return Violation(
         "still-served",
-        f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
+        f"{pin} is served by {names}: {effect if refused else 'a removed key is not used again'}",
         client_count(situation),
         fix="let every server use another key first: certpin rotate switch checks it",
     )
+
+
+def _needs_pin(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
+    """Return True if clients would refuse or report the verified path of a server without a pin.
+
+    They are clients with the draft (the pin file). Its expiry is ignored, because the next version
+    can expire later. The result is also True for a stolen key, and if the policy would have too few
+    pins.
+    """
+    if pin in situation.compromised:
+        return True
+    pins = tuple(entry for entry in situation.policy.pins if entry.pin != pin)
+    try:
+        policy = replace(situation.policy, pins=pins, expires=None)
+    except ConfigError:
+        return True
+    verdict = verify(sighting.chain, policy, situation.now, pins_only=True)
+    return verdict.decision != "accept"
 
 
 def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:

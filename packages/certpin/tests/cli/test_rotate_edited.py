@@ -230,6 +230,8 @@ def test_a_removed_key_is_refused_whatever_the_edited_file_says(run: Run) -> Non
     back.save()
     refused = bank("shipped", next_number())
     assert (refused.code, 'give it state = "removed"' in refused.err) == (1, True)
+    forced = bank("switch", "a.pem", "--force", "--reason", "x")
+    assert (forced.code, "REMOVED: no server may use it, also not" in forced.err) == (2, True)
 
 
 def test_a_pinned_authority_in_the_served_path_is_finished_and_not_deleted(run: Run) -> None:

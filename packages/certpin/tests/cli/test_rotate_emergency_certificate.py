@@ -90,6 +90,17 @@ def test_servers_may_not_go_back_to_the_certificate(bank: Bank) -> None:
     bank.install(bank.b)  # no server shows that the certificate is of the stolen key
     for key in (str(certificate), "a.pem"):
         assert bank("switch", key).code == 1
+        forced = bank("switch", key, "--force", "--reason", "x")
+        assert (forced.code, "also not with --force" in forced.err) == (2, True)
+
+
+def test_a_chain_with_a_stolen_certificate_is_not_forced(bank: Bank) -> None:
+    """Its key is unknown: no server presented it when the theft was recorded."""
+    _, certificate = pins_of(bank.a.certificate)
+    bank.run("rotate", "emergency", str(certificate), "--stolen", "--offline")
+    bank.install(bank.b)
+    forced = bank("switch", "a.pem", "--force", "--reason", "x")
+    assert (forced.code, f"{certificate} is COMPROMISED" in forced.err) == (2, True)
 
 
 @pytest.mark.parametrize("by", ["certificate", "issuer"])

@@ -731,6 +731,28 @@ MUTATIONS: list[Mutation] = [
         _IN_GATE + "test_a_served_authority_that_the_next_version_needs_does_not_retire",
     ),
     Mutation(
+        "no force lets servers use a key that an edited file calls usable",
+        _SWITCH,
+        'state = "removed" if was_removed else pin_state(situation, pin)',
+        "state = pin_state(situation, pin)",
+        _EDITED + "a_removed_key_is_refused_whatever_the_edited_file_says",
+    ),
+    Mutation(
+        "no force lets servers use a stolen certificate",
+        _SWITCH,
+        "for pin in (step.pin, *issued_pins(step.chain.prospects)):",
+        "for pin in (step.pin,):",
+        _BY_CERTIFICATE + "a_chain_with_a_stolen_certificate_is_not_forced",
+    ),
+    Mutation(
+        "the certificate of a stolen root is marked later",
+        "certpin/rotation/new_root.py",
+        "pin in with_same_keys(\n        frozenset(change.stolen), situation.certificates\n    )",
+        "pin in change.stolen",
+        "tests/rotation/test_new_root.py"
+        "::test_a_root_that_is_stolen_by_its_certificate_is_marked_later_too",
+    ),
+    Mutation(
         "a lost key is not staged",
         _GATE,
         "found = (not_compromised(situation, pin), not_lost(situation, pin))",

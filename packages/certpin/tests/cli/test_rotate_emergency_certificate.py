@@ -1,4 +1,4 @@
-"""``certpin rotate emergency`` for a key whose certificate is pinned (cert-sha256)."""
+"""``certpin rotate emergency`` for a key with a pinned certificate (cert-sha256)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER = "pay.bank.example"
 
 @pytest.fixture
 def bank(run: Run) -> Bank:
-    """A bank whose clients pin the certificate of key A, beside the backups B and N."""
+    """A bank with clients that pin the certificate of key A, beside the backups B and N."""
     bank = Bank(run)
     _, certificate = pins_of(bank.a.certificate)
     _publish(bank, [HostPin(certificate, "leaf", "active"), *_backups(bank)])

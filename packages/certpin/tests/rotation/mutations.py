@@ -684,8 +684,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that the journal records as removed is removed",
         _RULES,
-        'or situation.past.states.get(pin) == "removed"',
-        "or False",
+        '    return situation.past.states.get(pin) == "removed"\n',
+        "    return False\n",
         _IN_GATE + "test_a_key_that_the_journal_records_as_removed_is_not_used_again",
     ),
     Mutation(
@@ -733,7 +733,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "no force lets servers use a key that an edited file calls usable",
         _SWITCH,
-        'state = "removed" if was_removed else pin_state(situation, pin)',
+        'state = "removed" if was_removed(situation, pin) else pin_state(situation, pin)',
         "state = pin_state(situation, pin)",
         _EDITED + "a_removed_key_is_refused_whatever_the_edited_file_says",
     ),

@@ -242,6 +242,12 @@ def test_a_key_that_the_journal_records_as_removed_is_not_used_again(names_it: b
     assert names(found) == (["compromised"] if names_it else [])
 
 
+def test_an_authority_that_was_removed_may_be_pinned_again() -> None:
+    """Such as a root from which its provider issues again."""
+    past = PinHistory(states={pin("ca"): "removed"})
+    assert check_step(with_authority(past=past), "publish") == ()
+
+
 def test_a_pin_is_not_dropped_if_the_served_keys_are_unknown() -> None:
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
     assert names(check_step(known(gone, seen=()), "publish")) == ["unseen"]

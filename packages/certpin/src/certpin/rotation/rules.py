@@ -657,16 +657,8 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
 
 
 def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
-    """Return a violation if a pin was removed, according to the journal or the pin file.
-
-    Its key must not be used again. The journal counts, too, because an edit or a merge can delete
-    the pin's entry, or write another state into it.
-    """
-    removed = [
-        pin
-        for pin in pins
-        if _has_state(situation, pin, "removed") or situation.past.states.get(pin) == "removed"
-    ]
+    """Return a violation if a pin was removed: its key must not be used again."""
+    removed = [pin for pin in pins if was_removed(situation, pin)]
     if not removed:
         return None
     mark = 'give it state = "removed" in the pin file again, and '
@@ -677,6 +669,19 @@ def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
         fix=(mark if removed[0] in situation.policy.live_pins else "")
         + f"start another: {backup_fix(situation, 'next.key')}",
     )
+
+
+def was_removed(situation: Situation, pin: Pin) -> bool:
+    """Return True if a pin was removed, according to the journal or the pin file.
+
+    The journal counts, too, because an edit or a merge can delete the pin's entry, or write another
+    state into it. But the user may pin an authority again, such as a root that the provider
+    (CA) uses again.
+    """
+    entry = situation.entry(pin)
+    if entry is not None and (entry.state == "removed" or entry.role in {"intermediate", "root"}):
+        return entry.state == "removed"
+    return situation.past.states.get(pin) == "removed"
 
 
 def _has_state(situation: Situation, pin: Pin, state: State) -> bool:

@@ -462,7 +462,7 @@ def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
 
 
 def with_same_keys(pins: AbstractSet[Pin], certificates: Iterable[Certificate]) -> frozenset[Pin]:
-    """Return pins, and all pins of the given certificates whose key has one of these pins.
+    """Return pins, and all pins of the given certificates that have a key of these pins.
 
     A stolen or lost key can have several pins: its own, and one (``cert-sha256``) for each of its
     certificates. All of them are returned if one of them is in ``pins`` and the certificates that

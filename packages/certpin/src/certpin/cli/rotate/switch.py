@@ -226,11 +226,11 @@ def _require_usable(step: KeySwitch) -> None:
     from certpin.rotation.journal import pin_state
     from certpin.rotation.prospect import issued_pins
     from certpin.rotation.remedies import backup_fix, host_option
+    from certpin.rotation.rules import was_removed
 
     for _, situation in step.situations:
         for pin in (step.pin, *issued_pins(step.chain.prospects)):
-            was_removed = situation.past.states.get(pin) == "removed"
-            state = "removed" if was_removed else pin_state(situation, pin)
+            state = "removed" if was_removed(situation, pin) else pin_state(situation, pin)
             if state in {"compromised", "lost", "removed"}:
                 raise ConfigError(
                     f"{pin} is {state.upper()}: no server may use it, also not with --force",

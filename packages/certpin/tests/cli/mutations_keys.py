@@ -233,7 +233,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a new key is not forced past the draft",
         _SWITCH,
-        'if state == "generated":',
+        'if pin_state(situation, step.pin) == "generated":',
         "if False:",
         _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
     ),

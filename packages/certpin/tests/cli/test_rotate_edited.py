@@ -12,13 +12,14 @@ import pytest
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, HostPin
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
     JOURNAL,
     SERVED,
     Bank,
     all_files,
+    days_pass,
     journal,
     next_number,
     states,
@@ -206,3 +207,52 @@ def test_a_version_that_is_not_signed_gets_its_number_from_shipped(run: Run) -> 
     edit("version = 2", "version = 4")
     assert host["next"]["commands"] == [command]
     assert run(*shlex.split(command)[1:], *SERVED).code == 0
+
+
+def test_a_removed_key_is_refused_whatever_the_edited_file_says(run: Run) -> None:
+    """The dead entry was deleted, or a merge brought back its earlier state."""
+    bank = Bank(run)
+    assert bank("start", "n.key").code == 0
+    assert bank("shipped", next_number()).code == 0
+    days_pass(100)
+    assert bank("switch", "b.pem").code == 0
+    bank.install(bank.b)
+    assert bank("finish").code == 0
+    assert bank("shipped", next_number()).code == 0
+    removed = PinFileEditor.open(Path("pins.toml"))
+    removed.remove_pin(HOST, bank.a.pin)
+    removed.save()
+    refused = bank("switch", "a.pem")
+    assert (refused.code, "was removed" in refused.err) == (1, True)
+    back = PinFileEditor.open(Path("pins.toml"))
+    back.add_pin(HOST, HostPin(bank.a.pin, "leaf", "active"))
+    back.set_version(int(next_number()) + 1)
+    back.save()
+    refused = bank("shipped", next_number())
+    assert (refused.code, 'give it state = "removed"' in refused.err) == (1, True)
+    forced = bank("switch", "a.pem", "--force", "--reason", "x")
+    assert (forced.code, "REMOVED: no server may use it, also not" in forced.err) == (2, True)
+
+
+def test_a_pinned_authority_in_the_served_path_is_finished_and_not_deleted(run: Run) -> None:
+    """Clients accept the server by the pin of its own key."""
+    bank = Bank(run)
+    Path("issuer.pem").write_bytes(bank.issuer.pem)
+    added = PinFileEditor.open(Path("pins.toml"))
+    added.add_pin(HOST, HostPin(bank.issuer.pin, "intermediate", "active"))
+    added.set_version(int(next_number()) + 1)
+    added.save()
+    assert bank("shipped", next_number()).code == 0
+    before = Path("pins.toml").read_bytes()
+    deleted = PinFileEditor.open(Path("pins.toml"))
+    deleted.remove_pin(HOST, bank.issuer.pin)
+    deleted.raise_version()
+    deleted.save()
+    refused = bank("finish", "issuer.pem")
+    assert (refused.code, "put its entry back (git checkout)" in refused.err) == (2, True)
+    Path("pins.toml").write_bytes(before)
+    done = bank("finish", "issuer.pem")
+    assert (done.code, "is RETIRING: no server needs it" in done.out) == (0, True)
+    assert states()[-1] == "removed"
+    assert bank("shipped", next_number()).code == 0
+    assert bank("switch", "a.pem").code == 0  # the renewal below the authority goes on

@@ -195,7 +195,7 @@ MUTATIONS = [
     Mutation(
         "a root set needs no backup after a theft",
         "certpin/rotation/rules.py",
-        "is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)",
+        "is_own_backup = policy.is_own_backup_without(situation.lost | situation.compromised)",
         "is_own_backup = False",
         "tests/rotation/test_emergency.py"
         "::test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left",
@@ -203,7 +203,7 @@ MUTATIONS = [
     Mutation(
         "a stolen or lost root is no backup",
         "certpin/rotation/rules.py",
-        "is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)",
+        "is_own_backup = policy.is_own_backup_without(situation.lost | situation.compromised)",
         "is_own_backup = policy.is_own_backup",
         "tests/rotation/test_emergency.py"
         "::test_a_root_set_needs_no_new_backup_unless_too_few_of_its_roots_are_left",

@@ -38,6 +38,8 @@ _IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
 _PATHS = "tests/cli/test_rotate_emergency_paths.py::"
 _AUTHORITY_PATHS = "tests/cli/test_rotate_emergency_authority.py::"
 _IN_GATE = "tests/rotation/test_gate.py::"
+_OF_CERTIFICATES = "tests/rotation/test_certificate_pins.py::test_"
+_BY_CERTIFICATE = "tests/cli/test_rotate_emergency_certificate.py::test_"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
@@ -679,7 +681,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a served key is not retired",
         _RULES,
-        "    if not vantages:",
+        "    if not refused and not own:",
         "    if True:",
         _IN_GATE + "test_a_key_that_is_served_does_not_retire",
     ),
@@ -693,16 +695,171 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key is never used again",
         _RULES,
-        "if pin not in situation.compromised:",
-        "if True:",
+        "found = [pin for pin in pins if pin in situation.compromised]",
+        "found = []",
         _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
     ),
     Mutation(
         "a lost key is never used again",
         _GATE,
-        "            not_lost(situation, pin),\n",
+        "            not_lost(situation, *used),\n",
         "",
         _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
+    ),
+    Mutation(
+        "a certificate of a stolen key is stolen",
+        _SITUATION,
+        "return self._with_same_keys(self.past.compromised | self.pins.compromised)",
+        "return self.past.compromised | self.pins.compromised",
+        _OF_CERTIFICATES + "servers_do_not_go_back_to_a_certificate_of_the_key",
+    ),
+    Mutation(
+        "a certificate of a lost key is lost",
+        _SITUATION,
+        "return self._with_same_keys(self.past.lost) - self.compromised",
+        "return self.past.lost - self.compromised",
+        _OF_CERTIFICATES + "a_certificate_of_an_unusable_key_is_no_backup",
+    ),
+    Mutation(
+        "the key of a stolen certificate is stolen",
+        _SITUATION,
+        "if key in pins or fingerprint in pins}",
+        "if key in pins}",
+        _OF_CERTIFICATES + "the_key_of_a_served_certificate_that_is_stolen_is_stolen",
+    ),
+    Mutation(
+        "clients accept a stolen key by the pin of its certificate",
+        "certpin/rotation/deadlines.py",
+        "        *map(Prospect, certificates_of_key(situation.certificates, pin)),\n",
+        "",
+        _OF_CERTIFICATES + "clients_that_pin_a_certificate_of_a_stolen_key_accept_the_key",
+    ),
+    Mutation(
+        "a certificate of an unknown key comes after the backups",
+        _NEXT_KEY,
+        'choice.pin == NEXT_BACKUP or choice.pin.kind == "cert-sha256",',
+        "choice.pin == NEXT_BACKUP,",
+        _OF_CERTIFICATES + "a_certificate_that_may_have_the_stolen_key_comes_after_the_backups",
+    ),
+    Mutation(
+        "a chain with a compromised certificate is refused",
+        _GATE,
+        "            not_compromised(situation, *used),\n",
+        "            not_compromised(situation, pin),\n",
+        _OF_CERTIFICATES + "a_chain_with_an_unusable_certificate_is_refused",
+    ),
+    Mutation(
+        "a chain with a lost certificate is refused",
+        _GATE,
+        "            not_lost(situation, *used),\n",
+        "            not_lost(situation, pin),\n",
+        _OF_CERTIFICATES + "a_chain_with_an_unusable_certificate_is_refused",
+    ),
+    Mutation(
+        "a chain with a removed certificate is refused",
+        _GATE,
+        "            not_removed(situation, *used),\n",
+        "            not_removed(situation, pin),\n",
+        _OF_CERTIFICATES + "a_chain_with_an_unusable_certificate_is_refused",
+    ),
+    Mutation(
+        "a version that accepts a served stolen key is not published",
+        _GATE,
+        "        stolen_key_left(situation, [new]),\n",
+        "",
+        _OF_CERTIFICATES + "a_stolen_key_that_a_server_uses_and_clients_accept_is_reported",
+    ),
+    Mutation(
+        "a served stolen key that clients accept is reported at every moment",
+        _GATE,
+        "        stolen_key_left(situation, alive),\n",
+        "",
+        _OF_CERTIFICATES + "a_stolen_key_that_a_server_uses_and_clients_accept_is_reported",
+    ),
+    Mutation(
+        "a theft is recorded at each host that the user names",
+        "certpin/cli/rotate/emergency.py",
+        "hosts = [host for host in self.hosts if host not in known]",
+        "hosts = [] if known else self.hosts",
+        _BY_CERTIFICATE + "a_theft_is_recorded_at_another_host_too",
+    ),
+    Mutation(
+        "the certificate of a stolen key is recorded",
+        "certpin/cli/rotate/emergency_record.py",
+        "        if fingerprint in pinned:\n",
+        "        if False:\n",
+        _BY_CERTIFICATE + "the_certificate_of_a_stolen_key_is_recorded_and_marked",
+    ),
+    Mutation(
+        "a key that the journal records as removed is removed",
+        _RULES,
+        '    return situation.past.states.get(pin) == "removed"\n',
+        "    return False\n",
+        _IN_GATE + "test_a_key_that_the_journal_records_as_removed_is_not_used_again",
+    ),
+    Mutation(
+        "a removed key is not published again",
+        _GATE,
+        "        not_removed(situation, *live),\n",
+        "",
+        _IN_GATE + "test_a_key_that_the_journal_records_as_removed_is_not_used_again",
+    ),
+    Mutation(
+        "only a removal in the journal was checked",
+        _GATE,
+        'edited = [pin for pin in dropped if situation.past.states.get(pin) != "removed"]',
+        "edited = [pin for pin in dropped if situation.entry(pin) is None]",
+        _IN_GATE + "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
+    ),
+    Mutation(
+        "a server's key does not retire below a pinned authority",
+        _RULES,
+        "own = [seen for seen in served if seen.chain and pin in pins_of(seen.chain.leaf)]",
+        "own = []",
+        _IN_GATE + "test_the_key_of_a_server_does_not_retire_although_its_authority_is_pinned",
+    ),
+    Mutation(
+        "an authority that clients need at a server does not retire",
+        _RULES,
+        "refused = [seen for seen in served if _needs_pin(situation, seen, pin)]",
+        "refused = []",
+        _IN_GATE + "test_a_served_authority_retires_if_clients_accept_the_servers_without_it",
+    ),
+    Mutation(
+        "a stolen authority that is served does not retire",
+        _RULES,
+        "    if pin in situation.compromised:\n        return True\n    pins",
+        "    pins",
+        _IN_GATE + "test_a_served_authority_that_the_next_version_needs_does_not_retire",
+    ),
+    Mutation(
+        "an authority that only expired pins replace does not retire",
+        _RULES,
+        "replace(situation.policy, pins=pins, expires=None)",
+        "replace(situation.policy, pins=pins)",
+        _IN_GATE + "test_a_served_authority_that_the_next_version_needs_does_not_retire",
+    ),
+    Mutation(
+        "no force lets servers use a key that an edited file calls usable",
+        _SWITCH,
+        'state = "removed" if was_removed(situation, pin) else pin_state(situation, pin)',
+        "state = pin_state(situation, pin)",
+        _EDITED + "a_removed_key_is_refused_whatever_the_edited_file_says",
+    ),
+    Mutation(
+        "no force lets servers use a stolen certificate",
+        _SWITCH,
+        "for pin in (step.pin, *issued_pins(step.chain.prospects)):",
+        "for pin in (step.pin,):",
+        _BY_CERTIFICATE + "a_chain_with_a_stolen_certificate_is_not_forced",
+    ),
+    Mutation(
+        "the certificate of a stolen root is marked later",
+        "certpin/rotation/new_root.py",
+        "pin in with_same_keys(\n        frozenset(change.stolen), situation.certificates\n    )",
+        "pin in change.stolen",
+        "tests/rotation/test_new_root.py"
+        "::test_a_root_that_is_stolen_by_its_certificate_is_marked_later_too",
     ),
     Mutation(
         "a lost key is not staged",
@@ -714,8 +871,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that the journal records as lost is lost",
         _RULES,
-        "if pin not in situation.past.lost and (entry is None",
-        "if (entry is None",
+        "if pin in situation.lost or _has_state",
+        "if _has_state",
         _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
     ),
     Mutation(
@@ -728,7 +885,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost key of the journal is no backup",
         _SITUATION,
-        "return usable - self.past.lost - self.compromised",
+        "return usable - self.lost - self.compromised",
         "return usable",
         _IN_GATE + "test_a_lost_key_is_no_backup",
     ),
@@ -742,7 +899,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the journal decides that a key is lost",
         _JOURNAL,
-        "if pin in situation.past.lost and (entry is None or entry.usable):",
+        "if pin in situation.lost and (entry is None or entry.usable):",
         "if False:",
         "tests/rotation/test_states.py"
         "::test_what_the_journal_records_about_a_key_counts_more_than_the_file",
@@ -1365,8 +1522,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a mark in the pin file is a theft",
         _SITUATION,
-        "return self.past.compromised | self.pins.compromised",
-        "return self.past.compromised",
+        "self._with_same_keys(self.past.compromised | self.pins.compromised)",
+        "self._with_same_keys(self.past.compromised)",
         _IN_GATE + "test_a_key_that_the_pin_file_marks_compromised_is_not_used_again",
     ),
     Mutation(
@@ -1556,8 +1713,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a mark in the pin file is an emergency",
         _NEXT_STEP,
-        "for pin in sorted(situation.compromised, key=str):",
-        "for pin in sorted(past.compromised, key=str):",
+        "for pin in sorted(situation.compromised, key=_keys_first):",
+        "for pin in sorted(situation.past.compromised, key=_keys_first):",
         _IN_NEXT_STEP + "test_a_mark_in_the_pin_file_is_an_emergency_too",
     ),
     Mutation(
@@ -1586,7 +1743,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an edit deletes no backup that every client accepts",
         "certpin/rotation/gate.py",
-        "        *(adopted_backup_kept(situation, pin) for pin in deleted),\n",
+        "        *(adopted_backup_kept(situation, pin) for pin in edited),\n",
         "",
         "tests/rotation/test_gate.py::"
         "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",

@@ -747,7 +747,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a lost root is replaced before the certificates below it end",
         _NEW_ROOT,
-        "gone = situation.compromised | situation.past.lost",
+        "gone = situation.compromised | situation.lost",
         "gone = situation.compromised",
         _IN_NEW_ROOT + "test_clients_get_another_root_before_the_chain_of_a_lost_one_ends",
     ),
@@ -789,7 +789,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an authority below a lost one is not the way out",
         _NEXT_KEY,
-        "    below = _below(situation, situation.compromised | situation.past.lost)",
+        "    below = _below(situation, situation.compromised | situation.lost)",
         "    below = _below(situation, situation.compromised)",
         _IN_NEW_ROOT + "test_a_pinned_authority_below_a_lost_one_is_not_the_way_out",
     ),

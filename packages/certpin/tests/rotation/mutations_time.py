@@ -176,7 +176,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a forgotten server blocks a publish",
         _GATE,
-        "for pin in deleted),\n        no_unlisted_server(situation),\n",
+        "for pin in edited),\n        no_unlisted_server(situation),\n",
         "for pin in deleted),\n",
         _IN_SERVERS + "test_a_server_that_was_seen_and_is_not_listed_blocks_a_step",
     ),

@@ -258,11 +258,32 @@ def test_a_version_with_a_lost_key_that_is_still_served_may_go_out() -> None:
 def test_an_active_key_is_not_dropped_by_editing_the_file() -> None:
     past = PinHistory(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    violation = only(check_step(known(gone, past=past), "publish"))
+    violation, *others = check_step(known(gone, past=past), "publish")
     assert (violation.invariant, violation.clients) == ("active-pin", 7)
+    assert [each.invariant for each in others] == ["last-backup"]
     assert check_step(known(gone, past=PinHistory(states={pin("b"): "removed"})), "publish") == ()
     mourned = gone | {"b": "compromised"}
     assert check_step(known(mourned, past=past), "publish") == ()  # a compromised key has to go
+
+
+@pytest.mark.parametrize("names_it", [True, False], ids=["back in the file", "deleted"])
+def test_a_key_that_the_journal_records_as_removed_is_not_used_again(names_it: bool) -> None:
+    """An edit or a merge deleted its entry, or wrote another state into it."""
+    past = PinHistory(states={pin("old"): "removed"})
+    draft: dict[str, State] = {**AB, "old": "staged"} if names_it else AB
+    out = version(1, {**AB, "old": "published"}, ago=40 * DAY)
+    for step in ("activate", "serve"):
+        refused = only(check_step(known(draft, past=past, versions=(out,)), step, pin("old")))
+        assert (refused.invariant, "removed key" in refused.problem) == ("compromised", True)
+        assert ('state = "removed"' in refused.fix) == names_it
+    found = check_step(known(draft, past=past), "publish")
+    assert names(found) == (["compromised"] if names_it else [])
+
+
+def test_an_authority_that_was_removed_may_be_pinned_again() -> None:
+    """Such as a root from which its provider issues again."""
+    past = PinHistory(states={pin("ca"): "removed"})
+    assert check_step(with_authority(past=past), "publish") == ()
 
 
 def test_a_pin_is_not_dropped_if_the_served_keys_are_unknown() -> None:
@@ -406,6 +427,64 @@ def test_a_key_that_is_served_does_not_retire() -> None:
     assert check_step(known(AB), "retire", pin("b")) == ()
 
 
+def with_authority(**fields: Any) -> Situation:
+    """Return a situation with the pins of the server ``a``, its issuer ``ca``, and backups."""
+    states: dict[str, State] = {**AB, "c": "published", "ca": "active"}
+    found = known(states, **fields)
+    pins = tuple(
+        replace(entry, role="intermediate") if entry.pin == pin("ca") else entry
+        for entry in found.policy.pins
+    )
+    policy = replace(found.policy, pins=pins)
+    return replace(found, pins=replace(found.pins, policies=(policy,)))
+
+
+def test_a_served_authority_retires_if_clients_accept_the_servers_without_it() -> None:
+    drop = pin("ca")
+    assert check_step(with_authority(), "retire", drop) == ()
+    others = (*SEEN, sighting("new", "ca", "root", vantage="192.0.2.8:443"))
+    violation = only(check_step(with_authority(seen=others), "retire", drop))
+    assert violation.invariant == "still-served"
+    assert "served by 192.0.2.8:443: a client without it would be locked out" in violation.problem
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mode": "report"},
+        {"expires": NOW - DAY, "on_expiry": "fail-open"},
+        {"past": PinHistory(compromised=frozenset({pin("ca")}))},
+    ],
+    ids=["report", "expired", "stolen"],
+)
+def test_a_served_authority_that_the_next_version_needs_does_not_retire(fields: Any) -> None:
+    seen = (sighting("a" if "past" in fields else "new", "ca", "root"),)
+    found = check_step(with_authority(seen=seen, **fields), "retire", pin("ca"))
+    assert "still-served" in names(found)
+
+
+def test_one_of_two_pins_of_a_served_path_does_not_retire() -> None:
+    """The pin file would be invalid."""
+    draft = known({"a": "active", "ca": "active"})
+    assert "still-served" in names(check_step(draft, "retire", pin("ca")))
+
+
+def test_the_key_of_a_server_does_not_retire_although_its_authority_is_pinned() -> None:
+    violation = only(check_step(with_authority(), "retire", pin("a")))
+    assert violation.problem.endswith("192.0.2.7:443: a removed key is not used again")
+
+
+def test_the_fix_for_an_active_pin_that_an_edit_took_out_puts_it_back() -> None:
+    past = PinHistory(states={pin("b"): "active"})
+    deleted: dict[str, State] = {"a": "active", "c": "staged"}
+    for states, back in (
+        (deleted, "put its entry back into the pin file (git checkout)"),
+        ({**deleted, "b": "removed"}, 'give its entry state = "active" again'),
+    ):
+        violation, *_ = check_step(known(states, past=past), "publish")
+        assert violation.fix.startswith(f"{back}. certpin rotate finish {pin('b')} takes it out")
+
+
 def test_a_version_with_another_pattern_for_the_host_counts() -> None:
     """The draft covers the host by a wildcard; the version that clients have names the host."""
     wild, exact = "*.bank.example", "api.bank.example"
@@ -494,8 +573,10 @@ def test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes() ->
     edited: dict[str, State] = {"a": "active", "c": "published"}
     found = check_step(known(edited, 3, versions=versions), "publish")
     assert names(found) == ["last-backup"]
-    finished: dict[str, State] = {**with_c, "b": "removed"}
-    assert names(check_step(known(finished, 3, versions=versions), "publish")) == []
+    by_hand: dict[str, State] = {**with_c, "b": "removed"}
+    assert names(check_step(known(by_hand, 3, versions=versions), "publish")) == ["last-backup"]
+    past = PinHistory(states={pin("b"): "removed"})  # `rotate finish` has checked it
+    assert check_step(known(by_hand, 3, versions=versions, past=past), "publish") == ()
 
 
 def test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.lab import Authority
-from certpin.pins import HostPin, PinSet
+from certpin.pins import HostPin, PinSet, pins_of
 from certpin.rotation import PinHistory, Version
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.new_root import marks_root_later, root_change
@@ -275,6 +275,16 @@ def test_a_mark_that_went_out_is_not_put_off() -> None:
     deployed = replace(known.deployed, versions=(*others, out))
     assert marks_root_later(known, OLD.pin)
     assert not marks_root_later(replace(known, deployed=deployed), OLD.pin)
+
+
+def test_a_root_that_is_stolen_by_its_certificate_is_marked_later_too() -> None:
+    certificate = pins_of(OLD.certificate)[1]
+    by_certificate = PinHistory(compromised=frozenset({certificate}))
+    known = stolen("both", "old", "both", past=by_certificate)
+    change = root_change(known, frozenset())
+    assert change is not None
+    assert change.stolen == (OLD.pin,)
+    assert marks_root_later(known, certificate)
 
 
 # The root is lost: no authority that clients trust can issue the next certificate.

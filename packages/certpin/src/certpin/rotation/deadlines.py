@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import Prospect, assumed_prospects, conclusion_of_version, stand_in
 from certpin.rotation.rules import number_list
-from certpin.rotation.situation import last_end
+from certpin.rotation.situation import certificates_of_key, last_end
 from certpin.rotation.violation import clients_text
 from certpin.support.text import in_utc
 from certpin.x509.chain import read_facts
@@ -223,11 +223,14 @@ def key_exposure(
             consider only the versions that were published so far.
     """
     # In the role that the pin file has for it. But an attacker needs an accepted key, too, to use
-    # that of an authority that is not pinned.
+    # that of an authority that is not pinned. Clients can also pin a certificate of the key.
     prospects = (
-        assumed_prospects(situation, pin)
-        if situation.is_pinned(pin)
-        else (Prospect(stand_in(pin)),)
+        *(
+            assumed_prospects(situation, pin)
+            if situation.is_pinned(pin)
+            else (Prospect(stand_in(pin)),)
+        ),
+        *map(Prospect, certificates_of_key(situation.certificates, pin)),
     )
     accepting = [
         version

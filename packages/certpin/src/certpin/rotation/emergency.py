@@ -46,6 +46,7 @@ from certpin.rotation.plan import (
     with_staged,
 )
 from certpin.rotation.rules import has_backup_without, served_chain
+from certpin.rotation.situation import with_same_keys
 from certpin.rotation.trust import anchor_pins, anchors_to_name, issuers_to_name
 from certpin.rotation.violation import Violation
 from certpin.support.text import in_utc
@@ -222,9 +223,10 @@ def emergency_path(
     situation = replace(timed, evidence=None)
     unseen = not situation.all_verified or not all_answered
     in_use = _is_in_use(situation, pin, unseen=unseen) or pin in {each.leaf for each in forgotten}
+    same = with_same_keys({pin}, situation.certificates)
     others = tuple(
         other
-        for other in sorted((situation.compromised | situation.past.lost) - {pin}, key=str)
+        for other in sorted((situation.compromised | situation.lost) - same, key=str)
         if _is_in_use(situation, other, unseen=unseen, known=True)
     )
     lockout = served_chain(situation, situation.alive)
@@ -260,7 +262,7 @@ def emergency_path(
 
 def _chain_end(situation: Situation) -> datetime | None:
     """Return the first expiry of a certificate in a served chain with a lost authority."""
-    lost = situation.past.lost
+    lost = situation.lost
     found = [
         read_facts(each.der).not_after
         for sighting in situation.sightings
@@ -316,7 +318,7 @@ def _serves_lost_authority(situation: Situation) -> bool:
 
     The authority can issue no certificate when that of the server expires.
     """
-    return any(_is_authority(situation, pin) for pin in situation.served & situation.past.lost)
+    return any(_is_authority(situation, pin) for pin in situation.served & situation.lost)
 
 
 def _may_be_served(situation: Situation, pin: Pin) -> bool:
@@ -440,7 +442,7 @@ def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
     They are the lost pins that the pin file still accepts. ``pin`` is the pin of the key that was
     just lost; it counts as lost, too.
     """
-    lost = situation.past.lost | {pin}
+    lost = situation.lost | {pin}
     return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
 
 

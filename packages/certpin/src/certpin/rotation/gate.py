@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from certpin.probe import HTTPS, Endpoint, endpoint_at, served_at, split_address
 from certpin.rotation.fleet import client_count
 from certpin.rotation.journal import Event, pin_state
-from certpin.rotation.prospect import prospects_of_key
+from certpin.rotation.prospect import issued_pins, prospects_of_key
 from certpin.rotation.remedies import SET_CLOCK, how_to_confirm_time
 from certpin.rotation.rules import (
     adopted,
@@ -41,6 +41,7 @@ from certpin.rotation.rules import (
     not_under_compromised,
     served_chain,
     served_keys_known,
+    stolen_key_left,
     valid_certificates,
     version_list,
     version_rises,
@@ -170,12 +171,13 @@ def _step_rules(
         found = (not_compromised(situation, pin), not_lost(situation, pin))
     elif step in {"activate", "serve"}:
         prospects = prospects or prospects_of_key(situation, pin)
+        used = (pin, *issued_pins(prospects))
         found = (
             valid_certificates(situation, prospects),
-            not_compromised(situation, pin),
+            not_compromised(situation, *used),
             not_under_compromised(situation, prospects),
-            not_lost(situation, pin),
-            not_removed(situation, pin),
+            not_lost(situation, *used),
+            not_removed(situation, *used),
             adopted(situation, pin, prospects, renews=renews),
             no_unlisted_server(situation) if _becomes_active(situation, pin) else None,
         )
@@ -222,12 +224,16 @@ def _is_served_already(situation: Situation, pin: Pin) -> bool:
 def check_now(situation: Situation) -> tuple[Violation, ...]:
     """Return the violations of the rules that must hold at every moment, not only before a step.
 
-    The two rules apply to every version of the pin set that some client may hold. The version has
-    to accept the chains that servers present, and its pins must not expire before its clients can
-    have the next version.
+    The rules apply to every version of the pin set that some client may hold. The version has to
+    accept the chains that servers present, its pins must not expire before its clients can have the
+    next version, and it must not accept a compromised key that a server presents.
     """
     alive = situation.alive
-    found = (served_chain(situation, alive), expiry(situation, alive))
+    found = (
+        served_chain(situation, alive),
+        expiry(situation, alive),
+        stolen_key_left(situation, alive),
+    )
     return tuple(violation for violation in found if violation is not None)
 
 
@@ -240,20 +246,22 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     new = Version(situation.pins, fetched=situation.now)
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
-    # `rotate finish` has checked the others, which keep an entry with the state `removed`.
-    deleted = [pin for pin in dropped if situation.entry(pin) is None]
+    # `rotate finish` has checked the others. An edit can write the state `removed`, too.
+    edited = [pin for pin in dropped if situation.past.states.get(pin) != "removed"]
     return (
         version_rises(situation),
         *(not_compromised(situation, pin) for pin in live),
+        not_removed(situation, *live),
         *(not_from_one_vantage(situation, pin) for pin in live),
         backup(situation),
         served_chain(situation, [new]),
         common_trust_kept(situation),
         expiry(situation, [new]),
+        stolen_key_left(situation, [new]),
         *(not_active(situation, pin) for pin in dropped),
         *(served_keys_known(situation, pin) for pin in dropped),
         *(not_the_way_back(situation, pin) for pin in dropped),
-        *(adopted_backup_kept(situation, pin) for pin in deleted),
+        *(adopted_backup_kept(situation, pin) for pin in edited),
         no_unlisted_server(situation),
     )
 

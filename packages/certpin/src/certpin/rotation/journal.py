@@ -128,7 +128,7 @@ def pin_state(situation: Situation, pin: Pin) -> State:
     entry = situation.entry(pin)
     if pin in situation.compromised:
         return "compromised"
-    if pin in situation.past.lost and (entry is None or entry.usable):
+    if pin in situation.lost and (entry is None or entry.usable):
         return "lost"
     declared = entry.state if entry else situation.past.states.get(pin, "generated")
     if entry is None or declared not in {"generated", "staged", "published", "adopted"}:

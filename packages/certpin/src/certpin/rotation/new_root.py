@@ -28,6 +28,7 @@ from certpin.rotation.fleet import client_count
 from certpin.rotation.plan import at_time, with_published
 from certpin.rotation.prospect import trust_digest
 from certpin.rotation.rules import served_chain
+from certpin.rotation.situation import with_same_keys
 from certpin.rotation.trust import anchor_pins, other_anchors, versions_below
 from certpin.rotation.violation import Violation
 
@@ -77,7 +78,7 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
         the version with the other root would refuse the chain of a server. That the draft itself
         lets no attacker in is not checked here (``open_draft``).
     """
-    gone = situation.compromised | situation.past.lost
+    gone = situation.compromised | situation.lost
     late = versions_below(situation, gone)
     if not late:
         return None
@@ -153,7 +154,10 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
     if any(policy and pin in policy.compromised for policy in policies):
         return False
     change = root_change(situation, frozenset())
-    return change is not None and pin in change.stolen
+    # The root can be pinned by its certificate (cert-sha256), too.
+    return change is not None and pin in with_same_keys(
+        frozenset(change.stolen), situation.certificates
+    )
 
 
 def _is_out(situation: Situation) -> bool:

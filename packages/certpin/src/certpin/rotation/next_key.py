@@ -74,7 +74,7 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
         ConfigError: clients have to get another root first, and the draft would let an attacker in
             meanwhile. Its problem names the fix.
     """
-    below = _below(situation, situation.compromised | situation.past.lost)
+    below = _below(situation, situation.compromised | situation.lost)
     keys = [
         other
         for other in situation.policy.live_pins
@@ -98,13 +98,15 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
 def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate:
     """Return the best of several keys (``rank``): of equal ones, the one that needs least work.
 
-    A key that exists comes before the new leaf of a pinned authority.
+    A key that exists comes before the new leaf of a pinned authority. The pins of certificates come
+    after those of keys, because a certificate may have the stolen key.
     """
     by_work = sorted(
         choices,
         key=lambda choice: (
             situation.role_of(choice.pin) != "leaf",
             not is_served_everywhere(situation, choice.pin),
+            choice.pin == NEXT_BACKUP or choice.pin.kind == "cert-sha256",
         ),
     )
     return min(by_work, key=rank)

@@ -134,14 +134,19 @@ def _emergency(situation: Situation) -> NextStep | None:
 
     ``None`` if there is no such key.
     """
-    past, live = situation.past, situation.policy.live_pins
-    for pin in sorted(situation.compromised, key=str):
+    live = situation.policy.live_pins
+    for pin in sorted(situation.compromised, key=_keys_first):
         if pin in live or pin in situation.served:
             return NextStep("emergency", pin)
-    for pin in sorted(past.lost, key=str):
+    for pin in sorted(situation.lost, key=_keys_first):
         if pin in situation.served:
             return NextStep("emergency", pin)
     return None
+
+
+def _keys_first(pin: Pin) -> tuple[bool, str]:
+    """Return a sort key: the pins of keys before those of certificates."""
+    return pin.kind != "sha256", str(pin)
 
 
 def _clock(situation: Situation) -> NextStep | None:

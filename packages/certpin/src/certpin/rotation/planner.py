@@ -283,7 +283,7 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     The backup must be in the draft (the pin file). ``to`` is the pin of the new key. Unlike the
     safety rule ``backup``, this function also checks policies that only report.
     """
-    if situation.policy.is_own_backup_without({*old, *situation.past.lost, *situation.compromised}):
+    if situation.policy.is_own_backup_without({*old, *situation.lost, *situation.compromised}):
         return True
     gone = {to, *old} | (situation.served - {to})
     return bool(situation.usable - gone)

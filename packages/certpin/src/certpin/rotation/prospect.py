@@ -353,6 +353,12 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
     )
 
 
+def issued_pins(prospects: Iterable[Prospect]) -> tuple[Pin, ...]:
+    """Return the pins (of key and of certificate) of the issued leaf certificates of chains."""
+    leaves = [each.leaf for each in prospects if each.leaf and each.issued]
+    return tuple(dict.fromkeys(pin for leaf in leaves for pin in pins_of(leaf)))
+
+
 def stolen_authorities(policy: HostPolicy, stolen: AbstractSet[Pin]) -> list[Pin]:
     """Return the pins of a policy that are in ``stolen`` and may be those of authorities' keys.
 
@@ -407,7 +413,7 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
     versions that clients may hold, except those that are among the platform's roots
     (``Prospect.roots``).
     """
-    anchors = situation.pins.anchors.union(*(each.pins.anchors for each in situation.alive))
+    anchors = situation.anchors
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
 
 

@@ -7,9 +7,12 @@ has the rules about time and servers. The draft is the pin file that would be pu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from certpin.pins.verdict import missing_scts, scts_fix
+from certpin.errors import ConfigError
+from certpin.pins import pins_of
+from certpin.pins.verdict import missing_scts, scts_fix, verify
 from certpin.rotation.faults import chain_fault
 from certpin.rotation.fleet import client_count, clients_at_risk, deployed_sizes
 from certpin.rotation.prospect import (
@@ -24,7 +27,7 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
-from certpin.rotation.remedies import backup_fix, how_to_adopt, how_to_trust
+from certpin.rotation.remedies import backup_fix, host_option, how_to_adopt, how_to_trust
 from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import (
     chain_of_sighting,
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, Verdict
+    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet, State, Verdict
     from certpin.rotation.prospect import Prospect
     from certpin.rotation.situation import DeployedVersions, Sighting, Situation
     from certpin.rotation.violation import Invariant
@@ -205,8 +208,8 @@ def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     use the pins in ``gone``, or the keys of these pins no longer exist. A policy with two usable
     roots of one provider (CA) needs no other backup.
     """
-    policy, past = situation.policy, situation.past
-    is_own_backup = policy.is_own_backup_without(past.lost | situation.compromised)
+    policy = situation.policy
+    is_own_backup = policy.is_own_backup_without(situation.lost | situation.compromised)
     return policy.mode != "enforce" or is_own_backup or bool(situation.usable - gone)
 
 
@@ -389,25 +392,56 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
     state = entry.state if entry and entry.live else situation.past.states.get(pin)
     if state != "active":
         return None
+    back = "" if entry else "put its entry back into the pin file (git checkout). "
+    if entry is not None and not entry.live:
+        back = 'give its entry state = "active" again. '
     return Violation(
         "active-pin",
         f"{pin} is ACTIVE: servers may use its key",
         client_count(situation),
-        fix="certpin rotate finish takes it out when no server uses it",
+        fix=f"{back}certpin rotate finish {f'{pin} ' if back else ''}takes it out when no server "
+        "uses it",
     )
 
 
 def not_served(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if a probed server presents the key: then it must not be retired."""
-    vantages = situation.serving(pin)
-    if not vantages:
+    """Return a violation if a probed server uses the key: then it must not be retired.
+
+    The key of an authority may be retired while servers present it, if clients accept the verified
+    paths without its pin: such as by the pin of the server's own key. This is not so for a stolen
+    key, because clients will refuse each path with it.
+    """
+    served = [seen for seen in situation.sightings if seen.chain and pin in seen.pins]
+    refused = [seen for seen in served if _needs_pin(situation, seen, pin)]
+    own = [seen for seen in served if seen.chain and pin in pins_of(seen.chain.leaf)]
+    if not refused and not own:
         return None
+    names = ", ".join(seen.vantage for seen in refused or own)
+    effect = "a client without it would be locked out there"
     return Violation(
         "still-served",
-        f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
+        f"{pin} is served by {names}: {effect if refused else 'a removed key is not used again'}",
         client_count(situation),
         fix="let every server use another key first: certpin rotate switch checks it",
     )
+
+
+def _needs_pin(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
+    """Return True if clients would refuse or report the verified path of a server without a pin.
+
+    They are clients with the draft (the pin file). Its expiry is ignored, because the next version
+    can expire later. The result is also True for a stolen key, and if the policy would have too few
+    pins.
+    """
+    if pin in situation.compromised:
+        return True
+    pins = tuple(entry for entry in situation.policy.pins if entry.pin != pin)
+    try:
+        policy = replace(situation.policy, pins=pins, expires=None)
+    except ConfigError:
+        return True
+    verdict = verify(sighting.chain, policy, situation.now, pins_only=True)
+    return verdict.decision != "accept"
 
 
 def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
@@ -445,7 +479,7 @@ def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
         return None
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup_without({pin}):
         return None
-    if pin in situation.compromised | situation.past.lost or not adoption(situation, pin).adopted:
+    if pin in situation.compromised | situation.lost or not adoption(situation, pin).adopted:
         return None
     found = [adoption(situation, other) for other in situation.usable - situation.served - {pin}]
     if not found or any(each.adopted for each in found):
@@ -470,7 +504,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     it. So its pin must not be removed, because clients with the next version would then refuse the
     key. The pin of a stolen or lost key causes no violation.
     """
-    if pin in situation.compromised or pin in situation.past.lost:
+    if pin in situation.compromised or pin in situation.lost:
         return None
     needed = [
         version
@@ -563,19 +597,62 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
     )
 
 
-def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin's key was compromised, by the journal or the pin file.
+def not_compromised(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if the key of a pin was compromised, by the journal or the pin file.
 
     Such a key must never be used again.
     """
-    if pin not in situation.compromised:
+    found = [pin for pin in pins if pin in situation.compromised]
+    if not found:
         return None
     return Violation(
         "compromised",
-        f"{pin} is COMPROMISED: an attacker who has its key can read connections",
+        f"{found[0]} is COMPROMISED: an attacker who has its key can read connections",
         client_count(situation),
         fix=f"start another: {backup_fix(situation, 'next.key')}",
     )
+
+
+def stolen_key_left(situation: Situation, versions: Sequence[Version]) -> Violation | None:
+    """Return a violation if a server uses a compromised key, and a given version accepts it.
+
+    A version that marks the key refuses the chain, so ``served_chain`` returns the violation. But a
+    version without the mark accepts it by the pin of an authority, or of the certificate. Only the
+    keys of servers are compared, because the pin file may have to accept a stolen root until every
+    client trusts another one.
+
+    Args:
+        situation: the facts about the host.
+        versions: the versions of the pin set.
+    """
+    for seen in situation.sightings:
+        pin = seen.leaf
+        if pin is None or pin not in situation.compromised:
+            continue
+        accepting = [
+            version
+            for version in versions
+            if any(_accepts(situation, seen, each) for each in situation.policies_of(version))
+        ]
+        if accepting:
+            return Violation(
+                "compromised",
+                f"{seen.vantage} serves {pin}, which is COMPROMISED, and "
+                f"{version_list(accepting)} {_verb(accepting, 'accept')} it: an attacker who has "
+                "the key can read connections",
+                _count(situation, accepting),
+                fix=f"certpin rotate emergency {pin} --stolen{host_option(situation)} prints the "
+                "way to another key",
+            )
+    return None
+
+
+def _accepts(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
+    """Return True if clients with a policy accept a served chain without a report."""
+    chain = chain_of_sighting(situation, sighting, policy)
+    if chain is None or policy is None:
+        return False
+    return verify(chain, policy, situation.now, pins_only=True).decision == "accept"
 
 
 def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
@@ -596,30 +673,50 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
     )
 
 
-def not_removed(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin was removed: its key must not be used again."""
-    entry = situation.entry(pin)
-    if entry is None or entry.state != "removed":
+def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if a pin was removed: its key must not be used again."""
+    removed = [pin for pin in pins if was_removed(situation, pin)]
+    if not removed:
         return None
+    mark = 'give it state = "removed" in the pin file again, and '
     return Violation(
         "compromised",
-        f"{pin} was removed, and a removed key is never used again",
+        f"{removed[0]} was removed, and a removed key is never used again",
         client_count(situation),
-        fix=f"start another: {backup_fix(situation, 'next.key')}",
+        fix=(mark if removed[0] in situation.policy.live_pins else "")
+        + f"start another: {backup_fix(situation, 'next.key')}",
     )
 
 
-def not_lost(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the key of the pin was lost, according to the journal or the pin file.
+def was_removed(situation: Situation, pin: Pin) -> bool:
+    """Return True if a pin was removed, according to the journal or the pin file.
+
+    The journal counts, too, because an edit or a merge can delete the pin's entry, or write another
+    state into it. But the user may pin an authority again, such as a root that the provider
+    (CA) uses again.
+    """
+    entry = situation.entry(pin)
+    if entry is not None and (entry.state == "removed" or entry.role in {"intermediate", "root"}):
+        return entry.state == "removed"
+    return situation.past.states.get(pin) == "removed"
+
+
+def _has_state(situation: Situation, pin: Pin, state: State) -> bool:
+    entry = situation.entry(pin)
+    return entry is not None and entry.state == state
+
+
+def not_lost(situation: Situation, *pins: Pin) -> Violation | None:
+    """Return a violation if the key of a pin was lost, according to the journal or the pin file.
 
     Even if such a key turns up again, it may have been copied meanwhile.
     """
-    entry = situation.entry(pin)
-    if pin not in situation.past.lost and (entry is None or entry.state != "lost"):
+    lost = [pin for pin in pins if pin in situation.lost or _has_state(situation, pin, "lost")]
+    if not lost:
         return None
     return Violation(
         "lost",
-        f"{pin} is LOST: its key no longer exists, and one that turns up may have been copied",
+        f"{lost[0]} is LOST: its key no longer exists, and one that turns up may have been copied",
         client_count(situation),
         fix=f"start another: {backup_fix(situation, 'next.key')}",
     )

@@ -25,15 +25,17 @@ from certpin.pins import pins_of
 from certpin.pins.hosts import join_address
 from certpin.rotation.releases import release_end
 from certpin.support.text import LONGEST_DURATION, format_duration, parse_duration
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
     from certpin.probe import Endpoint
     from certpin.rotation.releases import AppRelease
-    from certpin.x509 import Chain
+    from certpin.x509 import Certificate, Chain
 
 # By how much two correct clocks may differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -459,6 +461,33 @@ def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     return address if endpoint.name in {host, pattern.name} else f"{endpoint.name} at {address}"
 
 
+def with_same_keys(pins: AbstractSet[Pin], certificates: Iterable[Certificate]) -> frozenset[Pin]:
+    """Return pins, and all pins of the given certificates that have a key of these pins.
+
+    A stolen or lost key can have several pins: its own, and one (``cert-sha256``) for each of its
+    certificates. All of them are returned if one of them is in ``pins`` and the certificates that
+    connect them are known.
+
+    Args:
+        pins: the pins of stolen or lost keys.
+        certificates: the known certificates. They need not be verified: that a certificate has a
+            key and a fingerprint follows from its content.
+    """
+    known = set(map(pins_of, certificates))
+    keys = {key for key, fingerprint in known if key in pins or fingerprint in pins}
+    return frozenset(pins).union(*(own for own in known if own[0] in keys))
+
+
+def certificates_of_key(certificates: Iterable[Certificate], pin: Pin) -> list[Certificate]:
+    """Return those of some certificates that have the key with this pin, sorted by fingerprint.
+
+    The pin can also be that of one of these certificates.
+    """
+    known = sorted(certificates, key=lambda each: each.sha256)
+    pins = with_same_keys({pin}, known)
+    return [each for each in known if not pins.isdisjoint(pins_of(each))]
+
+
 def _pins(chain: Chain | None) -> frozenset[Pin]:
     certificates = chain.certificates if chain else ()
     return frozenset(pin for certificate in certificates for pin in pins_of(certificate))
@@ -614,16 +643,48 @@ class Situation:
         Servers use some of these keys now, and can use the others later.
         """
         usable = frozenset(entry.pin for entry in self.policy.pins if entry.usable)
-        return usable - self.past.lost - self.compromised
+        return usable - self.lost - self.compromised
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
         """The pins of compromised keys, according to the journal or the draft, at any host.
 
         The draft counts, too, because a person may mark a stolen key in the pin file and not record
-        it.
+        it. The pins of known certificates with such a key are included (``with_same_keys``).
         """
-        return self.past.compromised | self.pins.compromised
+        return self._with_same_keys(self.past.compromised | self.pins.compromised)
+
+    @cached_property
+    def lost(self) -> frozenset[Pin]:
+        """The pins of lost keys, according to the journal, at any host.
+
+        The pins of known certificates with such a key are included (``with_same_keys``), and those
+        of stolen keys are not.
+        """
+        return self._with_same_keys(self.past.lost) - self.compromised
+
+    def _with_same_keys(self, pins: frozenset[Pin]) -> frozenset[Pin]:
+        """Return pins, and the others of the same keys; of certificates only those in policies."""
+        if not pins:
+            return pins
+        pinned = {entry.pin for policy in self.live_policies if policy for entry in policy.pins}
+        found = with_same_keys(pins, self.certificates)
+        return pins.union(each for each in found if each.kind == "sha256" or each in pinned)
+
+    @property
+    def certificates(self) -> frozenset[Certificate]:
+        """The known certificates: those that servers presented, and the trust anchors."""
+        chains = [each for seen in self.sightings for each in (seen.chain, seen.served) if each]
+        anchors = (read_facts(der).certificate for der in self.anchors)
+        return frozenset(filter(None, anchors)).union(*(each.certificates for each in chains))
+
+    @property
+    def anchors(self) -> frozenset[bytes]:
+        """The trust anchors in the files of ``trust``, as DER.
+
+        They are those of all policies in the draft and in the versions that some client may hold.
+        """
+        return self.pins.anchors.union(*(each.pins.anchors for each in self.alive))
 
     @property
     def served(self) -> frozenset[Pin]:

@@ -22,6 +22,8 @@ from certpin.cli.rotate.emergency_record import (
     load_pins,
     locked_for_record,
     named_key,
+    other_pins,
+    recorded_hosts,
 )
 from certpin.cli.rotate.emergency_text import PathCommands, PathText, ordered_steps, path_lines
 from certpin.cli.rotate.files import (
@@ -139,6 +141,7 @@ class EmergencyReport:
         later: the hosts at which the pin file does not refuse the stolen root yet, because clients
             trust no other root.
         below: the pins of authorities below the stolen one, which the pin file now marks as lost.
+        also: the other pins of the key, as of its certificate, that are recorded, too.
         version: the version of the pin file; None if it could not be read.
         paths: the path of each host.
         texts: the paths in words, for each group of hosts with equal steps.
@@ -164,6 +167,7 @@ class EmergencyReport:
     unmarked: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
     below: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
     version: int | None = None
     has_version: bool = True  # whether the journal has a version
     paths: list[EmergencyPath] = field(default_factory=list)
@@ -224,6 +228,9 @@ class EmergencyReport:
             if self.earlier is not None:
                 self.is_worse = (self.fact, self.earlier.step) == ("lost", "compromise")
                 self.fact = "stolen" if self.is_worse else self.fact
+            known = recorded_hosts(history, self.key.pin, self.fact)
+            hosts = [host for host in self.hosts if host not in known]
+            if not hosts:
                 return
             now = utc_now()
             # A note says that the key is a server's: the marks in the pin file depend on that.
@@ -232,7 +239,7 @@ class EmergencyReport:
             note = "" if self._is_authority(roots) else self.key.note
             events = [
                 Event(now, self.who, _STEPS[self.fact], host, self.key.pin, note=note)
-                for host in self.hosts
+                for host in hosts
             ]
             append_record(journal, history, events)
 
@@ -282,10 +289,10 @@ class EmergencyReport:
         from certpin.rotation.gate import clock_doubt
 
         self._forget_paths()
-        files = marked.latest()
+        files = self._with_certificates(marked.latest(), probes)
         self.has_version = files.deployed.latest is not None
         self.version = files.pins.version
-        policies = [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+        policies = self._policies(files)
         self._read_marks(policies)
         results, now = probe_for_reading(files, probes, files.pins, policies)
         self.unknown = [*self.hints, *results.unknown]
@@ -330,12 +337,41 @@ class EmergencyReport:
             serving = tuple(server for path in alike for server in path.serving)
             self.texts.append(PathText(found, situation, commands, hosts, serving))
 
+    def _policies(self, files: RotationFiles) -> list[HostPolicy]:
+        return [each for each in files.pins.policies if str(each.pattern) in self.hosts]
+
+    def _with_certificates(self, files: RotationFiles, probes: ProbeOptions) -> RotationFiles:
+        """Record the other pins of the key as stolen or lost, and return the changed files.
+
+        These are the pins of its certificates, and its own pin if the user named a certificate. The
+        certificates are those that servers present, and the named file.
+        """
+        from certpin.rotation import Event
+
+        policies = self._policies(files)
+        results, now = probe_for_reading(files, probes, files.pins, policies)
+        events: list[Event] = []
+        for policy in policies:
+            situation = files.situation(policy, results.of(policy), now)
+            for pin, note in other_pins(self.key, situation):
+                host = str(policy.pattern)
+                self.also.append(str(pin))
+                if host not in recorded_hosts(files.history, pin, self.fact):
+                    events.append(Event(now, self.who, _STEPS[self.fact], host, pin, note=note))
+        if not events:
+            return files
+        with locked_for_record(files.journal):
+            append_record(files.journal, files.history, events)
+        files = files.latest()  # it marks them
+        files.commit([])
+        return files
+
     def _forget_paths(self) -> None:
         """Forget the results of a run of ``_find_paths`` that is repeated.
 
         ``below`` stays, because these pins are marked in the pin file already.
         """
-        self.marked, self.unmarked = [], []
+        self.marked, self.unmarked, self.also = [], [], []
         self.paths, self.texts = [], []
         self.problem, self.clock = "", None
 
@@ -492,6 +528,8 @@ class EmergencyReport:
         word = "COMPROMISED" if self.fact == "stolen" else "LOST"
         where = ", ".join(self.hosts)
         lines = [f"RECORDED: {self.key.pin} is {word} at {where}. No step lets servers use it."]
+        if self.also:
+            lines.append(f"The same key has {', '.join(dict.fromkeys(self.also))}: recorded, too.")
         if self.clock:
             lines.append(self.clock.advice)
         if self.is_worse:

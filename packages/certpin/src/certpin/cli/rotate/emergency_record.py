@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.named_key import KeyReference
-    from certpin.pins import PinSet
-    from certpin.rotation import Event, History
+    from certpin.pins import Pin, PinSet
+    from certpin.rotation import Event, History, Situation
     from certpin.rotation.emergency import Fact
+    from certpin.rotation.journal import StepName
 
 _LOCK_WAIT = 10.0  # seconds
 
@@ -98,6 +99,7 @@ def affected_hosts(
     """
     from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
+    from certpin.rotation.situation import with_same_keys
 
     known = [*([pins] if pins else []), *(each.pins for each in history.deployed.versions)]
     if not path.exists() and not history.events:  # a journal here would be the wrong one
@@ -111,12 +113,11 @@ def affected_hosts(
             _require_hosts(path, named, known, history)
         return named
     policies = [policy for each in known for policy in each.policies]
+    own = with_same_keys({key.pin}, key.certificates[:1])
     holding = [
-        str(policy.pattern)
-        for policy in policies
-        if key.pin in {entry.pin for entry in policy.pins}
+        str(policy.pattern) for policy in policies if any(entry.pin in own for entry in policy.pins)
     ]
-    recorded = [event.host for event in history.events if event.pin == key.pin and event.host]
+    recorded = [event.host for event in history.events if event.pin in own and event.host]
     certified = [
         str(policy.pattern)
         for name in key.names
@@ -183,9 +184,52 @@ def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | N
         key: the stolen or lost key.
         fact: ``stolen`` or ``lost``, as the user reports it now.
     """
-    wanted = {"compromise"} if fact == "stolen" else {"lose", "compromise"}
     events = [event for event in history.events if event.pin == key.pin]
-    return next((event for event in events if event.step in wanted), None)
+    return next((event for event in events if event.step in _records(fact)), None)
+
+
+def _records(fact: Fact) -> set[StepName]:
+    """Return the steps that record a fact: a theft is worse than a loss, and counts for it."""
+    return {"compromise"} if fact == "stolen" else {"lose", "compromise"}
+
+
+def recorded_hosts(history: History, pin: Pin, fact: Fact) -> set[str]:
+    """Return the host patterns at which the journal records the theft or loss of a pin's key.
+
+    A theft counts for a loss, too.
+    """
+    events = [event for event in history.events if event.pin == pin]
+    return {event.host for event in events if event.step in _records(fact)}
+
+
+def other_pins(key: KeyReference, situation: Situation) -> list[tuple[Pin, str]]:
+    """Return the other pins of a key at a host, each with a note if it is not an authority's.
+
+    They are known by the certificates of the key: those that servers present, and the one that the
+    user named. A certificate has a pin here only if the pin file or a version pins it.
+
+    Args:
+        key: the stolen or lost key.
+        situation: the facts about the host.
+    """
+    from certpin.pins import pins_of
+    from certpin.rotation.situation import certificates_of_key
+
+    of_key = certificates_of_key(situation.certificates.union(key.certificates[:1]), key.pin)
+    if not of_key:
+        return []
+    policies = [situation.policy]
+    for version in situation.deployed.versions:
+        policies += filter(None, situation.policies_of(version))
+    pinned = {entry.pin for policy in policies for entry in policy.pins}
+    found: dict[Pin, str] = {}
+    for certificate in of_key:
+        own, fingerprint = pins_of(certificate)
+        is_server = not certificate.is_authority
+        found[own] = f"key of {fingerprint}" if is_server else ""
+        if fingerprint in pinned:
+            found[fingerprint] = f"certificate of {own}" if is_server else ""
+    return [(pin, note) for pin, note in found.items() if pin != key.pin]
 
 
 @contextmanager

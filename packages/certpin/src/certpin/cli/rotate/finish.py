@@ -68,10 +68,10 @@ def finish(
     Run it when every server presents the new chain.
 
     A key is replaced if servers switched to another one after it. All servers are contacted, at
-    each IP address of their names: a key that one of them still presents stays, and so does the
-    last backup. Each safe removal is done;
-    an unsafe one is printed with its reason, and with its date if waiting helps. Clients accept the
-    old key until they have the next version.
+    each IP address of their names: a key that one of them still uses stays, and so does the last
+    backup. A pinned authority may go if clients accept each server without it. Each safe removal is
+    done; an unsafe one is printed with its reason, and with its date if waiting helps. Clients
+    accept the old key until they have the next version.
 
     With KEY, only this key goes: a backup that you do not need any more, or one that you started
     and that no version has.
@@ -113,10 +113,15 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 
     in_file = any(pin == entry.pin for policy in policies for entry in policy.pins)
     if not in_file and not any(_is_left_staged(files, policy, pin) for policy in policies):
+        latest = files.deployed.latest
+        known = latest.pins.policies if latest else ()
+        is_out = any(pin in policy.live_pins for policy in known)
         raise ConfigError(
             f"{files.path} does not have {pin}",
             key="KEY",
-            fix="certpin rotate status lists its pins",
+            fix="clients accept it: put its entry back (git checkout), and run this again"
+            if is_out
+            else "certpin rotate status lists its pins",
         )
 
 
@@ -385,7 +390,7 @@ class FinishRun:
 
     def _change(self, pattern: str, pin: Pin, step: Step) -> None:
         state, text = {
-            "retire": ("retiring", "no server presents it"),
+            "retire": ("retiring", "no server needs it"),
             "remove": ("removed", "clients drop it with the next version"),
         }[step]
         self.files.editor.change_pin(pattern, pin, state=state)

@@ -292,4 +292,4 @@ class NextText:
         return place or str(pin)
 
     def _fact(self) -> str:
-        return "lost" if self.step.pin in self.situation.past.lost else "stolen"
+        return "lost" if self.step.pin in self.situation.lost else "stolen"

@@ -225,17 +225,20 @@ def _require_usable(step: KeySwitch) -> None:
     """
     from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state
+    from certpin.rotation.prospect import issued_pins
     from certpin.rotation.remedies import backup_fix, host_option
+    from certpin.rotation.rules import was_removed
 
     for _, situation in step.situations:
-        state = pin_state(situation, step.pin)
-        if state in {"compromised", "lost", "removed"}:
-            raise ConfigError(
-                f"{step.pin} is {state.upper()}: no server may use it, also not with --force",
-                key="state",
-                fix=f"start another: {backup_fix(situation, 'next.key')}",
-            )
-        if state == "generated":
+        for pin in (step.pin, *issued_pins(step.chain.prospects)):
+            state = "removed" if was_removed(situation, pin) else pin_state(situation, pin)
+            if state in {"compromised", "lost", "removed"}:
+                raise ConfigError(
+                    f"{pin} is {state.upper()}: no server may use it, also not with --force",
+                    key="state",
+                    fix=f"start another: {backup_fix(situation, 'next.key')}",
+                )
+        if pin_state(situation, step.pin) == "generated":
             raise ConfigError(
                 f"{step.pin} is GENERATED, and cannot become ACTIVE",
                 key="state",

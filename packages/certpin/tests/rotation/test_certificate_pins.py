@@ -1,0 +1,129 @@
+"""A stolen or lost key has several pins: its own, and those of its certificates (cert-sha256)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from certpin.pins import HostPin, Pin, PinSet, pins_of
+from certpin.rotation import PinHistory, Sighting, Situation, Version, Violation, check_step
+from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
+from certpin.rotation.gate import check_now
+from certpin.rotation.next_step import next_step
+from certpin.rotation.prospect import Prospect
+from certpin.x509 import Certificate, Chain
+from tests.rotation._situations import DAY, NOW, pin, policy, situation
+
+LEAF = Certificate(b"the leaf", b"k")
+ISSUER = Certificate(b"the issuer", b"issuer")
+KEY, CERTIFICATE = pins_of(LEAF)
+CHAIN = Chain((LEAF, ISSUER))
+BACKUPS = (HostPin(pin("b"), "backup", "published"), HostPin(pin("c"), "backup", "published"))
+PINNED = HostPin(CERTIFICATE, "leaf", "active")
+BY_ISSUER = HostPin(pin("issuer"), "intermediate", "active")
+
+
+def known(*entries: HostPin, seen: bool = True, **past: Any) -> Situation:
+    """Return a situation in which version 1 and the draft have these pins and two backups."""
+    draft = PinSet("bank", 2, (policy([*entries, *BACKUPS]),))
+    out = Version(replace(draft, version=1), fetched=NOW - 40 * DAY, clients=7)
+    sightings = (Sighting("192.0.2.7:443", CHAIN),) if seen else ()
+    return situation(draft, out, seen=sightings, past=PinHistory(**past))
+
+
+def path(fact: Fact, pin: Pin, **fields: Any) -> EmergencyPath:
+    past: dict[str, Any] = {"compromised" if fact == "stolen" else "lost": frozenset({pin})}
+    return emergency_path(known(PINNED, **fields, **past), pin, fact)
+
+
+def invariants(found: tuple[Violation, ...]) -> list[str]:
+    return [violation.invariant for violation in found]
+
+
+@pytest.mark.parametrize("fact", ["stolen", "lost"])
+@pytest.mark.parametrize("recorded", [KEY, CERTIFICATE], ids=["key", "certificate"])
+def test_servers_do_not_go_back_to_a_certificate_of_the_key(fact: Fact, recorded: Pin) -> None:
+    found = path(fact, recorded)
+    switch = next(step for step in found.steps if step.act == "switch")
+    assert (switch.pin, found.is_safe, found.in_use) == (pin("b"), True, True)
+    assert found.others == ()  # they are of the same key
+
+
+def test_clients_that_pin_a_certificate_of_a_stolen_key_accept_the_key() -> None:
+    exposure = path("stolen", KEY).exposure
+    assert exposure is not None
+    assert [(stage.versions, stage.clients) for stage in exposure.stages] == [((1,), 7)]
+
+
+def test_a_certificate_that_may_have_the_stolen_key_comes_after_the_backups() -> None:
+    """No server was contacted, so it is unknown of which key it is."""
+    found = path("stolen", KEY, seen=False)
+    assert next(step.pin for step in found.steps if step.act == "switch") == pin("b")
+
+
+@pytest.mark.parametrize("field", ["compromised", "lost"])
+def test_a_certificate_of_an_unusable_key_is_no_backup(field: str) -> None:
+    past: dict[str, Any] = {field: frozenset({KEY})}
+    dead = known(PINNED, **past)
+    assert dead.usable == {pin("b"), pin("c")}
+    expected = "compromised" if field == "compromised" else "lost"
+    assert expected in invariants(check_step(dead, "activate", CERTIFICATE))
+
+
+def test_the_key_of_a_served_certificate_that_is_stolen_is_stolen() -> None:
+    """So it is not used again in another certificate."""
+    host = known(PINNED, BY_ISSUER, compromised=frozenset({CERTIFICATE}))
+    renewed = Prospect(Certificate(b"the renewed leaf", b"k"), (ISSUER,))
+    (found,) = check_step(host, "activate", KEY, (renewed,))
+    assert (found.invariant, str(KEY) in found.problem) == ("compromised", True)
+
+
+def test_a_certificate_of_an_unusable_key_is_no_emergency_before_its_key() -> None:
+    assert next_step(known(PINNED, compromised=frozenset({KEY})), {}, differs=False).pin == KEY
+
+
+@pytest.mark.parametrize(
+    ("past", "invariant"),
+    [
+        ({"compromised": frozenset({CERTIFICATE})}, "compromised"),
+        ({"lost": frozenset({CERTIFICATE})}, "lost"),
+        ({}, "compromised"),
+    ],
+    ids=["compromised", "lost", "removed"],
+)
+def test_a_chain_with_an_unusable_certificate_is_refused(
+    past: dict[str, Any], invariant: str
+) -> None:
+    """Clients accept it by the pin of its issuer."""
+    entry = HostPin(CERTIFICATE, "leaf", "active" if past else "removed")
+    host = known(BY_ISSUER, entry, seen=False, **past)
+    (found,) = check_step(host, "activate", KEY, (Prospect(LEAF, (ISSUER,)),))
+    assert (found.invariant, str(CERTIFICATE) in found.problem) == (invariant, True)
+    other = Prospect(Certificate(b"another leaf", b"other"), (ISSUER,))
+    assert check_step(host, "activate", pin("other"), (other,)) == ()
+
+
+@pytest.mark.parametrize("entry", [PINNED, BY_ISSUER], ids=["certificate", "authority"])
+def test_a_stolen_key_that_a_server_uses_and_clients_accept_is_reported(entry: HostPin) -> None:
+    """The host does not have the pin of the key, so that no version refuses it."""
+    host = known(entry, compromised=frozenset({KEY}))
+    for found in (check_now(host), check_step(host, "publish")):
+        violation = next(each for each in found if "serves" in each.problem)
+        assert (violation.invariant, violation.clients) == ("compromised", 7)
+        assert f"certpin rotate emergency {KEY} --stolen" in violation.fix
+    assert check_now(known(entry)) == ()
+
+
+def test_a_version_that_refuses_a_stolen_key_or_reports_it_does_not_accept_it() -> None:
+    marked = known(BY_ISSUER, HostPin(KEY, "leaf", "compromised"))
+    assert invariants(check_now(marked)) == ["served-chain"]
+    draft = replace(marked.policy, mode="report")  # clients report it, and accept it
+    reports = replace(marked, pins=replace(marked.pins, policies=(draft,)))
+    assert "compromised" not in invariants(check_step(reports, "publish"))
+
+
+def test_a_stolen_root_of_a_chain_is_not_reported_as_a_servers_key() -> None:
+    """The draft may have to accept it until clients trust another root."""
+    assert check_now(known(BY_ISSUER, compromised=frozenset({pin("issuer")}))) == ()

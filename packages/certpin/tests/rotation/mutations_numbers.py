@@ -64,8 +64,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen key is accepted by every version that doesn't refuse it",
         _DEADLINES,
-        'and conclusion_of_version(situation, version, prospects) != "refused"',
-        'and conclusion_of_version(situation, version, prospects) == "refused"',
+        'and conclude(prospects, situation.policies_of(version), situation.now) != "refused"',
+        'and conclude(prospects, situation.policies_of(version), situation.now) == "refused"',
         _OF_DEADLINES + "test_a_stolen_key_is_accepted_until_the_last_version_with_it_has_ended",
     ),
     Mutation(

@@ -25,6 +25,7 @@ from certpin.rotation import (
 from tests import kit
 from tests.rotation._situations import (
     DAY,
+    HOUR,
     NOW,
     TIMING,
     bundled,
@@ -202,6 +203,9 @@ def test_clients_with_expired_pins_accept_no_stolen_key() -> None:
     fields = {"expires": NOW - DAY}
     old = replace(version(1, AB, ago=90 * DAY), pins=pin_set(AB, 1, **fields))
     assert key_exposure(situation(pin_set(BC, 2), old), pin("a")).stages == ()
+    fields["expires"] = NOW - HOUR
+    slow = replace(old, pins=pin_set(AB, 1, **fields))
+    assert key_exposure(situation(pin_set(BC, 2), slow), pin("a")).stages, "with a slow clock"
     opened = pin_set(AB, 1, **fields, on_expiry="fail-open")
     assert key_exposure(situation(pin_set(BC, 2), replace(old, pins=opened)), pin("a")).stages
 

@@ -61,7 +61,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
         found = [
             (version, path, verdict)
             for (version, policy), path in zip(by, paths, strict=True)
-            if (verdict := refusal(path, policy, situation.now)) is not None
+            if (verdict := refusal(path, situation.in_force(policy), situation.now)) is not None
         ]
         refusing = list(dict.fromkeys(version for version, _, _ in found))
         if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):
@@ -325,7 +325,7 @@ def refused_by_version(
     refusing = [
         version
         for version, policy in policies
-        if conclude(prospects, [policy], situation.now) != "accepted"
+        if conclude(prospects, [situation.in_force(policy)], situation.now) != "accepted"
         or any(chain_fault(each, policy, situation.now) for each in prospects)
     ]
     if not refusing:
@@ -683,7 +683,7 @@ def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
     if refusing:
         names = version_list(refusing)
         said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
-        return said + _overdue_note(situation, refusing)
+        return said + _overdue_note(situation, refusing) + _slow_clock_note(situation, refusing)
     if not situation.deployed.versions:
         return "no published version is recorded"
     return "no version is alive"
@@ -704,3 +704,20 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
         return ""
     last = max(version.last_reported for version in late if version.last_reported)
     return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
+
+
+def _slow_clock_note(situation: Situation, refusing: Sequence[Version]) -> str:
+    """Return a text for a violation's message: only clients with slow clocks compare these pins.
+
+    The text is empty unless pins of a version in ``refusing`` expired within the delay ``skew``.
+    """
+    policies = [policy for version in refusing for policy in situation.policies_of(version)]
+    recent = [
+        policy.expires
+        for policy in policies
+        if policy and policy.expires and situation.slowest_clock < policy.expires <= situation.now
+    ]
+    if not recent:
+        return ""
+    until = in_utc(max(recent) + situation.timing.skew)
+    return f", and clients with a slow clock compare its expired pins until {until}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn
@@ -28,7 +28,6 @@ from certpin.support.text import LONGEST_DURATION, format_duration, parse_durati
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
     from certpin.probe import Endpoint
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 # By how much two correct clocks may differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 _CACHED_TIMES = 64
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,9 @@ class DeployedVersions:
         versions: the versions.
         reporting: the most clients that reported any version on one day of the last week; ``None``
             without reports.
-        endless: True if versions end only when the journal says so, and never because of a date.
-            This is for decisions that must not rely on this machine's clock.
+        endless: True if versions end only when the journal says so, and never because of a date;
+            clients also compare pins that have expired (``Situation.in_force``). This is for
+            decisions that must not rely on this machine's clock.
     """
 
     versions: tuple[Version, ...] = ()
@@ -564,6 +565,35 @@ class Situation:
             hosts.
         """
         return version.pins.policies_at(self.pattern, self.pins)
+
+    @property
+    def slowest_clock(self) -> datetime:
+        """The earliest time that the clock of a client may show: ``now``, less the delay ``skew``.
+
+        If a decision must not rely on this machine's clock (``DeployedVersions.endless``), any time
+        is possible, and this is the earliest ``datetime``.
+        """
+        return _EARLIEST if self.deployed.endless else self.now - self.timing.skew
+
+    def in_force(self, policy: HostPolicy | None) -> HostPolicy | None:
+        """Return a policy as the client with the slowest clock applies it.
+
+        If pins expire, clients compare them no longer: they refuse every server, or none
+        (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client whose
+        clock is behind still does both. In the result, pins that have not expired by
+        ``slowest_clock`` never expire, and a list that is not too old by then never becomes it.
+
+        Args:
+            policy: the policy of a version, or of the draft; ``None`` for clients without one.
+        """
+        if policy is None:
+            return None
+        slowest, logs = self.slowest_clock, policy.ct_logs
+        if policy.expired(self.now) and not policy.expired(slowest):
+            policy = replace(policy, expires=None)
+        if logs is not None and logs.stale(self.now) and not logs.stale(slowest):
+            policy = replace(policy, ct_logs=replace(logs, timestamp=self.now))
+        return policy
 
     @property
     def held_policies(self) -> list[HostPolicy | None]:

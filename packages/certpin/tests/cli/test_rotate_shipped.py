@@ -6,6 +6,7 @@ Also tests when no client uses a version any more, so that it no longer blocks a
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ import pytest
 
 from certpin.pinfile import PinSet
 from certpin.pins import Pin
+from certpin.rotation import format_journal
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, history, invariants, journal, stepped
+from tests.cli._rotating import (
+    JOURNAL,
+    all_events,
+    days_pass,
+    history,
+    invariants,
+    journal,
+    stepped,
+)
 from tests.cli.conftest import HOST, Run
 
 OFFLINE = ("--offline",)
@@ -157,6 +167,42 @@ def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
     done, facts = stepped(run, "shipped", "3", "--ended")
     assert (done.code, facts["step"]) == (0, "ended")
     assert activated(run, pin)[0] == 0
+
+
+def test_a_version_that_clients_fetch_now_has_not_ended(drafted: Run) -> None:
+    """A later version in an app replaces it for no client that fetches versions."""
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *APP, "4.2", *OFFLINE).code == 0
+    before = JOURNAL.read_bytes()
+    refused = drafted("rotate", "shipped", "3", "--ended")
+    assert (refused.code, JOURNAL.read_bytes()) == (2, before)
+    assert "clients fetch version 3 now: no later one has gone out to them" in refused.err
+    assert "certpin rotate shipped 4," in refused.err
+    pin = PinSet.load("pins.toml").policies[0].pins[-1].pin
+    switch = drafted("rotate", "switch", str(pin), *OFFLINE)
+    assert "clients fetch version 3, and only apps have version 4" in switch.err
+    assert "record that: certpin rotate shipped 4" in " ".join(switch.err.split())
+    assert drafted("rotate", "shipped", "4", *OFFLINE).code == 0
+    assert drafted("rotate", "shipped", "3", "--ended").code == 0
+    assert activated(drafted, pin)[0] == 0
+
+
+def test_a_signed_version_that_waits_for_its_push_ends_no_other(drafted: Run) -> None:
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *OFFLINE).code == 0
+    *others, last = all_events()
+    waiting = replace(last, signed=True)
+    JOURNAL.write_text(format_journal([*others, waiting]), encoding="utf-8")
+    for number in ("3", "4"):
+        refused = drafted("rotate", "shipped", number, "--ended")
+        assert (refused.code, "or certpin publish push for a signed set" in refused.err) == (
+            2,
+            True,
+        )
 
 
 @pytest.mark.parametrize(

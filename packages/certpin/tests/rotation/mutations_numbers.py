@@ -62,6 +62,43 @@ MUTATIONS: list[Mutation] = [
         _OF_DEADLINES + "test_the_last_anchor_that_expires_has_a_deadline_in_each_mode",
     ),
     Mutation(
+        "an app that fetches versions still does when another fact is recorded",
+        "certpin/rotation/history.py",
+        "updates=old.updates or new.updates",
+        "updates=new.updates",
+        "tests/rotation/test_releases.py"
+        "::test_later_facts_about_a_release_count_and_the_others_stay",
+    ),
+    Mutation(
+        "anchors with half a character are an error with their line",
+        "certpin/formats/parsed.py",
+        'data = data.encode(errors="replace")',
+        "data = data.encode()",
+        "tests/rotation/test_journal.py"
+        "::test_anchors_with_half_a_character_are_an_error_with_their_line",
+    ),
+    Mutation(
+        "a version that clients fetch now has not ended",
+        _SHIPPED,
+        "if any(map(deployed.is_fetched_now, known)):",
+        "if version == max(each.number for each in deployed.versions):",
+        _OF_SHIPPED + "test_a_version_that_clients_fetch_now_has_not_ended",
+    ),
+    Mutation(
+        "a version that only waits for its push ends no other",
+        _SHIPPED,
+        "if any(map(deployed.is_fetched_now, known)):",
+        "if version == max(each.number for each in deployed.versions):",
+        _OF_SHIPPED + "test_a_signed_version_that_waits_for_its_push_ends_no_other",
+    ),
+    Mutation(
+        "the fix names no version as ended that clients fetch now",
+        "certpin/rotation/remedies.py",
+        "    if fetched:\n",
+        "    if False:\n",
+        _OF_SHIPPED + "test_a_version_that_clients_fetch_now_has_not_ended",
+    ),
+    Mutation(
         "a stolen key is accepted by every version that doesn't refuse it",
         _DEADLINES,
         'and conclude(prospects, situation.policies_of(version), situation.now) != "refused"',

@@ -164,6 +164,13 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
             "the pins of both"
         )
     endless = [each.number for each in refusing if last_end(situation, [each]) is None]
+    fetched = [each.number for each in refusing if situation.deployed.is_fetched_now(each)]
+    if fetched:
+        return (
+            f"clients fetch version {max(fetched)}, and only apps have version {latest.number}: "
+            f"give it to these clients, too, and record that: certpin rotate shipped "
+            f"{latest.number}"
+        )
     if endless:
         return (
             "a binary contains that version: record when its last client is gone, with "

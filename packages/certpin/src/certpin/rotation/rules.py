@@ -463,8 +463,10 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     if not needed:
         return None
     end = last_end(situation, needed)
-    number = min(each.number for each in needed)
-    ended = f"; or, if no client has it any more: certpin rotate shipped {number} --ended"
+    others = [each.number for each in needed if not situation.deployed.is_fetched_now(each)]
+    ended = ""
+    if others and end is None:
+        ended = f"; or, if no client has it any more: certpin rotate shipped {min(others)} --ended"
     return Violation(
         "served-chain",
         f"{version_list(needed)} {_verb(needed)} the chain that a server presents, and "
@@ -472,7 +474,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
         _count(situation, needed),
         safe_from=end,
         fix="let the servers present a chain that every version alive accepts (certpin rotate "
-        f"status names a key){'' if end else ended}",
+        f"status names a key){ended}",
     )
 
 

@@ -232,6 +232,14 @@ class DeployedVersions:
         first = self._first_above(version)
         return None if first is None else max(first, version.fetched)
 
+    def is_fetched_now(self, version: Version) -> bool:
+        """Return True if no later version replaces this one for the clients that fetch versions.
+
+        These clients then hold it without an end. Versions that only an app's binary contains, and
+        signed versions that wait for their push (upload), replace none.
+        """
+        return version.fetched is not None and self.superseded_at(version) is None
+
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the time at which the last client leaves a version, without considering reports.
 

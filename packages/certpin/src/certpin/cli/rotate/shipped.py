@@ -294,24 +294,28 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
         who: the person to name in the journal (``--who``); None for the default.
 
     Raises:
-        ConfigError: the version is unknown, or is the latest one, which clients can fetch now.
+        ConfigError: the version is unknown, or is the one that clients fetch now.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    latest = files.deployed.latest
-    if version not in {known.number for known in files.deployed.versions}:
+    deployed = files.deployed
+    known = [each for each in deployed.versions if each.number == version]
+    if not known:
         raise ConfigError(
             f"version {version} is not recorded",
             key="version",
             fix="certpin rotate status lists the versions",
         )
-    if latest and latest.number == version and latest.fetched:
+    if any(map(deployed.is_fetched_now, known)):
+        later = [each.number for each in deployed.versions if each.number > version]
+        following = min(later, default=files.next_version)
         raise ConfigError(
-            f"version {version} is the latest: clients fetch it now",
+            f"clients fetch version {version} now: no later one has gone out to them",
             key="version",
-            fix="bring out the next one first",
+            fix=f"give version {following} to these clients first, and record that: certpin rotate "
+            f"shipped {following}, or certpin publish push for a signed set",
         )
     files.commit([Event(utc_now(), person_name(who), "ended", version=version)])
     probes = ProbeOptions.without_probe()

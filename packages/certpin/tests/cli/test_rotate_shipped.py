@@ -189,6 +189,58 @@ def test_a_version_that_clients_fetch_now_has_not_ended(drafted: Run) -> None:
     assert activated(drafted, pin)[0] == 0
 
 
+def test_a_release_whose_pins_expire_before_its_end_is_refused(run: Run) -> None:
+    """Its clients would refuse every server until they have another release."""
+    soon = kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY)
+    write(soon)
+    words = ("shipped", "3", *APP, "4.1", *OFFLINE)
+    refused, facts = stepped(run, *words, "--end", day(300))
+    assert (refused.code, invariants(facts)) == (1, ["expiry"])
+    fix = facts["breaches"][0]["fix"]
+    assert fix.startswith("write another `expires` into the pin file, not before the end of the")
+    assert stepped(run, *words, "--end", day(50))[0].code == 0
+    assert run("rotate", "status", *OFFLINE).code == 0, "the pins outlive the release"
+    JOURNAL.unlink()
+    write(soon)
+    assert stepped(run, *words, "--end", day(300), "--updates")[0].code == 0, "it fetches others"
+    assert run("rotate", "status", *OFFLINE).code == 0
+
+
+def test_a_release_without_a_known_end_says_until_when_its_pins_are_valid(run: Run) -> None:
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY))
+    words = ("shipped", "3", *APP, "4.1", *OFFLINE)
+    said = " ".join(run("rotate", *words).out.split())
+    assert "clients with com.bank.app 4.1 refuse every server: its pins expire then" in said
+    assert "refuse every server" in run("rotate", *words, "--end", day(300)).out
+    assert "refuse every server" not in run("rotate", *words, "--end", day(50)).out
+    for policy in (
+        kit.policy(HOST, LEAF, BACKUP),
+        kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + DAY, on_expiry="fail-open"),
+    ):
+        JOURNAL.unlink()
+        write(policy)
+        assert "refuse every server" not in run("rotate", *words).out
+
+
+def test_early_pins_of_a_release_are_replaced_by_a_forced_update(run: Run) -> None:
+    """No version that is published helps its clients. The printed command ends the release."""
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY))
+    assert run("rotate", "shipped", "3", *APP, "4.1", "--end", day(55), *OFFLINE).code == 0
+    assert run("rotate", "shipped", "3", *APP, "4.1", "--end", day(300), *OFFLINE).code == 0
+    warned = run("rotate", "status", *OFFLINE)
+    assert warned.code == 1
+    said = " ".join(warned.out.split())
+    command = "certpin rotate shipped 4 --app com.bank.app --release RELEASE --force-update DATE"
+    assert "only a release of the app replaces pins in a binary" in said
+    assert f"({command})" in said
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 400 * DAY))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    pasted = command.replace("RELEASE", "4.2").replace("DATE", day(40))
+    assert run(*shlex.split(pasted)[1:], *OFFLINE).code == 0
+    assert run("rotate", "status", *OFFLINE).code == 0
+
+
 def test_a_signed_version_that_waits_for_its_push_ends_no_other(drafted: Run) -> None:
     assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
     days_pass(100)

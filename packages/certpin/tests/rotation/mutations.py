@@ -151,8 +151,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "pins expire more than T_adopt from now",
         _RULES,
-        "return end - situation.now > situation.timing.adopt",
-        "return end - situation.now >= situation.timing.adopt",
+        "has_time = end - situation.now > situation.timing.adopt",
+        "has_time = end - situation.now >= situation.timing.adopt",
         _IN_GATE + "test_pins_must_not_expire_before_every_client_can_have_the_next_version",
     ),
     Mutation(

@@ -36,7 +36,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a publish replaces no version in a binary",
         _DEADLINES,
-        "can_fetch = version.bundled is None",
+        "can_fetch = version.gets_updates",
         "can_fetch = version is not None",
         _OF_DEADLINES + "test_a_version_that_only_an_app_replaces_has_no_publish_date",
     ),
@@ -76,6 +76,34 @@ MUTATIONS: list[Mutation] = [
         "data = data.encode()",
         "tests/rotation/test_journal.py"
         "::test_anchors_with_half_a_character_are_an_error_with_their_line",
+    ),
+    Mutation(
+        "the pins of a release don't expire before its end",
+        "certpin/rotation/rules.py",
+        "return end >= last or (fetches and has_time)",
+        "return end >= last or has_time",
+        _OF_SHIPPED + "test_a_release_whose_pins_expire_before_its_end_is_refused",
+    ),
+    Mutation(
+        "a release is judged with its end",
+        _SHIPPED,
+        "publish_violations(files, pins, results, timing, now, release)",
+        "publish_violations(files, pins, results, timing, now)",
+        _OF_SHIPPED + "test_a_release_whose_pins_expire_before_its_end_is_refused",
+    ),
+    Mutation(
+        "a release that refuses every server from a date on says so",
+        _SHIPPED,
+        "                lines += _expiry_notes(pins, each, end)\n",
+        "",
+        _OF_SHIPPED + "test_a_release_without_a_known_end_says_until_when_its_pins_are_valid",
+    ),
+    Mutation(
+        "only a release replaces the pins of a binary",
+        "certpin/rotation/situation.py",
+        "return self.bundled is None or (bool(apps) and all(apps))",
+        "return True",
+        _OF_SHIPPED + "test_early_pins_of_a_release_are_replaced_by_a_forced_update",
     ),
     Mutation(
         "a version that clients fetch now has not ended",
@@ -185,8 +213,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate checks the pins of an app",
         _SHIPPED,
-        "violations = [] if amends else",
-        "violations = [] if pins else",
+        "    if not amends:\n        violations =",
+        "    if not pins:\n        violations =",
         _OF_SHIPPED + "test_the_gate_checks_the_pins_that_go_out",
     ),
     Mutation(

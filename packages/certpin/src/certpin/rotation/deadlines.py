@@ -279,7 +279,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
         for what, expires in _expiries(situation, version):
             if last is not None and last <= expires:
                 continue
-            can_fetch = version.bundled is None
+            can_fetch = version.gets_updates
             yield PublishDeadline(
                 str(situation.pattern),
                 what,

@@ -213,7 +213,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     The draft is the pin file that becomes the next version. Some rules are about the pins that the
     latest version has and the draft doesn't.
     """
-    new = Version(situation.pins, fetched=situation.now)
+    new = situation.published_now
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
     # `rotate finish` has checked the others, which keep an entry with the state `removed`.

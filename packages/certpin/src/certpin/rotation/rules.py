@@ -7,6 +7,7 @@ has the rules about time and servers. The draft is the pin file that would be pu
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from certpin.pins.verdict import missing_scts, scts_fix
@@ -229,10 +230,27 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
                 f"the pins of version {version.number} expire on {in_utc(end)}, "
                 "before every client that holds it can have the next",
                 _count(situation, [version], end),
-                fix="publish a version whose `expires` is further away than T_adopt "
-                f"({format_duration(situation.timing.adopt)})",
+                fix=_how_to_extend(situation, version, end),
             )
     return None
+
+
+def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str:
+    """Return the fix for the pins of a version that expire too early, at the time ``end``."""
+    if version.gets_updates:
+        adopt = format_duration(situation.timing.adopt)
+        return f"publish a version whose `expires` is further away than T_adopt ({adopt})"
+    if version not in situation.deployed.versions:
+        last = situation.deployed.end_of_life(version, situation.timing)
+        date = f"not before the end of the release ({in_utc(last)})" if last else "later"
+        return f"write another `expires` into the pin file, {date}: no version replaces its pins"
+    number = situation.deployed.next_number(situation.pins)
+    app = next((shlex.quote(each.app) for each in version.releases if each.app), "NAME")
+    return (
+        "only a release of the app replaces pins in a binary: ship one with a later `expires`, and "
+        f"a forced update to it before {in_utc(end, down=True)} (certpin rotate shipped {number} "
+        f"--app {app} --release RELEASE --force-update DATE)"
+    )
 
 
 # Rules about one pin, and the chains that servers may present with its key.
@@ -671,9 +689,11 @@ def _verb(versions: Sequence[Version], verb: str = "refuse") -> str:
 
 def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:
     last = situation.deployed.end_of_life(version, situation.timing)
-    if last is not None:
-        return end >= last
-    return end - situation.now > situation.timing.adopt
+    has_time = end - situation.now > situation.timing.adopt  # to get the next version
+    if last is None:
+        return has_time
+    fetches = version.bundled is not None and version.gets_updates
+    return end >= last or (fetches and has_time)
 
 
 def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:

@@ -140,6 +140,12 @@ class Version:
         """The first time at which a client could hold this version; ``None`` if none ever could."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
+    @property
+    def gets_updates(self) -> bool:
+        """True if each client with this version fetches later ones; False if a binary doesn't."""
+        apps = [release.updates for release in self.releases]
+        return self.bundled is None or (bool(apps) and all(apps))
+
     def accepts(self, pattern: HostPattern, pin: Pin, draft: PinSet | None = None) -> bool:
         """Return True if clients with this version accept a pinned key at all hosts of a pattern.
 
@@ -510,6 +516,8 @@ class Situation:
             is not checked, as in a plan.
         roots: the roots, as DER, that clients trust if their policy has no anchors; empty if they
             are unknown.
+        release: the release of an app that will bring the draft to clients; ``None`` if clients
+            fetch it.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -525,6 +533,7 @@ class Situation:
     observed: tuple[ServerObservation, ...] = ()
     evidence: TimeEvidence | None = None
     roots: tuple[bytes, ...] = ()
+    release: AppRelease | None = None
 
     def __post_init__(self) -> None:
         if self.pins.policy_of(self.pattern) is None:
@@ -573,6 +582,13 @@ class Situation:
             hosts.
         """
         return version.pins.policies_at(self.pattern, self.pins)
+
+    @property
+    def published_now(self) -> Version:
+        """The version that the draft becomes if it goes out to clients now."""
+        if self.release is None:
+            return Version(self.pins, fetched=self.now)
+        return Version(self.pins, bundled=self.now, releases=(self.release,))
 
     @property
     def slowest_clock(self) -> datetime:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.steps import HostViolation
     from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import AdoptionDelays, Event, Violation
+    from certpin.rotation import AdoptionDelays, AppRelease, Event, Violation
 
 RELEASE = "RELEASE"  # for the name of an app's release, in a printed command
 _UNPUBLISHED = {"generated", "staged"}
@@ -417,6 +417,7 @@ def publish_violations(
     results: ProbeResults,
     timing: AdoptionDelays,
     now: datetime,
+    release: AppRelease | None = None,
 ) -> list[HostViolation]:
     """Return the rotation invariants that a pin set would violate if it went out to clients now.
 
@@ -429,6 +430,7 @@ def publish_violations(
         results: the chains that servers present.
         timing: the delays until clients update.
         now: the time at which the pin set would go out.
+        release: the release of an app that brings it to clients; None if clients fetch it.
 
     Returns:
         The violations at each host of the pin set; empty if there are none.
@@ -442,7 +444,7 @@ def publish_violations(
     for policy in pins.policies:
         situation = files.situation(policy, results.of(policy), now, timing, pins=pins)
         deployed = replace(situation.deployed, versions=others)
-        situation = replace(situation, deployed=deployed)
+        situation = replace(situation, deployed=deployed, release=release)
         broken = check_step(situation, "publish")
         found += of_host(policy, [each for each in broken if is_new or each.invariant != "version"])
     return found

@@ -252,7 +252,9 @@ def shipped(
     results = ProbeResults()
     if not amends:
         results, now = probe_for_step(files, probes, pins, pins.policies, who)
-    violations = [] if amends else publish_violations(files, pins, results, timing, now)
+    violations = []
+    if not amends:
+        violations = publish_violations(files, pins, results, timing, now, release)
     force.require_answers(results, violations)
     outcome = StepOutcome(
         "shipped",
@@ -478,10 +480,35 @@ def _messages(
             if is_this:
                 until = f"until {in_utc(end)}" if end else "until you record its end"
                 lines.append(f"Clients may hold version {known.number} {until}.")
+                lines += _expiry_notes(pins, each, end)
             elif release in later_releases(each, [release]) and (release.forced or end):
                 until = in_utc(end) if end else "when you record it"
                 lines.append(f"Version {known.number} in {each.title} ends: {until}.")
     return lines
+
+
+def _expiry_notes(pins: PinSet, release: AppRelease, end: datetime | None) -> list[str]:
+    """Return a sentence if clients with a release refuse every server from some time on.
+
+    That is so if the pins of its version expire (``fail-closed``), and no other version reaches
+    these clients. The list is empty if the release has ended before.
+
+    Args:
+        pins: the pin set of the version.
+        release: the release of the app.
+        end: the time from which no client runs it; None if unknown.
+    """
+    from certpin.rotation import in_utc
+
+    expires = min(filter(None, (policy.refuses_from for policy in pins.policies)), default=None)
+    if expires is None or release.updates or (end is not None and end <= expires):
+        return []
+    note = (
+        f"From {in_utc(expires, down=True)} on, clients with {release.title} refuse every server: "
+        "its pins expire then, and only another release replaces them. Ship one in time, with a "
+        "later `expires`, and record when the last client has it (--force-update, --end)."
+    )
+    return [note]
 
 
 def _read_curve(path: Path) -> AdoptionCurve:

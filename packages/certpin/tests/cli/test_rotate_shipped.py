@@ -241,6 +241,33 @@ def test_early_pins_of_a_release_are_replaced_by_a_forced_update(run: Run) -> No
     assert run("rotate", "status", *OFFLINE).code == 0
 
 
+@pytest.mark.usefixtures("unconfirmed_clock")
+def test_a_version_of_an_unconfirmed_clock_is_recorded_with_a_warning(drafted: Run) -> None:
+    """If the clock is behind, the previous version seems to end too early."""
+    first, facts = stepped(drafted, "shipped", "3", *OFFLINE)
+    assert (first.code, "clock" in " ".join(facts["unknown"])) == (0, False), "no other is held"
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    done, facts = stepped(drafted, "shipped", "4", *OFFLINE)
+    assert done.code == 0
+    (doubt,) = (each for each in facts["unknown"] if "clock" in each)
+    date = f"{journal()[-1].time:%Y-%m-%d %H:%M} UTC"
+    assert doubt.startswith(f"whether version 4 goes out on {date}, from which its adoption counts")
+    assert "leave out --offline; if there is none, compare the clock yourself" in doubt
+    assert "--force" not in doubt
+    again, facts = stepped(drafted, "shipped", "4", *APP, "4.2", "--clients", "3", *OFFLINE)
+    assert (again.code, sum("adoption counts" in each for each in facts["unknown"])) == (0, 1)
+    amended, facts = stepped(drafted, "shipped", "4", *APP, "4.2", "--clients", "9")
+    assert (amended.code, facts["unknown"]) == (0, [])
+
+
+def test_a_version_of_a_confirmed_clock_is_recorded_without_a_warning(drafted: Run) -> None:
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert "adoption counts" not in drafted("rotate", "shipped", "4", *OFFLINE).out
+
+
 def test_a_signed_version_that_waits_for_its_push_ends_no_other(drafted: Run) -> None:
     assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
     days_pass(100)

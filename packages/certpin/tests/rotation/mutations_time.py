@@ -445,6 +445,29 @@ MUTATIONS: list[Mutation] = [
         _IN_TIME + "test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step",
     ),
     Mutation(
+        "a version of an unconfirmed clock is recorded with a warning",
+        _SHIPPED,
+        "if files.evidence.confirmed or not has_others_to_end(files, version, now):",
+        "if True:",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_version_of_an_unconfirmed_clock_is_recorded_with_a_warning",
+    ),
+    Mutation(
+        "a version of a confirmed clock is recorded without a warning",
+        _SHIPPED,
+        "if files.evidence.confirmed or not",
+        "if not",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_version_of_a_confirmed_clock_is_recorded_without_a_warning",
+    ),
+    Mutation(
+        "a push without a server that confirms the time is reported",
+        _PUSH,
+        "if dates or not (files.fetch_host or counts):",
+        "if dates or not files.fetch_host:",
+        _IN_PUSH + "test_a_push_without_a_server_that_confirms_the_time_is_reported",
+    ),
+    Mutation(
         "a push needs a right clock",
         _PUSH,
         "if not dry and (is_first or pushed.uploads):",

@@ -377,6 +377,17 @@ def arrival_text(
     return f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)})."
 
 
+def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
+    """Return True if clients may hold another version, so that adoption counts from this record.
+
+    Args:
+        files: the pin file and the journal.
+        number: the number of the version that is recorded.
+        now: the time of the record.
+    """
+    return any(each.number != number for each in files.deployed.alive(now, files.timing))
+
+
 def release_options(files: RotationFiles) -> str:
     """Return `` --app NAME --release RELEASE`` for the end of a ``rotate shipped`` command.
 

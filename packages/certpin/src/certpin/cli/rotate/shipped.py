@@ -22,6 +22,7 @@ from certpin.cli.rotate.files import (
 from certpin.cli.rotate.recording import (
     RELEASE,
     arrival_text,
+    has_others_to_end,
     mark_published,
     publish_violations,
     require_marked,
@@ -278,6 +279,8 @@ def shipped(
         files.commit([event])
         outcome.done = True
         outcome.messages = _messages(files, pins, event, timing)
+        if not amends:
+            outcome.unknown = [*outcome.unknown, *_doubtful_date(files, version, now)]
         if is_first:
             outcome.messages.append(
                 "It is the first version in the journal, and no lower one can follow. If clients "
@@ -485,6 +488,34 @@ def _messages(
                 until = in_utc(end) if end else "when you record it"
                 lines.append(f"Version {known.number} in {each.title} ends: {until}.")
     return lines
+
+
+def _doubtful_date(files: RotationFiles, version: int, now: datetime) -> list[str]:
+    """Return a clause if no server has confirmed the time at which a version was recorded.
+
+    Adoption counts from that time. If this machine's clock is behind, clients seem to have the
+    version too early. The list is empty if clients may hold no other version, because none has to
+    be waited for.
+
+    Args:
+        files: the pin file and the journal, with the evidence about the time.
+        version: the number of the version.
+        now: the time that was recorded.
+    """
+    from certpin.rotation import in_utc
+    from certpin.rotation.remedies import how_to_confirm_time
+
+    if files.evidence.confirmed or not has_others_to_end(files, version, now):
+        return []
+    how = how_to_confirm_time(files.evidence, "compare the clock yourself")
+    return [
+        (
+            f"whether version {version} goes out on {in_utc(now, down=True)}, from which its "
+            "adoption counts: no server confirmed the clock of this machine. If the clock is "
+            f"behind, other versions seem to end too early: restore {files.journal.name} (git "
+            f"checkout), set the clock, and record it again. To have it confirmed, {how}"
+        )
+    ]
 
 
 def _expiry_notes(pins: PinSet, release: AppRelease, end: datetime | None) -> list[str]:

@@ -496,6 +496,18 @@ def test_a_push_with_a_wrong_clock_is_refused(
     assert run("publish", "push").code == 2  # a renewal, too
 
 
+def test_a_push_without_a_server_that_confirms_the_time_is_reported(
+    bank: Repository, run: Run
+) -> None:
+    """Adoption counts from it, unless it is the first: then no other version has to end."""
+    assert pushed(run)[1]["unknown"] == []
+    next_version(bank, 4)
+    (unknown,) = pushed(run)[1]["unknown"]
+    assert "the clock of this machine is right (publish.toml has no fetch_url, whose" in unknown
+    bank.publish_timestamp()
+    assert pushed(run)[1]["unknown"] == [], "a renewal is not recorded"
+
+
 def test_a_clock_that_no_server_confirms_is_reported(bank: Repository, run: Run) -> None:
     with SETTINGS.open("a", encoding="utf-8") as file:
         file.write('fetch_url = "https://127.0.0.1:9/"\n')

@@ -6,6 +6,7 @@ Also tests when no client uses a version any more, so that it no longer blocks a
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,15 @@ from certpin.pins import Pin
 from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, history, invariants, journal, stepped
+from tests.cli._rotating import (
+    JOURNAL,
+    all_events,
+    days_pass,
+    history,
+    invariants,
+    journal,
+    stepped,
+)
 from tests.cli.conftest import HOST, Run
 
 OFFLINE = ("--offline",)
@@ -159,6 +168,121 @@ def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
     done, facts = stepped(run, "shipped", "3", "--ended")
     assert (done.code, facts["step"]) == (0, "ended")
     assert activated(run, pin)[0] == 0
+
+
+def test_a_version_that_clients_fetch_now_has_not_ended(drafted: Run) -> None:
+    """A later version in an app replaces it for no client that fetches versions."""
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *APP, "4.2", *OFFLINE).code == 0
+    before = JOURNAL.read_bytes()
+    refused = drafted("rotate", "shipped", "3", "--ended")
+    assert (refused.code, JOURNAL.read_bytes()) == (2, before)
+    assert "clients fetch version 3 now: no later one has gone out to them" in refused.err
+    assert "certpin rotate shipped 4," in refused.err
+    pin = PinSet.load("pins.toml").policies[0].pins[-1].pin
+    switch = drafted("rotate", "switch", str(pin), *OFFLINE)
+    assert "clients fetch version 3, and only apps have version 4" in switch.err
+    assert "record that: certpin rotate shipped 4" in " ".join(switch.err.split())
+    assert drafted("rotate", "shipped", "4", *OFFLINE).code == 0
+    assert drafted("rotate", "shipped", "3", "--ended").code == 0
+    assert activated(drafted, pin)[0] == 0
+
+
+def test_a_release_whose_pins_expire_before_its_end_is_refused(run: Run) -> None:
+    """Its clients would refuse every server until they have another release."""
+    soon = kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY)
+    write(soon)
+    words = ("shipped", "3", *APP, "4.1", *OFFLINE)
+    refused, facts = stepped(run, *words, "--end", day(300))
+    assert (refused.code, invariants(facts)) == (1, ["expiry"])
+    fix = facts["breaches"][0]["fix"]
+    assert fix.startswith("write another `expires` into the pin file, not before the end of the")
+    assert stepped(run, *words, "--end", day(50))[0].code == 0
+    assert run("rotate", "status", *OFFLINE).code == 0, "the pins outlive the release"
+    JOURNAL.unlink()
+    write(soon)
+    assert stepped(run, *words, "--end", day(300), "--updates")[0].code == 0, "it fetches others"
+    assert run("rotate", "status", *OFFLINE).code == 0
+
+
+def test_a_release_without_a_known_end_says_until_when_its_pins_are_valid(run: Run) -> None:
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY))
+    words = ("shipped", "3", *APP, "4.1", *OFFLINE)
+    said = " ".join(run("rotate", *words).out.split())
+    assert "clients with com.bank.app 4.1 refuse every server: its pins expire then" in said
+    assert "refuse every server" in run("rotate", *words, "--end", day(300)).out
+    assert "refuse every server" not in run("rotate", *words, "--end", day(50)).out
+    for policy in (
+        kit.policy(HOST, LEAF, BACKUP),
+        kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + DAY, on_expiry="fail-open"),
+    ):
+        JOURNAL.unlink()
+        write(policy)
+        assert "refuse every server" not in run("rotate", *words).out
+
+
+def test_early_pins_of_a_release_are_replaced_by_a_forced_update(run: Run) -> None:
+    """No version that is published helps its clients. The printed command ends the release."""
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 60 * DAY))
+    assert run("rotate", "shipped", "3", *APP, "4.1", "--end", day(55), *OFFLINE).code == 0
+    assert run("rotate", "shipped", "3", *APP, "4.1", "--end", day(300), *OFFLINE).code == 0
+    warned = run("rotate", "status", *OFFLINE)
+    assert warned.code == 1
+    said = " ".join(warned.out.split())
+    command = "certpin rotate shipped 4 --app com.bank.app --release RELEASE --force-update DATE"
+    assert "only a release of the app replaces pins in a binary" in said
+    assert f"({command})" in said
+    write(kit.policy(HOST, LEAF, BACKUP, expires=datetime.now(UTC) + 400 * DAY))
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(text.replace("version = 3", "version = 4"), encoding="utf-8")
+    pasted = command.replace("RELEASE", "4.2").replace("DATE", day(40))
+    assert run(*shlex.split(pasted)[1:], *OFFLINE).code == 0
+    assert run("rotate", "status", *OFFLINE).code == 0
+
+
+@pytest.mark.usefixtures("unconfirmed_clock")
+def test_a_version_of_an_unconfirmed_clock_is_recorded_with_a_warning(drafted: Run) -> None:
+    """If the clock is behind, the previous version seems to end too early."""
+    first, facts = stepped(drafted, "shipped", "3", *OFFLINE)
+    assert (first.code, "clock" in " ".join(facts["unknown"])) == (0, False), "no other is held"
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    done, facts = stepped(drafted, "shipped", "4", *OFFLINE)
+    assert done.code == 0
+    (doubt,) = (each for each in facts["unknown"] if "clock" in each)
+    date = f"{journal()[-1].time:%Y-%m-%d %H:%M} UTC"
+    assert doubt.startswith(f"whether version 4 goes out on {date}, from which its adoption counts")
+    assert "leave out --offline; if there is none, compare the clock yourself" in doubt
+    assert "--force" not in doubt
+    again, facts = stepped(drafted, "shipped", "4", *APP, "4.2", "--clients", "3", *OFFLINE)
+    assert (again.code, sum("adoption counts" in each for each in facts["unknown"])) == (0, 1)
+    amended, facts = stepped(drafted, "shipped", "4", *APP, "4.2", "--clients", "9")
+    assert (amended.code, facts["unknown"]) == (0, [])
+
+
+def test_a_version_of_a_confirmed_clock_is_recorded_without_a_warning(drafted: Run) -> None:
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert "adoption counts" not in drafted("rotate", "shipped", "4", *OFFLINE).out
+
+
+def test_a_signed_version_that_waits_for_its_push_ends_no_other(drafted: Run) -> None:
+    assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *OFFLINE).code == 0
+    *others, last = all_events()
+    waiting = replace(last, signed=True)
+    JOURNAL.write_text(format_journal([*others, waiting]), encoding="utf-8")
+    for number in ("3", "4"):
+        refused = drafted("rotate", "shipped", number, "--ended")
+        assert (refused.code, "or certpin publish push for a signed set" in refused.err) == (
+            2,
+            True,
+        )
 
 
 @pytest.mark.parametrize(

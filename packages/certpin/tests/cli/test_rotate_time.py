@@ -329,6 +329,28 @@ def test_a_host_that_only_an_ended_version_has_needs_a_date(
     assert stepped(run, "switch", "fullchain.pem")[0].code == 0
 
 
+def test_a_dropped_host_has_not_expired_only_by_the_clock_of_this_machine(
+    run: Run, ca: Path, lasting: Identity, intermediate: Authority, server: Nginx
+) -> None:
+    """If this machine's clock is ahead, clients still compare the pins of the dropped host."""
+    api = kit.policy(HOST, lasting.pin, kit.NOBODY)
+    expired = {"expires": utc_now() - timedelta(hours=2), "on_expiry": "fail-open"}
+    www = kit.policy("www.bank.example", kit.NOBODY, kit.NOBODY_ELSE, **expired)
+    write(api, www, trust=ca)
+    assert run("rotate", "shipped", "3", *QUICK, "--offline").code == 0
+    days_pass(1)
+    write(api, trust=ca)
+    chain = intermediate.issue(HOST, "www.bank.example", key=lasting.key)
+    Path("fullchain.pem").write_bytes(chain.chain_pem)
+    refused, facts = stepped(run, "switch", "fullchain.pem", "--offline")
+    assert (refused.code, invariants(facts)) == (1, ["clock"])
+    assert "only the clock of this machine says that the pins of version 3 have expired" in (
+        refused.err
+    )
+    listed(server.port)
+    assert stepped(run, "switch", "fullchain.pem")[0].code == 0
+
+
 def test_a_wrong_clock_is_reported_once_for_all_hosts(
     run: Run, ca: Path, lasting: Identity
 ) -> None:

@@ -139,6 +139,21 @@ def test_a_misspelt_key_is_refused(path: tuple[Any, ...], misspelt: Callable[[st
         load(changed)
 
 
+@pytest.mark.parametrize("path", list(places(FULL)), ids=str)
+def test_half_a_character_is_refused_or_read(path: tuple[Any, ...]) -> None:
+    """JSON can contain a lone surrogate, which no encoding can write. Only a name can have it."""
+    changed = copy.deepcopy(FULL)
+    holder = changed
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = "\ud800"
+    if path == ("name",):
+        assert load(library.dumps(changed)).name == "\ud800"
+        return
+    with pytest.raises(CertpinError):
+        load(library.dumps(changed))
+
+
 @pytest.mark.parametrize("name", ["compromised", "mode", "trust"])
 def test_a_key_of_another_object_is_refused(name: str) -> None:
     changed = copy.deepcopy(PLAIN)

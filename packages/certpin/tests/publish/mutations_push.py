@@ -375,7 +375,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a clock that no server confirms is reported",
         "certpin/cli/publish/push.py",
-        "    if dates or not files.fetch_host:\n",
+        "    if dates or not (files.fetch_host or counts):\n",
         "    if True:\n",
         _COMMAND + "a_clock_that_no_server_confirms_is_reported",
     ),

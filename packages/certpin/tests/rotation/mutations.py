@@ -153,8 +153,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "pins expire more than T_adopt from now",
         _RULES,
-        "return end - situation.now > situation.timing.adopt",
-        "return end - situation.now >= situation.timing.adopt",
+        "has_time = end - situation.now > situation.timing.adopt",
+        "has_time = end - situation.now >= situation.timing.adopt",
         _IN_GATE + "test_pins_must_not_expire_before_every_client_can_have_the_next_version",
     ),
     Mutation(
@@ -1401,16 +1401,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version without the host accepts no stolen key",
         "certpin/rotation/deadlines.py",
-        "policy is not None and (policy.refuses_from",
-        "policy is None or (policy.refuses_from",
+        "    if policy is None:\n        return False\n    return policy.refuses_from",
+        "    if policy is None:\n        return True\n    return policy.refuses_from",
         "tests/rotation/test_deadlines.py"
         "::test_a_version_without_the_host_accepts_no_stolen_key_there",
     ),
     Mutation(
         "clients with expired pins accept no stolen key",
         "certpin/rotation/deadlines.py",
-        " and (policy.refuses_from is None or now < policy.refuses_from)",
-        "",
+        "return policy.refuses_from is None or situation.slowest_clock < policy.refuses_from",
+        "return True",
         "tests/rotation/test_deadlines.py::test_clients_with_expired_pins_accept_no_stolen_key",
     ),
     Mutation(

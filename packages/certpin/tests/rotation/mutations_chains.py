@@ -317,8 +317,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the next step asks each version about a served chain",
         _TRUST,
-        "refuses(chain_of_sighting(situation, sighting, policy), policy, situation.now)",
-        "refuses(sighting.chain, policy, situation.now)",
+        "    path = chain_of_sighting(situation, sighting, policy)\n",
+        "    path = sighting.chain\n",
         _IN_TRUST + "test_the_path_is_that_of_a_real_client[intermediate-old]",
     ),
     Mutation(

@@ -36,7 +36,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a publish replaces no version in a binary",
         _DEADLINES,
-        "can_fetch = version.bundled is None",
+        "can_fetch = version.gets_updates",
         "can_fetch = version is not None",
         _OF_DEADLINES + "test_a_version_that_only_an_app_replaces_has_no_publish_date",
     ),
@@ -62,10 +62,75 @@ MUTATIONS: list[Mutation] = [
         _OF_DEADLINES + "test_the_last_anchor_that_expires_has_a_deadline_in_each_mode",
     ),
     Mutation(
+        "an app that fetches versions still does when another fact is recorded",
+        "certpin/rotation/history.py",
+        "updates=old.updates or new.updates",
+        "updates=new.updates",
+        "tests/rotation/test_releases.py"
+        "::test_later_facts_about_a_release_count_and_the_others_stay",
+    ),
+    Mutation(
+        "anchors with half a character are an error with their line",
+        "certpin/formats/parsed.py",
+        'data = data.encode(errors="replace")',
+        "data = data.encode()",
+        "tests/rotation/test_journal.py"
+        "::test_anchors_with_half_a_character_are_an_error_with_their_line",
+    ),
+    Mutation(
+        "the pins of a release don't expire before its end",
+        "certpin/rotation/rules.py",
+        "return end >= last or (fetches and has_time)",
+        "return end >= last or has_time",
+        _OF_SHIPPED + "test_a_release_whose_pins_expire_before_its_end_is_refused",
+    ),
+    Mutation(
+        "a release is judged with its end",
+        _SHIPPED,
+        "publish_violations(files, pins, results, timing, now, release)",
+        "publish_violations(files, pins, results, timing, now)",
+        _OF_SHIPPED + "test_a_release_whose_pins_expire_before_its_end_is_refused",
+    ),
+    Mutation(
+        "a release that refuses every server from a date on says so",
+        _SHIPPED,
+        "                lines += _expiry_notes(pins, each, end)\n",
+        "",
+        _OF_SHIPPED + "test_a_release_without_a_known_end_says_until_when_its_pins_are_valid",
+    ),
+    Mutation(
+        "only a release replaces the pins of a binary",
+        "certpin/rotation/situation.py",
+        "return self.bundled is None or (bool(apps) and all(apps))",
+        "return True",
+        _OF_SHIPPED + "test_early_pins_of_a_release_are_replaced_by_a_forced_update",
+    ),
+    Mutation(
+        "a version that clients fetch now has not ended",
+        _SHIPPED,
+        "if any(map(deployed.is_fetched_now, known)):",
+        "if version == max(each.number for each in deployed.versions):",
+        _OF_SHIPPED + "test_a_version_that_clients_fetch_now_has_not_ended",
+    ),
+    Mutation(
+        "a version that only waits for its push ends no other",
+        _SHIPPED,
+        "if any(map(deployed.is_fetched_now, known)):",
+        "if version == max(each.number for each in deployed.versions):",
+        _OF_SHIPPED + "test_a_signed_version_that_waits_for_its_push_ends_no_other",
+    ),
+    Mutation(
+        "the fix names no version as ended that clients fetch now",
+        "certpin/rotation/remedies.py",
+        "    if fetched:\n",
+        "    if False:\n",
+        _OF_SHIPPED + "test_a_version_that_clients_fetch_now_has_not_ended",
+    ),
+    Mutation(
         "a stolen key is accepted by every version that doesn't refuse it",
         _DEADLINES,
-        'and conclusion_of_version(situation, version, prospects) != "refused"',
-        'and conclusion_of_version(situation, version, prospects) == "refused"',
+        'and conclude(prospects, situation.policies_of(version), situation.now) != "refused"',
+        'and conclude(prospects, situation.policies_of(version), situation.now) == "refused"',
         _OF_DEADLINES + "test_a_stolen_key_is_accepted_until_the_last_version_with_it_has_ended",
     ),
     Mutation(
@@ -148,8 +213,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate checks the pins of an app",
         _SHIPPED,
-        "violations = [] if amends else",
-        "violations = [] if pins else",
+        "    if not amends:\n        violations =",
+        "    if not pins:\n        violations =",
         _OF_SHIPPED + "test_the_gate_checks_the_pins_that_go_out",
     ),
     Mutation(

@@ -74,6 +74,65 @@ MUTATIONS: list[Mutation] = [
         _IN_CLOCK + "test_no_version_is_gone_only_by_the_clock_of_this_machine",
     ),
     Mutation(
+        "pins that have expired only by the clock are compared",
+        _SITUATION,
+        "return _EARLIEST if self.deployed.endless else self.now - self.timing.skew",
+        "return self.now - self.timing.skew",
+        _IN_CLOCK + "test_pins_have_not_expired_only_by_the_clock_of_this_machine[fail-open]",
+    ),
+    Mutation(
+        "clients with a slow clock compare expired pins for longer",
+        _SITUATION,
+        "if self.deployed.endless else self.now - self.timing.skew",
+        "if self.deployed.endless else self.now",
+        _IN_CLOCK + "test_pins_expire_later_for_clients_with_a_slow_clock[fail-open]",
+    ),
+    Mutation(
+        "a served chain is judged for clients with a slow clock",
+        "certpin/rotation/rules.py",
+        "refusal(path, situation.in_force(policy), situation.now)",
+        "refusal(path, policy, situation.now)",
+        _IN_CLOCK + "test_pins_expire_later_for_clients_with_a_slow_clock[fail-open]",
+    ),
+    Mutation(
+        "a lock-out is one of clients with a slow clock, too",
+        "certpin/rotation/trust.py",
+        "return refuses(path, situation.in_force(policy), situation.now)",
+        "return refuses(path, policy, situation.now)",
+        "tests/rotation/test_next_step.py"
+        "::test_a_server_that_only_clients_with_a_slow_clock_refuse_is_repaired",
+    ),
+    Mutation(
+        "a dropped host is judged for clients with a slow clock",
+        "certpin/rotation/rules.py",
+        "conclude(prospects, [situation.in_force(policy)], situation.now)",
+        "conclude(prospects, [policy], situation.now)",
+        _IN_TIME + "test_a_dropped_host_has_not_expired_only_by_the_clock_of_this_machine",
+    ),
+    Mutation(
+        "clients with a slow clock require SCTs for longer",
+        _SITUATION,
+        "            policy = replace(policy, ct_logs=replace(logs, timestamp=self.now))",
+        "            pass",
+        "tests/rotation/test_transparency.py"
+        "::test_clients_with_a_slow_clock_require_scts_for_longer",
+    ),
+    Mutation(
+        "missing SCTs are named if only a slow clock requires them",
+        "certpin/rotation/prospect.py",
+        "refusal(chain, situation.in_force(policy), situation.now)",
+        "refusal(chain, policy, situation.now)",
+        "tests/rotation/test_transparency.py"
+        "::test_clients_with_a_slow_clock_require_scts_for_longer",
+    ),
+    Mutation(
+        "a client with a slow clock accepts a stolen key for longer",
+        "certpin/rotation/deadlines.py",
+        "situation.slowest_clock < policy.refuses_from",
+        "situation.now < policy.refuses_from",
+        "tests/rotation/test_deadlines.py::test_clients_with_expired_pins_accept_no_stolen_key",
+    ),
+    Mutation(
         "a server with another time confirms nothing",
         _SITUATION,
         "any(each.difference <= CLOCK_TOLERANCE for each in self.dates)",
@@ -436,6 +495,29 @@ MUTATIONS: list[Mutation] = [
         "        or _clock(situation)\n",
         "",
         _IN_TIME + "test_an_entry_of_a_clock_that_was_ahead_is_repaired_by_one_step",
+    ),
+    Mutation(
+        "a version of an unconfirmed clock is recorded with a warning",
+        _SHIPPED,
+        "if files.evidence.confirmed or not has_others_to_end(files, version, now):",
+        "if True:",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_version_of_an_unconfirmed_clock_is_recorded_with_a_warning",
+    ),
+    Mutation(
+        "a version of a confirmed clock is recorded without a warning",
+        _SHIPPED,
+        "if files.evidence.confirmed or not",
+        "if not",
+        "tests/cli/test_rotate_shipped.py"
+        "::test_a_version_of_a_confirmed_clock_is_recorded_without_a_warning",
+    ),
+    Mutation(
+        "a push without a server that confirms the time is reported",
+        _PUSH,
+        "if dates or not (files.fetch_host or counts):",
+        "if dates or not files.fetch_host:",
+        _IN_PUSH + "test_a_push_without_a_server_that_confirms_the_time_is_reported",
     ),
     Mutation(
         "a push needs a right clock",

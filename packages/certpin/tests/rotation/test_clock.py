@@ -15,6 +15,8 @@ from certpin.rotation import (
     Event,
     ServerDate,
     TimeEvidence,
+    Version,
+    check_now,
     check_step,
     plan,
     step_time,
@@ -27,6 +29,7 @@ from tests.rotation._situations import (
     DAY,
     HOUR,
     NOW,
+    TIMING,
     bundled,
     pin,
     pin_set,
@@ -164,6 +167,63 @@ def test_the_end_of_a_release_needs_a_date() -> None:
     shipped = replace(known, deployed=DeployedVersions((old, known.deployed.versions[1])))
     assert shipped.alive == known.deployed.versions[1:]
     assert names(check_step(shipped, "activate", pin("c"))) == ["clock"]
+
+
+def expiring(ago: timedelta, on_expiry: str, **evidence: object) -> Situation:
+    """Return a situation in which pins of version 1, which lack ``c``, expired ``ago``.
+
+    Clients may hold both versions, and version 2 has the pin ``c``.
+    """
+    first = pin_set(AB, 1, expires=NOW - ago, on_expiry=on_expiry)
+    versions = Version(first, fetched=NOW - 3 * DAY, clients=7), version(2, ABC, ago=2 * DAY)
+    return replace(judged(**evidence), deployed=DeployedVersions(versions))
+
+
+@pytest.mark.parametrize("on_expiry", ["fail-open", "report", "fail-closed"])
+def test_pins_have_not_expired_only_by_the_clock_of_this_machine(on_expiry: str) -> None:
+    """If it is ahead, clients still compare the pins, and refuse the key that they lack."""
+    (found,) = check_step(expiring(DAY, on_expiry), "activate", pin("c"))
+    assert (found.invariant, found.clients) == ("clock", 7)
+    assert "says that the pins of version 1 have expired: no server confirmed" in found.problem
+    assert check_step(expiring(DAY, on_expiry, dates=CONFIRMED), "activate", pin("c")) == ()
+    assert check_step(expiring(DAY, on_expiry), "activate", pin("a")) == (), "each version has it"
+
+
+@pytest.mark.parametrize("on_expiry", ["fail-open", "report", "fail-closed"])
+def test_pins_expire_later_for_clients_with_a_slow_clock(on_expiry: str) -> None:
+    late = expiring(TIMING.skew - SECOND, on_expiry, dates=CONFIRMED)
+    (found,) = check_step(late, "activate", pin("c"))
+    assert found.invariant == "adopted"
+    assert "clients with a slow clock compare its expired pins until 2027-03-01 12:01" in (
+        found.problem
+    )
+    over = expiring(TIMING.skew, on_expiry, dates=CONFIRMED)
+    assert check_step(over, "activate", pin("c")) == ()
+    known = replace(late, sightings=(sighting("c", "ca"),))
+    assert names(check_now(known)[:1]) == ["served-chain"]
+    assert "served-chain" not in names(check_now(replace(known, deployed=over.deployed)))
+
+
+def test_a_published_version_has_not_expired_only_by_the_clock_of_this_machine() -> None:
+    """Its pins lack the served key: clients refuse it if this machine's clock is ahead."""
+    draft = pin_set({"d": "active", "e": "published"}, 3, expires=NOW - DAY, on_expiry="report")
+    invariants = names(check_step(replace(judged(), pins=draft), "publish"))
+    assert "clock" in invariants
+    confirmed = replace(judged(dates=CONFIRMED), pins=draft)
+    assert set(invariants) - set(names(check_step(confirmed, "publish"))) == {"clock"}
+
+
+def test_each_end_that_only_the_clock_shows_is_named() -> None:
+    expired = expiring(DAY, "report")
+    first, second = expired.deployed.versions
+    second = replace(second, pins=replace(first.pins, version=2))
+    versions = version(1, AB, ago=90 * DAY), replace(second, fetched=NOW - 40 * DAY)
+    (found,) = check_step(
+        replace(expired, deployed=DeployedVersions(versions)), "activate", pin("c")
+    )
+    assert "says that no client holds version 1 any more, and that the pins of version 2" in (
+        found.problem
+    )
 
 
 def test_no_date_is_needed_if_the_answer_does_not_depend_on_an_end() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from certpin.lab import Authority
 from certpin.pins import HostPattern
 from certpin.rotation import (
+    AppRelease,
     ExposureStage,
     check_step,
     exposure_text,
@@ -25,6 +26,7 @@ from certpin.rotation import (
 from tests import kit
 from tests.rotation._situations import (
     DAY,
+    HOUR,
     NOW,
     TIMING,
     bundled,
@@ -98,6 +100,16 @@ def test_a_version_that_only_an_app_replaces_has_no_publish_date() -> None:
         "way": "app",
         "clients": 7,
     }
+
+
+def test_an_app_that_fetches_versions_has_a_publish_date() -> None:
+    release = AppRelease("app", "1", NOW - 90 * DAY, updates=True)
+    old = replace(expiring(), fetched=None, bundled=NOW - 90 * DAY, releases=(release,))
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert (found.publish_before, found.way) == (EXPIRES - TIMING.adopt, "fetch")
+    twice = replace(old, releases=(release, replace(release, name="2", updates=False)))
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), twice))
+    assert (found.publish_before, found.way) == (None, "app")
 
 
 def test_a_version_that_is_replaced_in_time_has_no_deadline() -> None:
@@ -202,6 +214,9 @@ def test_clients_with_expired_pins_accept_no_stolen_key() -> None:
     fields = {"expires": NOW - DAY}
     old = replace(version(1, AB, ago=90 * DAY), pins=pin_set(AB, 1, **fields))
     assert key_exposure(situation(pin_set(BC, 2), old), pin("a")).stages == ()
+    fields["expires"] = NOW - HOUR
+    slow = replace(old, pins=pin_set(AB, 1, **fields))
+    assert key_exposure(situation(pin_set(BC, 2), slow), pin("a")).stages, "with a slow clock"
     opened = pin_set(AB, 1, **fields, on_expiry="fail-open")
     assert key_exposure(situation(pin_set(BC, 2), replace(old, pins=opened)), pin("a")).stages
 

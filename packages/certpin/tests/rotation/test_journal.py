@@ -138,6 +138,15 @@ def test_a_journal_of_an_older_certpin_has_the_anchors_in_each_host(root: Author
     assert parse_event(json.dumps(fields)).pins == event.pins
 
 
+def test_anchors_with_half_a_character_are_an_error_with_their_line(root: Authority) -> None:
+    """JSON can contain a lone surrogate, which no encoding can write."""
+    fields = json.loads(format_event(_with_one_trust_file(root, 2)))
+    fields["pins"]["trusts"] = dict.fromkeys(fields["pins"]["trusts"], "\ud800")
+    with pytest.raises(JournalError, match="trust anchors cannot be read") as caught:
+        parse_journal(LINES + json.dumps(fields) + "\n")
+    assert caught.value.line == 4
+
+
 @pytest.mark.parametrize("damage", ["missing", "renamed"])
 def test_a_reference_to_anchors_that_are_not_there_is_an_error(
     root: Authority, damage: str

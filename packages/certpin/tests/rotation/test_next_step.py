@@ -241,6 +241,13 @@ def test_a_repair_needs_no_confirmed_time_and_no_known_servers() -> None:
     assert (following(unlisted).act, following(unlisted).pin) == ("repair", pin("a"))
 
 
+def test_a_server_that_only_clients_with_a_slow_clock_refuse_is_repaired() -> None:
+    for ago, act in ((TIMING.skew / 2, "repair"), (TIMING.skew, "none")):
+        pins = pin_set(AB, expires=NOW - ago, on_expiry="fail-open")
+        known = situation(pins, replace(OUT, pins=pins), seen=REFUSED)
+        assert following(known).act == act
+
+
 def test_an_extension_names_what_else_is_wrong_with_the_draft() -> None:
     soon = replace(OUT, pins=pin_set(AB, expires=NOW + 5 * DAY))
     draft = pin_set({"x": "active", "b": "published"}, 2, expires=NOW + 5 * DAY)

@@ -148,6 +148,9 @@ def test_later_facts_about_a_release_count_and_the_others_stay() -> None:
     (of_app,) = found.releases
     assert (of_app.shipped, of_app.end, of_app.clients) == (NOW - 30 * DAY, NOW + 90 * DAY, 7)
     assert (of_app.curve, of_app.updates) == (curve, True)
+    counted = event(1, ago=2, name="1.0", clients=900)
+    ((again,),) = (each.releases for each in History((first, later, counted)).deployed.versions)
+    assert (again.updates, again.clients) == (True, 900), "the app still fetches versions"
 
 
 def test_a_version_that_is_given_out_before_its_push_is_out_from_then_on() -> None:

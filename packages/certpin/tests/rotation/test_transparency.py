@@ -10,11 +10,19 @@ import pytest
 from certpin.lab import Authority
 from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPin, PinSet
-from certpin.rotation import Prospect, Sighting, Version, check_now, check_step
+from certpin.rotation import (
+    Prospect,
+    ServerDate,
+    Sighting,
+    Version,
+    check_now,
+    check_step,
+    time_evidence,
+)
 from certpin.rotation.prospect import conclude, refuses, stand_in
 from certpin.rotation.situation import CLOCK_TOLERANCE
 from certpin.x509 import Chain
-from tests.rotation._situations import DAY, HOST, NOW, pin, policy, situation
+from tests.rotation._situations import DAY, HOST, NOW, TIMING, pin, policy, situation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,13 +112,34 @@ def test_each_sct_and_an_unknown_log_are_named() -> None:
     "fields",
     [
         {"ct_logs": None},
-        {"ct_logs": log_list(LOGS, NOW - 70 * DAY)},
+        {"ct_logs": log_list(LOGS, NOW - 70 * DAY - TIMING.skew)},
         {"mode": "report"},
     ],
     ids=["not required", "old list", "report"],
 )
 def test_clients_that_only_report_block_no_renewal(fields: dict[str, Any]) -> None:
     assert violations(BARE, **fields) == []
+
+
+def test_clients_with_a_slow_clock_require_scts_for_longer() -> None:
+    """They refuse a certificate until the list is too old by their clock."""
+    [found] = violations(BARE, ct_logs=log_list(LOGS, NOW - 70 * DAY))
+    assert (found.invariant, "by require_ct" in found.problem) == ("adopted", True)
+
+
+def test_a_list_of_logs_is_not_too_old_only_by_the_clock_of_this_machine() -> None:
+    old = known(BARE, ct_logs=log_list(LOGS, NOW - 80 * DAY))
+    evidence = time_evidence(None)
+    unsure = replace(old, evidence=evidence)
+    [found] = check_step(unsure, "activate", BARE.pin, [sent(BARE)])
+    assert found.invariant == "clock"
+    assert "the list of logs (ct_logs) of version 1 is too old: no server" in found.problem
+    dates = (ServerDate("eu", NOW, NOW),)
+    sure = replace(old, evidence=replace(evidence, dates=dates))
+    assert check_step(sure, "activate", BARE.pin, [sent(BARE)]) == ()
+    good = known(PROMISED, ct_logs=log_list(LOGS, NOW - 80 * DAY))
+    good = replace(good, evidence=evidence)
+    assert check_step(good, "activate", PROMISED.pin, [sent(PROMISED)]) == ()
 
 
 def test_a_certificate_that_is_not_issued_yet_is_judged_by_its_pins() -> None:

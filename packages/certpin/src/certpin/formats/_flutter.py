@@ -160,5 +160,5 @@ def _read_debug(text: str) -> TrustAnchors | None:
                 f"line {token.line}: {_DEBUG} is not written literally",
                 fix=f"write {_DEBUG}: debugOverride ? '…' : null, with a certificate as PEM text",
             )
-        return read_anchors(value[3].value().encode())
+        return read_anchors(value[3].value())
     return None

@@ -364,7 +364,7 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
             fix=f"set the roots: trusted_ca: {{filename: {_SYSTEM}}}",
         )
     if inline := trusted.get("inline_string"):
-        return read_anchors(inline.text().encode())
+        return read_anchors(inline.text())
     file = _text(trusted, "filename")
     if not file:
         raise FormatError(

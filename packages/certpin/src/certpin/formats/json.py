@@ -135,12 +135,12 @@ def _parsed(document: Shape) -> ParsedFile:
     logs = read_logs(listed) if listed else None
     shared = document.get(_TRUSTS)
     texts = {name: text.text() for name, text in shared.entries()} if shared else {}
-    trusts = {name: read_anchors(text.encode()) for name, text in texts.items()}
+    trusts = {name: read_anchors(text) for name, text in texts.items()}
     return ParsedFile(
         tuple(_found(host, logs, trusts) for host in document.need("hosts").items()),
         document.need("name").text(),
         document.need("version").integer(),
-        read_anchors(debug.need("trust").text().encode()) if debug else None,
+        read_anchors(debug.need("trust").text()) if debug else None,
     )
 
 

@@ -245,8 +245,10 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
         raise FormatError(exc.problem, fix=exc.fix) from exc
 
 
-def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
+def read_anchors(data: bytes | str, source: str = "") -> TrustAnchors:
     """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
+    if isinstance(data, str):
+        data = data.encode(errors="replace")  # a text from JSON can have a lone surrogate
     try:
         return TrustAnchors.parse(data, source)
     except InputError as exc:
@@ -545,7 +547,7 @@ def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
         match=choice(fields, "match", get_args(Match), "any"),
         expires=read_timestamp(fields["expires"][0]) if fields.get("expires") else None,
         on_expiry=choice(fields, "onExpiry", get_args(OnExpiry), "fail-closed"),
-        trust=read_anchors(fields["trust"][0].encode()) if fields.get("trust") else None,
+        trust=read_anchors(fields["trust"][0]) if fields.get("trust") else None,
         report_to=tuple(fields.get("reportTo", [])),
         compromised=pins_from(fields.get("compromised", [])),
         entries=entries,

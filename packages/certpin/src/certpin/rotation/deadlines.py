@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.fleet import clients_at_risk
-from certpin.rotation.prospect import Prospect, assumed_prospects, conclusion_of_version, stand_in
+from certpin.rotation.prospect import Prospect, assumed_prospects, conclude, stand_in
 from certpin.rotation.rules import number_list
 from certpin.rotation.situation import certificates_of_key, last_end
 from certpin.rotation.violation import clients_text
@@ -235,8 +235,8 @@ def key_exposure(
     accepting = [
         version
         for version in situation.alive
-        if any(_can_accept(policy, situation.now) for policy in situation.policies_of(version))
-        and conclusion_of_version(situation, version, prospects) != "refused"
+        if any(_can_accept(situation, policy) for policy in situation.policies_of(version))
+        and conclude(prospects, situation.policies_of(version), situation.now) != "refused"
     ]
     after = _with_next(situation, published) if published else situation
     ends: dict[datetime | None, list[Version]] = {}
@@ -252,13 +252,15 @@ def key_exposure(
     return KeyExposure(str(situation.pattern), pin, tuple(stages))
 
 
-def _can_accept(policy: HostPolicy | None, now: datetime) -> bool:
-    """Return True unless clients refuse every server at ``now``, because their pins have expired.
+def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:
+    """Return True unless all clients refuse every server, because their pins have expired.
 
-    Return False if ``policy`` is ``None``: clients without a policy for the host have no pins that
-    an attacker could use.
+    A client whose clock is behind compares them for longer. Return False if ``policy`` is ``None``:
+    clients without a policy for the host have no pins that an attacker could use.
     """
-    return policy is not None and (policy.refuses_from is None or now < policy.refuses_from)
+    if policy is None:
+        return False
+    return policy.refuses_from is None or situation.slowest_clock < policy.refuses_from
 
 
 def exposure_text(exposure: KeyExposure) -> tuple[str, ...]:
@@ -280,7 +282,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
         for what, expires in _expiries(situation, version):
             if last is not None and last <= expires:
                 continue
-            can_fetch = version.bundled is None
+            can_fetch = version.gets_updates
             yield PublishDeadline(
                 str(situation.pattern),
                 what,

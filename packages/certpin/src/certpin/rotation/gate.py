@@ -129,13 +129,14 @@ def relies_on_ends(
 
     A version of the pin set has ended when no client holds it any more. Many ends are computed as
     dates. So if this machine's clock is ahead, a version can seem to have ended although clients
-    still hold it. The clock is confirmed if it agrees with the time that a server reports.
+    still hold it. Its pins can also seem to have expired although clients still compare them. The
+    clock is confirmed if it agrees with the time that a server reports.
 
     Args:
         situation: the facts about the host, with the evidence about the time.
         found: the violations of the step in this situation.
-        if_held: the violations of the step if clients still held the versions that ended by a date
-            (``without_ends``).
+        if_held: the violations of the step if clients still held the versions that ended by a date,
+            and compared pins that have expired (``without_ends``).
 
     Returns:
         A list with the violation, or an empty list.
@@ -143,9 +144,7 @@ def relies_on_ends(
     known = {violation.invariant for violation in found}
     if all(violation.invariant in known for violation in if_held):
         return []
-    alive = {version.number for version in situation.alive}
-    ended = [each for each in without_ends(situation).alive if each.number not in alive]
-    violation = ends_confirmed(situation, version_list(ended)) if ended else None
+    violation = ends_confirmed(situation)
     return [] if violation is None else [violation]
 
 
@@ -243,7 +242,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     The draft is the pin file that becomes the next version. Some rules are about the pins that the
     latest version has and the draft doesn't.
     """
-    new = Version(situation.pins, fetched=situation.now)
+    new = situation.published_now
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
     # `rotate finish` has checked the others. An edit can write the state `removed`, too.
@@ -269,12 +268,12 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
 # Rules about time: no step relies only on the clock of this machine.
 #
 # Whether clients may still hold a version follows from dates in the journal and from the time. A
-# clock that is ahead makes versions look gone, and one that is behind dates new versions too early.
-# Both would let a step lock clients out. So three rules are part of the gate:
+# clock that is ahead makes versions look gone, and pins expired; one that is behind dates new
+# versions too early. Both would let a step lock clients out. So three rules are part of the gate:
 #
 #     the time of a step follows the newest entry of the journal
 #     it agrees with the time that each contacted server reports
-#     if a version must have ended, a server's time has to confirm that
+#     if a version must have ended, or its pins expired, a server's time has to confirm that
 #
 # ``CLOCK_TOLERANCE`` is allowed each time. Only a time that came over a connection with a verified
 # chain counts. A time from another connection may be an attacker's: it is a hint in messages.
@@ -383,21 +382,42 @@ def clock_problem(evidence: TimeEvidence) -> str:
     return f"the clock of this machine is {difference_text(wrong[0])}" if wrong else ""
 
 
-def ends_confirmed(situation: Situation, numbers: str) -> Violation | None:
-    """Return a violation if only this machine's unconfirmed clock shows that versions have ended.
+def ends_confirmed(situation: Situation) -> Violation | None:
+    """Return a violation if only this machine's unconfirmed clock shows that something has ended.
 
-    A version has ended when no client holds it any more.
+    That is a version, which has ended when no client holds it any more; or its pins, if they expire
+    by a date; or its list of logs, which becomes too old.
 
     Args:
-        situation: the facts about the host. The caller has found that the step is safe only if the
-            versions have ended.
-        numbers: the versions as text for the message, such as ``versions 3 and 4``.
+        situation: the facts about the host. The caller has found that the step is safe only if
+            these have ended.
     """
     found = unconfirmed(situation)
     if found is None:
         return None
-    problem = f"only the clock of this machine says that no client holds {numbers} any more"
+    problem = f"only the clock of this machine says {', and '.join(_claims(situation))}"
     return replace(found, problem=f"{problem}: {found.problem}")
+
+
+def _claims(situation: Situation) -> list[str]:
+    """Return what has ended by this machine's clock, each as a clause that begins with "that"."""
+    alive = {version.number for version in situation.alive}
+    ended = [each for each in without_ends(situation).alive if each.number not in alive]
+    claims = [f"that no client holds {version_list(ended)} any more"] if ended else []
+    claims += _claims_of(situation.alive, situation.now)
+    return claims or _claims_of([Version(situation.pins)], situation.now)
+
+
+def _claims_of(versions: Sequence[Version], now: datetime) -> list[str]:
+    # The step may be about a host that only published versions have, so all policies count.
+    policies = [(version, version.pins.policies) for version in versions]
+    expired = [each for each, own in policies if any(policy.expired(now) for policy in own)]
+    claims = [f"that the pins of {version_list(expired)} have expired"] if expired else []
+    logs = [(version, version.pins.ct_logs) for version in versions]
+    old = [each for each, known in logs if known and known.timestamp and known.stale(now)]
+    if old:
+        claims.append(f"that the list of logs (ct_logs) of {version_list(old)} is too old")
+    return claims
 
 
 def unconfirmed(situation: Situation) -> Violation | None:
@@ -420,7 +440,7 @@ def without_ends(situation: Situation) -> Situation:
     """Return a copy of the facts about a host in which versions end only by the journal.
 
     In the copy, clients may hold a version until the journal records that it has ended. Ends that
-    were computed as dates have no effect.
+    were computed as dates have no effect. Clients also compare pins that have expired.
     """
     return replace(situation, deployed=replace(situation.deployed, endless=True))
 

@@ -475,7 +475,7 @@ def _merged_releases(
 def _amended(old: AppRelease, new: AppRelease) -> AppRelease:
     return replace(
         old,
-        updates=new.updates,
+        updates=old.updates or new.updates,
         curve=new.curve or old.curve,
         end=new.end or old.end,
         forced=new.forced or old.forced,

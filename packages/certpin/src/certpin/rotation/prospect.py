@@ -266,7 +266,7 @@ def scts_refusal(
         another reason, or if no client refuses a chain.
     """
     found = [
-        refusal(chain, policy, situation.now)
+        refusal(chain, situation.in_force(policy), situation.now)
         for version in versions
         for policy in situation.policies_of(version)
         for prospect in prospects
@@ -302,7 +302,8 @@ def conclusion_of_version(
     Returns:
         ``accepted``, ``refused`` or ``open`` (not certain), as ``conclude`` defines them.
     """
-    return conclude(prospects, situation.policies_of(version), situation.now)
+    policies = map(situation.in_force, situation.policies_of(version))
+    return conclude(prospects, policies, situation.now)
 
 
 def conclusions_by_version(

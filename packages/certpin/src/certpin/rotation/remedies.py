@@ -133,8 +133,15 @@ def how_to_trust(
     return f"{missing}; if the root is a new one, put it into the file of `trust`, {then}"
 
 
-def how_to_confirm_time(evidence: TimeEvidence) -> str:
-    """Return the fix if no server with a verified chain has confirmed this machine's clock."""
+def how_to_confirm_time(
+    evidence: TimeEvidence, otherwise: str = "repeat it with --force --reason TEXT"
+) -> str:
+    """Return the fix if no server with a verified chain has confirmed this machine's clock.
+
+    Args:
+        evidence: the facts about the time.
+        otherwise: what to do if no server can confirm it, as a clause.
+    """
     if evidence.dates:
         return SET_CLOCK
     if evidence.hints:
@@ -147,7 +154,7 @@ def how_to_confirm_time(evidence: TimeEvidence) -> str:
         how += f" ({evidence.silent}, the host of fetch_url, gave none over a verified connection)"
     elif evidence.contacted:
         how += ", such as that of fetch_url in publish/publish.toml"
-    fix = f"{how}; if there is none, repeat it with --force --reason TEXT"
+    fix = f"{how}; if there is none, {otherwise}"
     if evidence.doubts:
         return f"set the clock of this machine if it is wrong; if it is right, {fix}"
     return fix
@@ -164,6 +171,13 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
             "the pins of both"
         )
     endless = [each.number for each in refusing if last_end(situation, [each]) is None]
+    fetched = [each.number for each in refusing if situation.deployed.is_fetched_now(each)]
+    if fetched:
+        return (
+            f"clients fetch version {max(fetched)}, and only apps have version {latest.number}: "
+            f"give it to these clients, too, and record that: certpin rotate shipped "
+            f"{latest.number}"
+        )
     if endless:
         return (
             "a binary contains that version: record when its last client is gone, with "

@@ -7,6 +7,7 @@ has the rules about time and servers. The draft is the pin file that would be pu
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
         found = [
             (version, path, verdict)
             for (version, policy), path in zip(by, paths, strict=True)
-            if (verdict := refusal(path, policy, situation.now)) is not None
+            if (verdict := refusal(path, situation.in_force(policy), situation.now)) is not None
         ]
         refusing = list(dict.fromkeys(version for version, _, _ in found))
         if found and all(verdict.reason == "too-few-scts" for _, _, verdict in found):
@@ -242,10 +243,27 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
                 f"the pins of version {version.number} expire on {in_utc(end)}, "
                 "before every client that holds it can have the next",
                 _count(situation, [version], end),
-                fix="publish a version whose `expires` is further away than T_adopt "
-                f"({format_duration(situation.timing.adopt)})",
+                fix=_how_to_extend(situation, version, end),
             )
     return None
+
+
+def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str:
+    """Return the fix for the pins of a version that expire too early, at the time ``end``."""
+    if version.gets_updates:
+        adopt = format_duration(situation.timing.adopt)
+        return f"publish a version whose `expires` is further away than T_adopt ({adopt})"
+    if version not in situation.deployed.versions:
+        last = situation.deployed.end_of_life(version, situation.timing)
+        date = f"not before the end of the release ({in_utc(last)})" if last else "later"
+        return f"write another `expires` into the pin file, {date}: no version replaces its pins"
+    number = situation.deployed.next_number(situation.pins)
+    app = next((shlex.quote(each.app) for each in version.releases if each.app), "NAME")
+    return (
+        "only a release of the app replaces pins in a binary: ship one with a later `expires`, and "
+        f"a forced update to it before {in_utc(end, down=True)} (certpin rotate shipped {number} "
+        f"--app {app} --release RELEASE --force-update DATE)"
+    )
 
 
 # Rules about one pin, and the chains that servers may present with its key.
@@ -345,7 +363,7 @@ def refused_by_version(
     refusing = [
         version
         for version, policy in policies
-        if conclude(prospects, [policy], situation.now) != "accepted"
+        if conclude(prospects, [situation.in_force(policy)], situation.now) != "accepted"
         or any(chain_fault(each, policy, situation.now) for each in prospects)
     ]
     if not refusing:
@@ -514,8 +532,10 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     if not needed:
         return None
     end = last_end(situation, needed)
-    number = min(each.number for each in needed)
-    ended = f"; or, if no client has it any more: certpin rotate shipped {number} --ended"
+    others = [each.number for each in needed if not situation.deployed.is_fetched_now(each)]
+    ended = ""
+    if others and end is None:
+        ended = f"; or, if no client has it any more: certpin rotate shipped {min(others)} --ended"
     return Violation(
         "served-chain",
         f"{version_list(needed)} {_verb(needed)} the chain that a server presents, and "
@@ -523,7 +543,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
         _count(situation, needed),
         safe_from=end,
         fix="let the servers present a chain that every version alive accepts (certpin rotate "
-        f"status names a key){'' if end else ended}",
+        f"status names a key){ended}",
     )
 
 
@@ -823,9 +843,11 @@ def _verb(versions: Sequence[Version], verb: str = "refuse") -> str:
 
 def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:
     last = situation.deployed.end_of_life(version, situation.timing)
-    if last is not None:
-        return end >= last
-    return end - situation.now > situation.timing.adopt
+    has_time = end - situation.now > situation.timing.adopt  # to get the next version
+    if last is None:
+        return has_time
+    fetches = version.bundled is not None and version.gets_updates
+    return end >= last or (fetches and has_time)
 
 
 def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:
@@ -837,7 +859,7 @@ def _why_not_adopted(situation: Situation, refusing: Sequence[Version]) -> str:
     if refusing:
         names = version_list(refusing)
         said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
-        return said + _overdue_note(situation, refusing)
+        return said + _overdue_note(situation, refusing) + _slow_clock_note(situation, refusing)
     if not situation.deployed.versions:
         return "no published version is recorded"
     return "no version is alive"
@@ -858,3 +880,20 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
         return ""
     last = max(version.last_reported for version in late if version.last_reported)
     return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
+
+
+def _slow_clock_note(situation: Situation, refusing: Sequence[Version]) -> str:
+    """Return a text for a violation's message: only clients with slow clocks compare these pins.
+
+    The text is empty unless pins of a version in ``refusing`` expired within the delay ``skew``.
+    """
+    policies = [policy for version in refusing for policy in situation.policies_of(version)]
+    recent = [
+        policy.expires
+        for policy in policies
+        if policy and policy.expires and situation.slowest_clock < policy.expires <= situation.now
+    ]
+    if not recent:
+        return ""
+    until = in_utc(max(recent) + situation.timing.skew)
+    return f", and clients with a slow clock compare its expired pins until {until}"

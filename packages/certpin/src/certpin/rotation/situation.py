@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn
@@ -30,7 +30,6 @@ from certpin.x509.chain import read_facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
     from certpin.probe import Endpoint
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 # By how much two correct clocks may differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 _CACHED_TIMES = 64
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,12 @@ class Version:
         """The first time at which a client could hold this version; ``None`` if none ever could."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
+    @property
+    def gets_updates(self) -> bool:
+        """True if each client with this version fetches later ones; False if a binary doesn't."""
+        apps = [release.updates for release in self.releases]
+        return self.bundled is None or (bool(apps) and all(apps))
+
     def accepts(self, pattern: HostPattern, pin: Pin, draft: PinSet | None = None) -> bool:
         """Return True if clients with this version accept a pinned key at all hosts of a pattern.
 
@@ -171,8 +177,9 @@ class DeployedVersions:
         versions: the versions.
         reporting: the most clients that reported any version on one day of the last week; ``None``
             without reports.
-        endless: True if versions end only when the journal says so, and never because of a date.
-            This is for decisions that must not rely on this machine's clock.
+        endless: True if versions end only when the journal says so, and never because of a date;
+            clients also compare pins that have expired (``Situation.in_force``). This is for
+            decisions that must not rely on this machine's clock.
     """
 
     versions: tuple[Version, ...] = ()
@@ -232,6 +239,14 @@ class DeployedVersions:
             return None
         first = self._first_above(version)
         return None if first is None else max(first, version.fetched)
+
+    def is_fetched_now(self, version: Version) -> bool:
+        """Return True if no later version replaces this one for the clients that fetch versions.
+
+        These clients then hold it without an end. Versions that only an app's binary contains, and
+        signed versions that wait for their push (upload), replace none.
+        """
+        return version.fetched is not None and self.superseded_at(version) is None
 
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the time at which the last client leaves a version, without considering reports.
@@ -530,6 +545,8 @@ class Situation:
             is not checked, as in a plan.
         roots: the roots, as DER, that clients trust if their policy has no anchors; empty if they
             are unknown.
+        release: the release of an app that will bring the draft to clients; ``None`` if clients
+            fetch it.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -545,6 +562,7 @@ class Situation:
     observed: tuple[ServerObservation, ...] = ()
     evidence: TimeEvidence | None = None
     roots: tuple[bytes, ...] = ()
+    release: AppRelease | None = None
 
     def __post_init__(self) -> None:
         if self.pins.policy_of(self.pattern) is None:
@@ -593,6 +611,42 @@ class Situation:
             hosts.
         """
         return version.pins.policies_at(self.pattern, self.pins)
+
+    @property
+    def published_now(self) -> Version:
+        """The version that the draft becomes if it goes out to clients now."""
+        if self.release is None:
+            return Version(self.pins, fetched=self.now)
+        return Version(self.pins, bundled=self.now, releases=(self.release,))
+
+    @property
+    def slowest_clock(self) -> datetime:
+        """The earliest time that the clock of a client may show: ``now``, less the delay ``skew``.
+
+        If a decision must not rely on this machine's clock (``DeployedVersions.endless``), any time
+        is possible, and this is the earliest ``datetime``.
+        """
+        return _EARLIEST if self.deployed.endless else self.now - self.timing.skew
+
+    def in_force(self, policy: HostPolicy | None) -> HostPolicy | None:
+        """Return a policy as the client with the slowest clock applies it.
+
+        If pins expire, clients compare them no longer: they refuse every server, or none
+        (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client whose
+        clock is behind still does both. In the result, pins that have not expired by
+        ``slowest_clock`` never expire, and a list that is not too old by then never becomes it.
+
+        Args:
+            policy: the policy of a version, or of the draft; ``None`` for clients without one.
+        """
+        if policy is None:
+            return None
+        slowest, logs = self.slowest_clock, policy.ct_logs
+        if policy.expired(self.now) and not policy.expired(slowest):
+            policy = replace(policy, expires=None)
+        if logs is not None and logs.stale(self.now) and not logs.stale(slowest):
+            policy = replace(policy, ct_logs=replace(logs, timestamp=self.now))
+        return policy
 
     @property
     def held_policies(self) -> list[HostPolicy | None]:

@@ -67,7 +67,8 @@ def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | No
 
     Expired pins are no reason here, as in ``refuses``.
     """
-    return refuses(chain_of_sighting(situation, sighting, policy), policy, situation.now)
+    path = chain_of_sighting(situation, sighting, policy)
+    return refuses(path, situation.in_force(policy), situation.now)
 
 
 def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:

@@ -83,7 +83,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     outcome.show(ctx, as_json=as_json)
 
 
-def _require_clock(files: RotationFiles) -> tuple[str, ...]:
+def _require_clock(files: RotationFiles, *, counts: bool) -> tuple[str, ...]:
     """Raise an error if this machine's clock is wrong, before a push.
 
     The clock is compared with the newest entry of the journal, and with the time of the server from
@@ -92,9 +92,14 @@ def _require_clock(files: RotationFiles) -> tuple[str, ...]:
     this wait ends too early. And the signed metadata may have wrong expiry dates, because these
     were computed from the clock.
 
+    Args:
+        files: the pin file and the journal.
+        counts: True if the journal will record the push, so that adoption counts from it.
+
     Returns:
-        A text if ``publish.toml`` names that server, and it gave no time over a verified
-        connection, so that the clock was not compared with it; else nothing.
+        A text if that server gave no time over a verified connection, so that the clock was not
+        compared with it; or if ``counts``, and ``publish.toml`` names no such server. Otherwise an
+        empty tuple.
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
@@ -109,9 +114,13 @@ def _require_clock(files: RotationFiles) -> tuple[str, ...]:
     dates = repository_dates(files, offline=False, timeout=PROBE_SECONDS)
     if problem := clock_problem(time_evidence(files.newest, (), dates)):
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
-    if dates or not files.fetch_host:
+    if dates or not (files.fetch_host or counts):
         return ()
-    silent = f"{files.fetch_host}, the host of fetch_url, gave no time over a verified connection"
+    silent = "publish.toml has no fetch_url, whose host could confirm it"
+    if files.fetch_host:
+        silent = (
+            f"{files.fetch_host}, the host of fetch_url, gave no time over a verified connection"
+        )
     return (f"whether the clock of this machine is right ({silent})",)
 
 
@@ -189,6 +198,7 @@ def _url(settings: PublishSettings, file: Path) -> str:
 def _pushed(
     files: RotationFiles, outcome: PushOutcome, settings: PublishSettings, who: str
 ) -> Pushed:
+    from certpin.cli.rotate.recording import has_others_to_end
     from certpin.pins import utc_now
     from certpin.publish.folder import folder_of
     from certpin.publish.push import prepare, upload
@@ -203,7 +213,9 @@ def _pushed(
         if is_first:
             _require_marks(files.deployed, pushed.local.signed.pins)
         if not dry and (is_first or pushed.uploads):
-            outcome.unknown = _require_clock(files)
+            number = pushed.local.signed.verified.version
+            counts = is_first and has_others_to_end(files, number, utc_now())
+            outcome.unknown = _require_clock(files, counts=counts)
             _require_lifetimes(pushed, settings)
         if not dry:
             outcome.again = _record_lapse(files, pushed, who)

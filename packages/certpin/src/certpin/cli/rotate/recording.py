@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import AdoptionDelays, Event, Violation
+    from certpin.rotation import AdoptionDelays, AppRelease, Event, Violation
 
 RELEASE = "RELEASE"  # for the name of an app's release, in a printed command
 _UNPUBLISHED = {"generated", "staged"}
@@ -377,6 +377,17 @@ def arrival_text(
     return f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)})."
 
 
+def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
+    """Return True if clients may hold another version, so that adoption counts from this record.
+
+    Args:
+        files: the pin file and the journal.
+        number: the number of the version that is recorded.
+        now: the time of the record.
+    """
+    return any(each.number != number for each in files.deployed.alive(now, files.timing))
+
+
 def release_options(files: RotationFiles) -> str:
     """Return `` --app NAME --release RELEASE`` for the end of a ``rotate shipped`` command.
 
@@ -417,6 +428,7 @@ def publish_violations(
     results: ProbeResults,
     timing: AdoptionDelays,
     now: datetime,
+    release: AppRelease | None = None,
 ) -> list[HostViolation]:
     """Return the rotation invariants that a pin set would violate if it went out to clients now.
 
@@ -429,6 +441,7 @@ def publish_violations(
         results: the chains that servers present.
         timing: the delays until clients update.
         now: the time at which the pin set would go out.
+        release: the release of an app that brings it to clients; None if clients fetch it.
 
     Returns:
         The violations at each host of the pin set, and at hosts that the latest version has and the
@@ -444,7 +457,7 @@ def publish_violations(
     for policy in pins.policies:
         situation = files.situation(policy, results.of(policy), now, timing, pins=pins)
         deployed = replace(situation.deployed, versions=others)
-        situation = replace(situation, deployed=deployed)
+        situation = replace(situation, deployed=deployed, release=release)
         broken = check_step(situation, "publish")
         found += of_host(policy, [each for each in broken if is_new or each.invariant != "version"])
     known = replace(files.deployed, versions=others)

@@ -22,6 +22,7 @@ from certpin.cli.rotate.files import (
 from certpin.cli.rotate.recording import (
     RELEASE,
     arrival_text,
+    has_others_to_end,
     mark_published,
     publish_violations,
     require_marked,
@@ -252,7 +253,9 @@ def shipped(
     results = ProbeResults()
     if not amends:
         results, now = probe_for_step(files, probes, pins, pins.policies, who)
-    violations = [] if amends else publish_violations(files, pins, results, timing, now)
+    violations = []
+    if not amends:
+        violations = publish_violations(files, pins, results, timing, now, release)
     force.require_answers(results, violations)
     outcome = StepOutcome(
         "shipped",
@@ -276,6 +279,8 @@ def shipped(
         files.commit([event])
         outcome.done = True
         outcome.messages = _messages(files, pins, event, timing)
+        if not amends:
+            outcome.unknown = [*outcome.unknown, *_doubtful_date(files, version, now)]
         if is_first:
             outcome.messages.append(
                 "It is the first version in the journal, and no lower one can follow. If clients "
@@ -294,24 +299,28 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
         who: the person to name in the journal (``--who``); None for the default.
 
     Raises:
-        ConfigError: the version is unknown, or is the latest one, which clients can fetch now.
+        ConfigError: the version is unknown, or is the one that clients fetch now.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    latest = files.deployed.latest
-    if version not in {known.number for known in files.deployed.versions}:
+    deployed = files.deployed
+    known = [each for each in deployed.versions if each.number == version]
+    if not known:
         raise ConfigError(
             f"version {version} is not recorded",
             key="version",
             fix="certpin rotate status lists the versions",
         )
-    if latest and latest.number == version and latest.fetched:
+    if any(map(deployed.is_fetched_now, known)):
+        later = [each.number for each in deployed.versions if each.number > version]
+        following = min(later, default=files.next_version)
         raise ConfigError(
-            f"version {version} is the latest: clients fetch it now",
+            f"clients fetch version {version} now: no later one has gone out to them",
             key="version",
-            fix="bring out the next one first",
+            fix=f"give version {following} to these clients first, and record that: certpin rotate "
+            f"shipped {following}, or certpin publish push for a signed set",
         )
     files.commit([Event(utc_now(), person_name(who), "ended", version=version)])
     probes = ProbeOptions.without_probe()
@@ -474,10 +483,63 @@ def _messages(
             if is_this:
                 until = f"until {in_utc(end)}" if end else "until you record its end"
                 lines.append(f"Clients may hold version {known.number} {until}.")
+                lines += _expiry_notes(pins, each, end)
             elif release in later_releases(each, [release]) and (release.forced or end):
                 until = in_utc(end) if end else "when you record it"
                 lines.append(f"Version {known.number} in {each.title} ends: {until}.")
     return lines
+
+
+def _doubtful_date(files: RotationFiles, version: int, now: datetime) -> list[str]:
+    """Return a clause if no server has confirmed the time at which a version was recorded.
+
+    Adoption counts from that time. If this machine's clock is behind, clients seem to have the
+    version too early. The list is empty if clients may hold no other version, because none has to
+    be waited for.
+
+    Args:
+        files: the pin file and the journal, with the evidence about the time.
+        version: the number of the version.
+        now: the time that was recorded.
+    """
+    from certpin.rotation import in_utc
+    from certpin.rotation.remedies import how_to_confirm_time
+
+    if files.evidence.confirmed or not has_others_to_end(files, version, now):
+        return []
+    how = how_to_confirm_time(files.evidence, "compare the clock yourself")
+    return [
+        (
+            f"whether version {version} goes out on {in_utc(now, down=True)}, from which its "
+            "adoption counts: no server confirmed the clock of this machine. If the clock is "
+            f"behind, other versions seem to end too early: restore {files.journal.name} (git "
+            f"checkout), set the clock, and record it again. To have it confirmed, {how}"
+        )
+    ]
+
+
+def _expiry_notes(pins: PinSet, release: AppRelease, end: datetime | None) -> list[str]:
+    """Return a sentence if clients with a release refuse every server from some time on.
+
+    That is so if the pins of its version expire (``fail-closed``), and no other version reaches
+    these clients. The list is empty if the release has ended before.
+
+    Args:
+        pins: the pin set of the version.
+        release: the release of the app.
+        end: the time from which no client runs it; None if unknown.
+    """
+    from certpin.rotation import in_utc
+
+    expires = min(filter(None, (policy.refuses_from for policy in pins.policies)), default=None)
+    if expires is None or release.updates or (end is not None and end <= expires):
+        return []
+    note = (
+        f"From {in_utc(expires, down=True)} on, clients with {release.title} refuse every server: "
+        "its pins expire then, and only another release replaces them. Ship one in time, with a "
+        "later `expires`, and record when the last client has it (--force-update, --end)."
+    )
+    return [note]
 
 
 def _read_curve(path: Path) -> AdoptionCurve:

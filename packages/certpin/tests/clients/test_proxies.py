@@ -46,7 +46,7 @@ def home(intermediate: Authority) -> Iterator[Bank]:
     """A server named ``localhost``, which a proxy process can resolve too, and its pins."""
     identity = intermediate.issue("localhost")
     with nginx({"localhost": identity}) as web:
-        yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)))
+        yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)), intermediate.pin)
 
 
 @pytest.fixture

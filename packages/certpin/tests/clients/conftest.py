@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
-    from certpin.pins import PinSet
+    from certpin.pins import Pin, PinSet
 
 # Variables of the machine that runs the tests: proxies, and bundles for requests.
 _VARIABLES = (
@@ -40,6 +40,7 @@ class Bank:
 
     web: Nginx
     pins: PinSet
+    authority: Pin  # of the certificates, except that of ``stranger``
     before: int = 0  # the number of requests before this test
 
     def url(self, name: str, path: str = "/") -> str:
@@ -61,6 +62,11 @@ class Bank:
         """Return the requests of this test that reached any name without TLS."""
         return self._arrived("in-clear-text")
 
+    def connections(self, name: str) -> int:
+        """Return the number of TLS connections on which the requests of this test arrived."""
+        arrivals = self.web.details()[self.before :]
+        return len({each["connection"] for each in arrivals if each["name"] == f"{name}.test"})
+
     def _arrived(self, name: str) -> list[str]:
         arrivals = self.web.arrivals()[self.before :]
         return [request for server, request in arrivals if server == name]
@@ -79,7 +85,7 @@ def bank_of_the_module(root: Authority, intermediate: Authority) -> Iterator[Ban
     identities["misnamed"] = intermediate.issue("elsewhere.test")
     identities["shared"] = identities["twin"] = intermediate.issue("shared.test", "twin.test")
     with nginx({f"{name}.test": identity for name, identity in identities.items()}) as web:
-        yield Bank(web, _pins_of(identities))
+        yield Bank(web, _pins_of(identities), intermediate.pin)
 
 
 def _pins_of(identities: dict[str, Identity]) -> PinSet:

@@ -19,7 +19,81 @@ _URLLIB3_TESTS = "tests/clients/test_urllib3.py::"
 _ALPN_TESTS = "tests/tls/test_alpn.py::"
 _COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_refused"
 
+_CHECK = "certpin/tls/check.py"
+_HTTPX = "certpin/clients/_httpx_base.py"
+_KEPT = (
+    "tests/clients/test_conformance.py::"
+    "test_a_kept_connection_that_new_pins_refuse_carries_no_request"
+)
+_SWAPS = "tests/tls/test_rule_10_swapping.py::test_"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        14,
+        "certpin/clients/aiohttp.py",
+        "if pins_hold(connection.transport):",
+        "if True:",
+        _KEPT + "[aiohttp-asyncio]",
+    ),
+    Mutation(
+        14,
+        _URLLIB3,
+        "bool(base.is_connected) and pins_hold(self.sock)",
+        "bool(base.is_connected)",
+        _KEPT + "[urllib3]",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "self.tls is not None and not pins_hold(self.tls)",
+        "False",
+        _KEPT + "[httpx-http2]",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "(connection.is_idle() and self.is_refused())",
+        "self.is_refused()",
+        "tests/clients/test_httpx.py::"
+        "test_a_response_is_read_to_its_end_although_new_pins_refuse_its_connection",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "            raise self._unavailable\n",
+        "            pass\n",
+        "tests/clients/test_httpx.py::"
+        "test_pins_that_are_replaced_after_the_selection_of_a_connection_apply",
+    ),
+    Mutation(
+        14,
+        _CHECK,
+        "target.store is not self.target.store or state.debug.ended(chain)",
+        "state.debug.ended(chain)",
+        _SWAPS + "other_trust_anchors_do_not_hold_an_open_connection",
+    ),
+    Mutation(
+        14,
+        _CHECK,
+        " or state.debug.ended(chain):",
+        ":",
+        "tests/tls/test_rule_11_debug_override.py::"
+        "test_after_a_swap_without_the_override_no_open_connection_below_its_anchor_is_held",
+    ),
+    Mutation(
+        14,
+        _CHECK,
+        'accepted = not enforcer.strict if verdict is None else verdict.reason == "match"',
+        'accepted = verdict is None or verdict.reason == "match"',
+        _SWAPS + "pins_without_a_policy_hold_an_open_connection_only_if_the_context_is_not_strict",
+    ),
+    Mutation(
+        14,
+        _CHECK,
+        'accepted = not enforcer.strict if verdict is None else verdict.reason == "match"',
+        'accepted = not enforcer.strict if verdict is None else verdict.decision != "refuse"',
+        _SWAPS + "pins_that_accept_a_chain_without_a_match_do_not_hold_an_open_connection",
+    ),
     Mutation(
         14,
         _CONTEXT,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import certpin
-from certpin import PinnedSSLContext
+from certpin import HostPin, PinnedSSLContext
 from tests import kit
 from tests.clients._drivers import driven, refusal
 
@@ -201,14 +201,69 @@ def test_a_non_strict_context_refuses_clear_text_for_enforced_hosts(
 
 
 @driven
-def test_new_pins_apply_to_new_connections_and_open_ones_stay(driver: Driver, bank: Bank) -> None:
+def test_a_kept_connection_that_new_pins_refuse_carries_no_request(
+    driver: Driver, bank: Bank
+) -> None:
+    failures: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[failures.put])
+    steps = (bank.url("api"), lambda: context.swap(_other_pins(2)), bank.url("api", "/secret"))
+    error = refusal(driver, certpin.PinMismatchError, context, *steps)
+    assert str(kit.NOBODY) in str(error)
+    assert len(bank.arrived("api")) == 1
+    assert failures.get(timeout=10).pin_set_version == 2
+    assert failures.empty()
+
+
+@driven
+def test_a_kept_connection_with_a_compromised_key_carries_no_request(
+    driver: Driver, bank: Bank
+) -> None:
+    """The new pins accept the chain by its authority, too, and the refusal comes first."""
     context = PinnedSSLContext(bank.pins)
-    steps = (bank.url("api"), lambda: context.swap(_other_pins(2)), bank.url("api"))
+    (before,) = (each for each in bank.pins.policies if str(each.pattern) == "api.test")
+    stolen = HostPin(before.pins[0].pin, "leaf", state="compromised")
+    others = HostPin(bank.authority, "leaf"), HostPin(kit.NOBODY, "backup")
+    after = kit.pin_set(replace(before, pins=(stolen, *others)), version=2)
+    steps = (bank.url("api"), lambda: context.swap(after), bank.url("api", "/secret"))
+    refusal(driver, certpin.PinMismatchError, context, *steps)
+    assert len(bank.arrived("api")) == 1
+
+
+@driven
+def test_a_kept_connection_that_new_pins_accept_is_used_again(driver: Driver, bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    after = replace(bank.pins, version=2)
+    url = bank.url("api")
+    driver.get(context, url, lambda: context.swap(after), url, url)
+    assert len(bank.arrived("api")) == 3
     if driver.keeps_connections:
-        assert len(driver.get(context, *steps)) == 2
-    else:
-        refusal(driver, certpin.PinMismatchError, context, *steps)
-    refusal(driver, certpin.PinMismatchError, context, bank.url("api"))
+        assert bank.connections("api") == 1
+
+
+@driven
+def test_report_mode_of_new_pins_is_reported_once_for_a_kept_connection(
+    driver: Driver, bank: Bank
+) -> None:
+    failures: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[failures.put])
+    after = kit.pin_set(kit.policy("api.test", mode="report"), version=2)
+    url = bank.url("api")
+    assert len(driver.get(context, url, lambda: context.swap(after), url, url)) == 3
+    if driver.keeps_connections:
+        assert failures.get(timeout=10).reason == "mismatch"
+        assert failures.empty()
+        assert bank.connections("api") == 2
+
+
+@driven
+def test_a_kept_connection_whose_policy_is_removed_carries_no_request(
+    driver: Driver, bank: Bank
+) -> None:
+    context = PinnedSSLContext(bank.pins)
+    after = kit.pin_set(kit.policy("mitm.test"), version=2)
+    steps = (bank.url("api"), lambda: context.swap(after), bank.url("api", "/secret"))
+    refusal(driver, certpin.UnpinnedHostError, context, *steps)
+    assert len(bank.arrived("api")) == 1
 
 
 def _other_pins(version: int) -> PinSet:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,11 +16,15 @@ import pytest
 import certpin
 from certpin.clients import httpx as pinned_httpx
 from certpin.clients import httpx2 as pinned_httpx2
+from certpin.clients._httpx_base import _KeptConnection
 from certpin.lab.lab_server import server_context
+from tests import kit
 from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
-    from certpin import PinFailure
+    from collections.abc import Callable
+
+    from certpin import PinFailure, PinnedSSLContext, PinSet
     from certpin.lab import Authority
     from tests.clients.conftest import Bank
 
@@ -252,3 +258,128 @@ def test_a_trace_of_the_caller_is_called_and_its_request_is_unchanged(
         assert client.send(request).is_success
     assert "connection.start_tls.complete" in events
     assert request.extensions["trace"] is given
+
+
+def _other_pins() -> PinSet:
+    return kit.pin_set(kit.policy("api.test"), version=2)
+
+
+@of_each_library
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_response_is_read_to_its_end_although_new_pins_refuse_its_connection(
+    library: Any, pinned: Any, bank: Bank, http2: bool
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+    with pinned.PinnedClient(context, http2=http2, timeout=10) as client:
+        with client.stream("GET", bank.url("api", "/large")) as response:
+            context.swap(_other_pins())
+            with pytest.raises(certpin.PinMismatchError):
+                client.get(bank.url("api", "/secret"))
+            assert sum(map(len, response.iter_bytes())) == int(response.headers["content-length"])
+        with pytest.raises(certpin.PinMismatchError):
+            client.get(bank.url("api", "/secret"))
+    assert len(bank.arrived("api")) == 1
+
+
+@pytest.fixture
+def pins_replaced_late(monkeypatch: pytest.MonkeyPatch) -> Callable[[PinnedSSLContext], None]:
+    """Return a function after which httpcore's next request gets new pins too late to avoid it.
+
+    The pins are replaced when httpcore has already selected a kept connection for the request.
+    """
+    waiting: list[PinnedSSLContext] = []
+
+    def replace_pins(send: Any) -> Any:
+        def sending(self: Any, request: Any) -> Any:
+            if waiting:
+                waiting.pop().swap(_other_pins())
+            return send(self, request)
+
+        return sending
+
+    for name in ("handle_request", "handle_async_request"):
+        monkeypatch.setattr(_KeptConnection, name, replace_pins(vars(_KeptConnection)[name]))
+    return waiting.append
+
+
+@of_each_library
+@pytest.mark.parametrize("http2", [False, True])
+def test_pins_that_are_replaced_after_the_selection_of_a_connection_apply(
+    library: Any,
+    pinned: Any,
+    bank: Bank,
+    http2: bool,
+    pins_replaced_late: Callable[[PinnedSSLContext], None],
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+    with pinned.PinnedClient(context, http2=http2) as client:
+        client.get(bank.url("api"))
+        pins_replaced_late(context)
+        with pytest.raises(certpin.PinMismatchError):
+            client.get(bank.url("api", "/secret"))
+    assert len(bank.arrived("api")) == 1
+
+
+@of_each_library
+@pytest.mark.parametrize("http2", [False, True])
+def test_pins_that_are_replaced_late_apply_to_an_asynchronous_client(
+    library: Any,
+    pinned: Any,
+    bank: Bank,
+    http2: bool,
+    pins_replaced_late: Callable[[PinnedSSLContext], None],
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+
+    async def get() -> None:
+        async with pinned.AsyncPinnedClient(context, http2=http2) as client:
+            await client.get(bank.url("api"))
+            pins_replaced_late(context)
+            await client.get(bank.url("api", "/secret"))
+
+    with pytest.raises(certpin.PinMismatchError):
+        asyncio.run(get())
+    assert len(bank.arrived("api")) == 1
+
+
+@of_each_library
+@pytest.mark.parametrize("http2", [False, True])
+def test_threads_send_no_request_on_kept_connections_that_new_pins_refuse(
+    library: Any, pinned: Any, bank: Bank, http2: bool
+) -> None:
+    context, ready = certpin.PinnedSSLContext(bank.pins), threading.Barrier(5, timeout=10)
+
+    def work(client: Any) -> str:
+        client.get(bank.url("api"))
+        ready.wait()  # each thread has a connection, or shares that of HTTP/2
+        ready.wait()  # the pins were replaced
+        try:
+            return str(client.get(bank.url("api", "/secret")))
+        except certpin.PinMismatchError:
+            return "refused"
+
+    with (
+        pinned.PinnedClient(context, http2=http2, timeout=10) as client,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        results = [threads.submit(work, client) for _ in range(4)]
+        ready.wait()
+        context.swap(_other_pins())
+        ready.wait()
+        assert [result.result(10) for result in results] == ["refused"] * 4
+    assert not [request for request in bank.arrived("api") if "secret" in request]
+
+
+@of_each_library
+def test_a_kept_connection_gives_way_although_the_pool_is_full(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+    limits = library.Limits(max_connections=1)
+    with pinned.PinnedClient(context, http2=True, limits=limits, timeout=10) as client:
+        client.get(bank.url("api"))
+        report = kit.pin_set(kit.policy("api.test", mode="report"), version=2)
+        context.swap(report)
+        for _ in range(2):
+            assert client.get(bank.url("api")).is_success
+    assert bank.connections("api") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import queue
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +47,7 @@ def home(intermediate: Authority) -> Iterator[Bank]:
     """A server named ``localhost``, which a proxy process can resolve too, and its pins."""
     identity = intermediate.issue("localhost")
     with nginx({"localhost": identity}) as web:
-        yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)))
+        yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)), intermediate.pin)
 
 
 @pytest.fixture
@@ -100,6 +101,19 @@ def test_behind_a_tls_proxy_the_pins_of_the_host_apply(
 ) -> None:
     assert is_pinned_behind(encrypted, driver, home, url)
     gc.collect()
+
+
+@driven
+def test_a_kept_tunnel_that_new_pins_refuse_carries_no_request(
+    driver: Driver, home: Bank, url: str, plain: Proxy
+) -> None:
+    context = PinnedSSLContext(home.pins)
+    asked, arrived = len(plain.asked()), len(home.web.arrived("localhost"))
+    after = replace(others(), version=2)
+    steps = (url, lambda: context.swap(after), url)
+    refusal(driver, certpin.PinMismatchError, context, *steps, proxy=plain.url)
+    assert len(home.web.arrived("localhost")) == arrived + 1
+    assert len(plain.asked()) == asked + 2, "the new connection goes through the proxy, too"
 
 
 @driven_through_tls

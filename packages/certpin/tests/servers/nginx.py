@@ -47,7 +47,8 @@ events {{ }}
 http {{
   log_format arrived "$server_name $scheme $server_protocol $request_method $request_uri";
   log_format details escape=json '{{"name":"$server_name","method":"$request_method",'
-    '"uri":"$request_uri","host":"$http_host","body":"$request_body","test":"$http_x_test"}}';
+    '"uri":"$request_uri","host":"$http_host","body":"$request_body","test":"$http_x_test",'
+    '"connection":"$connection"}}';
   access_log {directory}/access.log arrived;
   access_log {directory}/details.log details;
   server_tokens off;
@@ -121,7 +122,8 @@ class Nginx:
     def details(self) -> list[dict[str, Any]]:
         """Return all requests so far, in order, as dictionaries.
 
-        The keys are name, method, uri, host, body and test (the value of a header).
+        The keys are name, method, uri, host, body, test (the value of a header) and connection (a
+        number).
         """
         self.arrived("")
         # nginx writes the bytes of a request that is not UTF-8 as they are.

@@ -24,6 +24,7 @@ from certpin import (
 )
 from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.lab_server import server_context
+from certpin.tls.assertion import pins_hold
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect, verdict_of
 from tests.tls._servers import RecordingServer, greeted
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from certpin import Pin
     from certpin.pinfile import PinSet
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 PATIENCE = 60.0  # seconds; a deadlock must fail the test, not hang it
 
 
@@ -134,6 +136,75 @@ def test_open_connections_continue_after_a_swap(trusted_root: Path, server: Iden
     assert wire.answer(b"still here") == b"still here"
     with pytest.raises(PinMismatchError):
         connect(context, server)
+
+
+def test_pins_hold_until_a_swap_refuses_the_connection(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = Wire(context, server_context(server)).shake()
+    assert pins_hold(wire.client)
+    context.swap(pinned_to(server.pin, version=2))
+    assert pins_hold(wire.client)
+    assert wire.client.pin_verdict.policy is context.pins.policies[0]
+    context.swap(pinned_to(version=3))
+    assert not pins_hold(wire.client)
+    context.swap(pinned_to(server.pin, version=4))
+    assert pins_hold(wire.client)
+
+
+@pytest.mark.parametrize("fields", [{"mode": "report"}, {"expires": LONG_AGO}])
+def test_pins_that_accept_a_chain_without_a_match_do_not_hold_an_open_connection(
+    trusted_root: Path, server: Identity, fields: dict[str, Any]
+) -> None:
+    """A new connection is needed: its handshake reports that no pin matched."""
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = Wire(context, server_context(server)).shake()
+    pins = () if "mode" in fields else (server.pin,)
+    context.swap(pinned_to(*pins, version=2, on_expiry="fail-open", **fields))
+    assert not pins_hold(wire.client)
+    connect(context, server)
+
+
+@pytest.mark.parametrize(("strict", "holds"), [(True, False), (False, True)])
+def test_pins_without_a_policy_hold_an_open_connection_only_if_the_context_is_not_strict(
+    trusted_root: Path, server: Identity, strict: bool, holds: bool
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin), strict=strict)
+    wire = Wire(context, server_context(server)).shake()
+    context.swap(kit.pin_set(kit.policy("other.example"), version=2))
+    assert pins_hold(wire.client) is holds
+
+
+def test_other_trust_anchors_do_not_hold_an_open_connection(
+    trusted_root: Path, root: Authority, server: Identity
+) -> None:
+    """The handshake verified the chain up to roots that the new policy may not trust."""
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = Wire(context, server_context(server)).shake()
+    for version in (2, 3):
+        context.swap(pinned_to(server.pin, version=version, trust=kit.anchors(root)))
+        assert not pins_hold(wire.client)
+
+
+def test_a_resumed_connection_is_held_by_the_chain_of_its_session(
+    trusted_root: Path, server: Identity
+) -> None:
+    context, theirs = PinnedSSLContext(pinned_to(server.pin)), server_context(server)
+    first = Wire(context, theirs).shake()
+    wire = Wire(context, theirs, session=first.session()).shake()
+    assert wire.client.session_reused
+    context.swap(pinned_to(server.pin, version=2))
+    assert pins_hold(wire.client)
+    context.swap(pinned_to(version=3))
+    assert not pins_hold(wire.client)
+
+
+def test_a_connection_without_a_pin_check_is_not_held(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = in_flight(context, server)
+    assert not pins_hold(wire.client)
+    assert not pins_hold(ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()))
 
 
 def in_flight(context: PinnedSSLContext, server: Identity) -> Wire:

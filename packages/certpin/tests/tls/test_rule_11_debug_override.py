@@ -21,6 +21,7 @@ from certpin import (
     UnverifiedChainError,
 )
 from certpin.lab import Authority, Identity
+from certpin.tls.assertion import pins_hold
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect, trust_on_this_platform
 
@@ -317,6 +318,18 @@ def test_after_a_swap_the_anchor_is_refused_for_hosts_without_pins(
     context = PinnedSSLContext(pins(root, charles), strict=False)
     context.swap(pins(root, version=2))
     refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override, which is over")
+
+
+@pytest.mark.parametrize("host", [HOST, UNPINNED])
+def test_after_a_swap_without_the_override_no_open_connection_below_its_anchor_is_held(
+    debugging: None, root: Authority, charles: Authority, host: str
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    with PROXIED:
+        client = connect(context, charles.issue(host), host)
+    assert pins_hold(client)
+    context.swap(pins(root, version=2))
+    assert not pins_hold(client)
 
 
 def test_after_several_swaps_the_anchor_is_still_refused(

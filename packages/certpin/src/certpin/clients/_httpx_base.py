@@ -7,6 +7,10 @@ for all requests, because redirects, authentication flows and proxies also pass 
 the handshake, the context must have checked the connection (rule 14 of docs/concepts/matching.md).
 The transport verifies this before the request is sent, in a callback for httpcore's trace events.
 The callback also ends the request after a refusal, because httpcore would otherwise try again.
+
+httpcore keeps connections for later requests. If the pin set was replaced in between, the chain of
+a kept connection is checked again (``_KeptConnection``), when httpcore selects the connection and
+again when it sends the request: with HTTP/2, a request can wait for another one in between.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from certpin.clients._common import (
 )
 from certpin.errors import PinError, pin_error
 from certpin.tls import assert_pinned
+from certpin.tls.assertion import pins_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,14 +39,20 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.tls.failures import FailureHook
 
+_EXTENSION = "certpin"  # of httpcore's requests: the ``_Connections`` of the request
+
 
 class _Transport:
     """Base class of the pinned transports for httpx and httpx2.
 
-    ``_error`` is the error class ``ConnectError`` of the library.
+    ``_error`` is the error class ``ConnectError`` of the library, and ``_unavailable`` the error
+    ``ConnectionNotAvailable`` of its httpcore.
     """
 
     _error: type[Exception]
+    _unavailable: type[Exception]
+
+    _pool: Any  # httpcore's pool of connections, which the library makes
 
     def __init__(
         self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
@@ -51,12 +62,16 @@ class _Transport:
         self._wrapper = ContextWrapper(self.context)
         base: Any = super()
         base.__init__(verify=self._wrapper, **options)
+        create = self._pool.create_connection
+        self._pool.create_connection = lambda origin: _KeptConnection(create(origin))
 
     @contextmanager
-    def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
+    def _traced(
+        self, request: Any, trace: Callable[..., Any], connections: _Connections
+    ) -> Iterator[None]:
         """Make httpcore call ``trace`` for events of a request while the ``with`` block runs."""
         given = request.extensions
-        request.extensions = {**given, "trace": trace}
+        request.extensions = {**given, "trace": trace, _EXTENSION: connections}
         try:
             yield
         finally:
@@ -79,16 +94,67 @@ class _Transport:
             raise both(kind(str(error), request=request), error) from error.__cause__
 
 
-class _Connections:
-    """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
+class _KeptConnection:
+    """A connection in httpcore's pool. It sends no request once the pins in force refuse it.
 
-    ``wrapper`` is the ``ContextWrapper`` with which httpcore makes TLS connections to hosts. TLS
-    connections to an ``https://`` proxy use another context, and are not checked.
+    It has the methods of httpcore's connection, which it calls. The pool asks it if it is available
+    for a request, and closes it if it is idle and has expired. A connection that the pins refuse is
+    not available, and has expired. So responses that are being received are not interrupted.
     """
 
-    def __init__(self, context: PinnedSSLContext, wrapper: ContextWrapper) -> None:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.tls: Any = None  # the TLS object of the connection to the host, once it was checked
+
+    def is_refused(self) -> bool:
+        """Return True if the pins were replaced, and the new ones don't accept the connection."""
+        return self.tls is not None and not pins_hold(self.tls)
+
+    def is_available(self) -> bool:
+        """Return True if the connection can take a request now."""
+        return self._connection.is_available() and not self.is_refused()
+
+    def has_expired(self) -> bool:
+        """Return True if the pool has to close the connection."""
+        connection = self._connection
+        return connection.has_expired() or (connection.is_idle() and self.is_refused())
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request. The pool calls this method after it has selected the connection."""
+        request.extensions[_EXTENSION].current = self
+        return self._connection.handle_request(request)
+
+    def handle_async_request(self, request: Any) -> Any:
+        """Return a coroutine that sends a request (see ``handle_request``)."""
+        request.extensions[_EXTENSION].current = self
+        return self._connection.handle_async_request(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def __repr__(self) -> str:
+        return repr(self._connection)
+
+
+class _Connections:
+    """Finds the TLS connections of a request in httpcore's trace events, and checks them.
+
+    ``wrapper`` is the ``ContextWrapper`` with which httpcore makes TLS connections to hosts. TLS
+    connections to an ``https://`` proxy use another context, and are not checked. ``unavailable``
+    is the error that makes httpcore send the request over another connection.
+    """
+
+    current: _KeptConnection  # the one that the pool selected for the request
+
+    def __init__(
+        self,
+        context: PinnedSSLContext,
+        wrapper: ContextWrapper,
+        unavailable: type[Exception],
+    ) -> None:
         self._context = context
         self._wrapper = wrapper
+        self._unavailable = unavailable
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
@@ -116,6 +182,15 @@ class _Connections:
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")
             assert_pinned(tls, host, strict=self._context.strict)
+            self.current.tls = tls
+
+    def require_current_pins(self, event: str) -> None:
+        """Raise the error "unavailable" if a request is sent on a connection that is refused now.
+
+        ``event`` is the name of the trace event.
+        """
+        if event.endswith(".send_request_headers.started") and self.current.is_refused():
+            raise self._unavailable
 
 
 def _raise_refusal(event: str, info: dict[str, Any]) -> None:
@@ -145,9 +220,10 @@ class PinningTransport(_Transport):
         """
         base: Any = super()
         theirs = request.extensions.get("trace")
-        connections = _Connections(self.context, self._wrapper)
+        connections = _Connections(self.context, self._wrapper, self._unavailable)
 
         def trace(event: str, info: dict[str, Any]) -> None:
+            connections.require_current_pins(event)
             stream = connections.made(event, info)
             try:
                 connections.require_checked(stream, request.url.host)
@@ -158,7 +234,7 @@ class PinningTransport(_Transport):
                 theirs(event, info)
             _raise_refusal(event, info)
 
-        with self._pinned(request), self._traced(request, trace):
+        with self._pinned(request), self._traced(request, trace, connections):
             return base.handle_request(request)
 
 
@@ -173,9 +249,10 @@ class AsyncPinningTransport(_Transport):
         """
         base: Any = super()
         theirs = request.extensions.get("trace")
-        connections = _Connections(self.context, self._wrapper)
+        connections = _Connections(self.context, self._wrapper, self._unavailable)
 
         async def trace(event: str, info: dict[str, Any]) -> None:
+            connections.require_current_pins(event)
             stream = connections.made(event, info)
             try:
                 connections.require_checked(stream, request.url.host)
@@ -186,7 +263,7 @@ class AsyncPinningTransport(_Transport):
                 await theirs(event, info)
             _raise_refusal(event, info)
 
-        with self._pinned(request), self._traced(request, trace):
+        with self._pinned(request), self._traced(request, trace, connections):
             return await base.handle_async_request(request)
 
 

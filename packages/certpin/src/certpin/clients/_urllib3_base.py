@@ -30,6 +30,7 @@ from certpin.clients._common import (
 )
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
+from certpin.tls.assertion import pins_hold
 from certpin.tls.failures import requesting
 
 if TYPE_CHECKING:
@@ -103,6 +104,16 @@ class _BaseConnection:
         base: Any = super()
         base.__init__(*args, **options)
         self.ssl_context = ssl_context
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the next request can use this connection. Otherwise, its pool closes it first.
+
+        False if the connection was lost, or if the pins in force refuse the chain that the server
+        presented when it was made. The pool reads this property before each request.
+        """
+        base: Any = super()
+        return bool(base.is_connected) and pins_hold(self.sock)
 
     def _wrapper(self, context: PinnedSSLContext) -> ContextWrapper:
         """Return the ``ContextWrapper`` of a pinned context for this connection.

@@ -25,6 +25,7 @@ from certpin.clients._common import (
 )
 from certpin.errors import PinError, pin_error
 from certpin.tls import assert_pinned
+from certpin.tls.assertion import pins_hold
 
 try:
     from aiohttp import (
@@ -82,10 +83,14 @@ class PinnedConnector(TCPConnector):
         try:
             url = req.url
             with admitted(self.context, url.scheme, url.raw_host or "", url.port):
-                connection = await super().connect(req, *args, **kwargs)
-                if req.is_ssl():
+                while True:
+                    connection = await super().connect(req, *args, **kwargs)
+                    if not req.is_ssl():
+                        return connection
                     self._require_checked(connection, url.raw_host or "")
-                return connection
+                    if pins_hold(connection.transport):
+                        return connection
+                    connection.close()  # it was kept, and the pins were replaced since
         except (ClientConnectionError, PinError) as exc:
             error = pin_error(exc, handled=handled)
             if error is None:

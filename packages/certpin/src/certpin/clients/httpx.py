@@ -16,6 +16,7 @@ from certpin.clients._common import missing_library
 from certpin.clients._httpx_base import AsyncPinningTransport, PinningClient, PinningTransport
 
 try:
+    import httpcore
     import httpx
 except ModuleNotFoundError as exc:
     raise missing_library("httpx", exc) from exc
@@ -25,12 +26,14 @@ class PinnedTransport(PinningTransport, httpx.HTTPTransport):
     """An ``httpx.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``."""
 
     _error = httpx.ConnectError
+    _unavailable = httpcore.ConnectionNotAvailable
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx.AsyncHTTPTransport):
     """A pinned ``httpx.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
 
     _error = httpx.ConnectError
+    _unavailable = httpcore.ConnectionNotAvailable
 
 
 class PinnedClient(PinningClient, httpx.Client):

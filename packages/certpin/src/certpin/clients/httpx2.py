@@ -16,6 +16,7 @@ from certpin.clients._common import missing_library
 from certpin.clients._httpx_base import AsyncPinningTransport, PinningClient, PinningTransport
 
 try:
+    import httpcore2
     import httpx2
 except ModuleNotFoundError as exc:
     raise missing_library("httpx2", exc) from exc
@@ -25,12 +26,14 @@ class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
     """An ``httpx2.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``."""
 
     _error = httpx2.ConnectError
+    _unavailable = httpcore2.ConnectionNotAvailable
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
     """A pinned ``httpx2.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
 
     _error = httpx2.ConnectError
+    _unavailable = httpcore2.ConnectionNotAvailable
 
 
 class PinnedClient(PinningClient, httpx2.Client):

@@ -37,7 +37,8 @@ These rules must hold. The tests in ``tests/tls`` use the same numbers.
     the pins have expired (``certpin.pins.verdict``). The only exception is a path that the debug
     override accepts (rule 11).
 14. ``assert_pinned`` (``assertion.py``) accepts only a connection that was checked: client adapters
-    check the connection in use, not only the context that they gave to the library.
+    check the connection in use, not only the context that they gave to the library. If the pin set
+    was replaced, they check a connection that they kept again (``pins_hold``).
 15. If the host requires it (``require_ct``), enough known Certificate Transparency logs have signed
     a timestamp for the leaf and the key of its issuer on the verified path (RFC 6962), once a pin
     matches (``certpin.pins.transparency``).

@@ -7,6 +7,7 @@ context that they were given: they copy its roots into another TLS stack, or spe
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from certpin.errors import UncheckedConnectionError, UnpinnedHostError
@@ -94,6 +95,22 @@ def assert_pinned(
             fix=f"certpin add {checked}, or assert_pinned(connection, strict=False)",
         )
     return check.verdict
+
+
+def pins_hold(connection: object) -> bool:
+    """Return True if the pins in force accept an open connection that is used again.
+
+    The pinned clients call this function before they send a request on a connection that they kept.
+    If the result is False, they close the connection and make a new one. The function does no I/O.
+
+    Args:
+        connection: As for ``assert_pinned``. The result is False if that would raise an error.
+    """
+    try:
+        check = _accepted_check(_tls_of(connection))
+    except ssl.SSLError:  # a PinError is one, too
+        return False
+    return check.holds()
 
 
 def _tls_of(connection: object) -> object:

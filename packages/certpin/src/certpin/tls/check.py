@@ -142,6 +142,13 @@ class DebugAnchors(NamedTuple):
     in_force: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
 
+    def ended(self, chain: tuple[bytes, ...]) -> bool:
+        """Return True if a chain ends at an anchor that is no longer accepted.
+
+        ``chain`` has the certificates as DER, leaf first. It may be empty.
+        """
+        return bool(chain) and sha256(chain[-1]).digest() in self.withdrawn
+
     def replaced_by(self, anchors: frozenset[bytes]) -> DebugAnchors:
         """Return the debug anchors for a new pin set, which has these anchors (fingerprints).
 
@@ -478,6 +485,32 @@ class PinCheck:
                 )
         self._judged_for = self._state
 
+    def holds(self) -> bool:
+        """Return True if the pins in force accept the chain of this accepted connection, too.
+
+        This is a check without I/O, and it is needed only if the pin set was replaced since the
+        last one. The result is False for every other verdict than a match: also if the policy only
+        reports, has expired, or has another trust store. Then the client makes a new connection,
+        and the check of its handshake decides, records and reports.
+        """
+        enforcer = self._enforcer
+        state = enforcer.state
+        if state is self._judged_for:
+            return True
+        target, chain = state.target(self.target.host), self._chain
+        if target.store is not self.target.store or state.debug.ended(chain):
+            return False
+        try:
+            verdict = target.judge(chain, enforcer.clock, state.debug.in_force)
+        except CertificateParseError:
+            return False
+        accepted = not enforcer.strict if verdict is None else verdict.reason == "match"
+        if not accepted:
+            return False
+        self._state, self.target, self.verdict = state, target, verdict
+        self._judged_for = state
+        return True
+
     def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
         enforcer = self._enforcer
         try:
@@ -572,7 +605,7 @@ class PinCheck:
         without a matching pin. OpenSSL still trusts anchors of earlier pin sets, because an anchor
         can't be removed from a context. See rule 11 of docs/concepts/matching.md.
         """
-        if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
+        if self._state.debug.ended(chain):
             raise PinError(
                 f"{self.target.host} refused: its chain ends at an anchor of the debug override, "
                 "which is over",

@@ -236,6 +236,9 @@ class PinnedSSLContext(VerifyingContext):
     def swap(self, pins: PinSet, *, recover: bool = False) -> None:
         """Enforce another pin set from now on. Connections that are already open stay open.
 
+        But the clients of ``certpin.clients`` send no request on a connection that they kept, if
+        the new pins don't match its chain.
+
         Args:
             pins: the pin set to enforce.
             recover: True to accept a lower version. ``PinUpdater`` passes it after keys that sign

@@ -503,7 +503,7 @@ def test_a_push_without_a_server_that_confirms_the_time_is_reported(
     assert pushed(run)[1]["unknown"] == []
     next_version(bank, 4)
     (unknown,) = pushed(run)[1]["unknown"]
-    assert "the clock of this machine is right (publish.toml has no fetch_url, whose" in unknown
+    assert "the clock of this machine is right (publish.toml has no fetch_url, and" in unknown
     bank.publish_timestamp()
     assert pushed(run)[1]["unknown"] == [], "a renewal is not recorded"
 

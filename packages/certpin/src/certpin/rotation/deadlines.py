@@ -255,7 +255,7 @@ def key_exposure(
 def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:
     """Return True unless all clients refuse every server, because their pins have expired.
 
-    A client whose clock is behind compares them for longer. Return False if ``policy`` is ``None``:
+    A client with a slow clock compares them for longer. Return False if ``policy`` is ``None``:
     clients without a policy for the host have no pins that an attacker could use.
     """
     if policy is None:

@@ -400,7 +400,7 @@ def ends_confirmed(situation: Situation) -> Violation | None:
 
 
 def _claims(situation: Situation) -> list[str]:
-    """Return what has ended by this machine's clock, each as a clause that begins with "that"."""
+    """Return what has ended by this machine's clock, as clauses that begin with "that"."""
     alive = {version.number for version in situation.alive}
     ended = [each for each in without_ends(situation).alive if each.number not in alive]
     claims = [f"that no client holds {version_list(ended)} any more"] if ended else []

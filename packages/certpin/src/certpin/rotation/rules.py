@@ -252,7 +252,7 @@ def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str
     """Return the fix for the pins of a version that expire too early, at the time ``end``."""
     if version.gets_updates:
         adopt = format_duration(situation.timing.adopt)
-        return f"publish a version whose `expires` is further away than T_adopt ({adopt})"
+        return f"publish a version with an `expires` further away than T_adopt ({adopt})"
     if version not in situation.deployed.versions:
         last = situation.deployed.end_of_life(version, situation.timing)
         date = f"not before the end of the release ({in_utc(last)})" if last else "later"

@@ -632,8 +632,8 @@ class Situation:
         """Return a policy as the client with the slowest clock applies it.
 
         If pins expire, clients compare them no longer: they refuse every server, or none
-        (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client whose
-        clock is behind still does both. In the result, pins that have not expired by
+        (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client with a
+        clock that is behind still does both. In the result, pins that have not expired by
         ``slowest_clock`` never expire, and a list that is not too old by then never becomes it.
 
         Args:

@@ -116,7 +116,7 @@ def _require_clock(files: RotationFiles, *, counts: bool) -> tuple[str, ...]:
         raise ConfigError(problem, key="clock", fix="set the clock of this machine")
     if dates or not (files.fetch_host or counts):
         return ()
-    silent = "publish.toml has no fetch_url, whose host could confirm it"
+    silent = "publish.toml has no fetch_url, and so no host that confirms it"
     if files.fetch_host:
         silent = (
             f"{files.fetch_host}, the host of fetch_url, gave no time over a verified connection"

@@ -310,7 +310,13 @@ def _refuse_more_pins(host: DraftHost) -> None:
 def _open(
     host: DraftHost, compared: Collection[str], contacted: Collection[str]
 ) -> Iterator[Unknown]:
-    """Yield the open questions about a host, for the user. See ``Draft.questions``."""
+    """Yield the open questions about a host, for the user. See ``Draft.questions``.
+
+    Args:
+        host: the host.
+        compared: the hosts for which a server's verified chain was compared with the pins.
+        contacted: the hosts with servers that were contacted (``--live``).
+    """
     name = str(host.pattern)
     known = name in compared
     presented = [pin for pin in host.pins.values() if pin.presented]

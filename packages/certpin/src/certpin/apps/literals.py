@@ -202,7 +202,10 @@ class LiteralReader:
                 self.findings.unknown.append(Unknown(question, more[0].place))
 
     def ask_element(self, expression: str, line: int) -> None:
-        """Ask the user for the value of an expression that is an element of a list of pins."""
+        """Ask the user for the value of an expression that is an element of a list of pins.
+
+        ``expression`` is its source text. The value isn't known without running the app.
+        """
         shown = _shown(" ".join(expression.split()))
         question = (
             f"which pin is {shown} in this list of pins? Its value isn't in this file, so it was "

@@ -137,7 +137,10 @@ def _read_dependencies(file: SourceFile, section: Any, findings: FileFindings) -
 
 
 def _assets(flutter: Any) -> Iterator[Asset]:
-    """Yield the assets in the section ``flutter``: strings, or mappings with ``path``."""
+    """Yield the assets in the section ``flutter``: strings, or mappings with ``path``.
+
+    ``flutter`` is the value of this section in a ``pubspec.yaml``, as the YAML parser returns it.
+    """
     listed = dict(_entries(flutter)).get("assets") if _is_mapping(flutter) else None
     if listed is None or listed.id != "sequence":
         return

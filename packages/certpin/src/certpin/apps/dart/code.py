@@ -131,6 +131,7 @@ class DartCode:
 
         The method evaluates string literals, their concatenation and interpolation, and the names
         of constants of this file. A call of ``String.fromEnvironment`` counts as its default value.
+        ``run`` has the syntax nodes of the expression.
         """
         return _Evaluation(self).text(run)
 
@@ -169,7 +170,10 @@ class DartCode:
         return run[::-1]
 
     def path(self, run: list[Node]) -> str:
-        """Return the names in an expression, joined with dots: ``HttpCertificatePinning.check``."""
+        """Return the names in an expression, joined with dots: ``HttpCertificatePinning.check``.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         names: list[str] = []
         for node in run:
             if node.type in GRAMMAR.names:
@@ -179,7 +183,10 @@ class DartCode:
         return ".".join(names)
 
     def last_name(self, run: list[Node]) -> str:
-        """Return the last name in an expression: ``check`` of ``HttpCertificatePinning.check``."""
+        """Return the last name in an expression: ``check`` of ``HttpCertificatePinning.check``.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         return self.path(run).rpartition(".")[2]
 
     def call(self, arguments: Node) -> str:

@@ -63,7 +63,10 @@ _HOST_WORDS = frozenset(
 
 
 def usage_of(flow: DartFlow, node: Node) -> Usage:
-    """Return the names and hosts around a node, which is a string or the name of a constant."""
+    """Return the names and hosts around a node, which is a string or the name of a constant.
+
+    ``flow`` is the parsed Dart file.
+    """
     return _Climb(flow).usage(node)
 
 
@@ -418,7 +421,8 @@ class _Climb:
     def _condition_texts(self, run: list[Node]) -> Iterator[str]:
         """Yield the identifiers and the strings in a condition, among which a flavour can be.
 
-        For a string that is a host, yield an empty string, because a host names no flavour.
+        For a string that is a host, yield an empty string, because a host names no flavour. ``run``
+        has the syntax nodes of the expression.
         """
         for each in self.flow.nodes_in(run):
             if each.type == "string_literal":

@@ -104,9 +104,10 @@ class HostEntry:
     provider_edition: date | None = None
 
     def is_expired(self, now: datetime) -> bool:
-        """Return True if the pins have expired. A time without a zone is reported by another rule.
+        """Return True if the pins have expired at the time ``now``.
 
-        The result is then False.
+        Return False if the pins have no expiry time, or one without a time zone: another rule
+        reports that.
         """
         return bool(self.expires and self.expires.tzinfo and self.expires <= now)
 
@@ -276,7 +277,7 @@ class LintDocument:
 
     @cached_property
     def places(self) -> Places:
-        """The line numbers of the pin file's keys, and its comments."""
+        """The positions in the pin file: the line number of each TOML key, and the comments."""
         return Places(self.text)
 
     @cached_property

@@ -113,7 +113,10 @@ def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> d
 
 
 class _Code:
-    """Code that is read token by token. It has the open brackets and the variables read so far."""
+    """Code that is read token by token, to find the site (builder and branch) of each call.
+
+    It has the open brackets and the variables read so far.
+    """
 
     def __init__(self, pieces: list[Token], *, ternary: bool) -> None:
         self._pieces = pieces
@@ -159,6 +162,8 @@ class _Code:
 
     def _word(self, place: int) -> tuple[int, _Builder, str]:
         """Return the start, the value and the name of the chain that ends with a word.
+
+        A chain is an expression such as ``a.b(c).d``, and its value is the object that it returns.
 
         Args:
             place: the token index of the word.
@@ -211,8 +216,8 @@ class _Code:
     def _close(self, place: int) -> tuple[int, _Builder]:
         """Close the innermost bracket, which ends at the token ``place``.
 
-        Return the token index at which the chain that ends there begins, and the value of that
-        chain.
+        Return the token index at which the chain (an expression such as ``a.b(c).d``) that ends
+        there begins, and the object that this chain returns.
         """
         bracket = self._open.pop()
         head = self._heads[place] = self._text(bracket.place - 1)
@@ -254,10 +259,10 @@ class _Code:
         return inside
 
     def _is_guarded(self, start: int) -> bool:
-        """Return True if the expression that starts at ``start`` runs only under a condition.
+        """Return True if an expression runs only under a condition.
 
         This is so after ``else``, ``?``, ``:``, ``&&``, ``||``, the ``->`` of a ``when``, and an
-        ``if`` without braces.
+        ``if`` without braces. ``start`` is the index of the expression's first token.
         """
         place = self._before(start)
         text = self._text(place)
@@ -269,9 +274,10 @@ class _Code:
         return text in {"else", "?", "&", "|"} or self._heads.get(place) in _STATEMENTS
 
     def _is_function(self, start: int) -> bool:
-        """Return True if the expression that starts at ``start`` is the body of a function.
+        """Return True if an expression is the body of a function.
 
-        Examples of such functions are ``fun f() = …`` and ``x -> …``.
+        Examples of such functions are ``fun f() = …`` and ``x -> …``. ``start`` is the index of the
+        expression's first token.
         """
         place = self._before(start)
         if self._text(place) == ")":
@@ -395,7 +401,10 @@ class _Code:
 
 
 class _Variables:
-    """The objects that the variables of the code contain, as far as the assignments show."""
+    """The objects that the variables of the code contain, as far as the assignments show.
+
+    Two variables with the same builder object belong to one list of pins.
+    """
 
     def __init__(self) -> None:
         # For each variable: the start of the expression that it got, and its object before that.
@@ -405,13 +414,17 @@ class _Variables:
     def read(self, start: int, value: _Builder) -> None:
         """Record the value of the part of a chain that was read so far.
 
-        A later call for the same chain replaces it. ``start`` is the token index at which the chain
-        begins.
+        A chain is an expression such as ``a.b(c).d``, and ``start`` is the token index at which it
+        begins. ``value`` is the object that the part returns. A later call for the same chain
+        replaces the value.
         """
         self._chains[start] = value
 
     def assign(self, name: str, start: int) -> None:
-        """Record that a variable gets the value of the expression that begins at ``start``."""
+        """Record that a variable gets the value of an expression.
+
+        ``name`` is the variable, and ``start`` the token index at which the expression begins.
+        """
         self._assigned[name] = start, self.value(name)
 
     def value(self, name: str) -> _Builder:

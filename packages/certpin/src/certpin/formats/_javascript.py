@@ -123,7 +123,11 @@ class Slashes:
         return "unclear" if mark == ">" and not (joined and self._before == "=") else "regex"
 
     def _after_bracket(self, opening: str) -> _Slash:
-        """Return the meaning of a ``/`` after the end of a bracket that begins now."""
+        """Return the meaning of a ``/`` directly after a pair of brackets.
+
+        It is ``divides``, ``regex`` (a regular expression begins) or ``unclear``. The method is
+        called when the pair begins, and ``opening`` is its first bracket, such as ``(``.
+        """
         before = self._before
         if opening == "(" and before in _STATEMENTS:
             return "regex"

@@ -331,7 +331,8 @@ def _permits_cleartext(config: Element) -> bool:
 def _denies_cleartext(config: Element | None) -> bool:
     """Return True if an element refuses ``http://``.
 
-    Also return True if there is no element: the platform's default applies then.
+    Also return True if there is no element: the platform's default applies then. ``config`` is the
+    element with the attribute ``cleartextTrafficPermitted``.
     """
     return config is None or config.attributes[_CLEARTEXT].strip().lower() == "false"
 
@@ -394,15 +395,19 @@ def _pin(element: Element) -> Pin:
 
 
 def _resource(der: bytes) -> str:
-    """Return the name of the resource file for a certificate in DER, by its SHA-256.
+    """Return the name of the resource file for a certificate, by its SHA-256.
 
-    Each certificate has its own file, because TrustKit reads only one certificate per file.
+    ``der`` is the certificate in DER. Each certificate has its own file, because TrustKit reads
+    only one certificate per file.
     """
     return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
 
 
 def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
-    """Return the PEM files for ``res/raw``, one per distinct certificate."""
+    """Return the PEM files for ``res/raw``, one per distinct certificate.
+
+    ``anchors`` are the trust anchors of the policies; None for a policy without any.
+    """
     ders = dict.fromkeys(der for each in anchors if each for der in each.der)
     return tuple(
         File(f"res/raw/{_resource(der)}.pem", ssl.DER_cert_to_PEM_cert(der)) for der in ders

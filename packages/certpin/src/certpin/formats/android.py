@@ -35,7 +35,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``."""
+    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``.
+
+    ``source`` is the XML file; the result has the settings of its hosts.
+    """
     return _network_security.read(source)
 
 

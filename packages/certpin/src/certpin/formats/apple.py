@@ -53,7 +53,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
 
-    Raises ``FormatError``.
+    ``source`` is the property list; the result has the settings of its hosts. Raises
+    ``FormatError``.
     """
     root = _plist.read(source)
     security = root.get("NSAppTransportSecurity")

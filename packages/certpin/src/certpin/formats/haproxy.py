@@ -55,7 +55,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``ca-file``, ``sni`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
-    Warns about servers in a block of ``.if``. Raises ``FormatError``.
+    ``source`` is the configuration; the result has the settings of its hosts. Warns about servers
+    in a block of ``.if``. Raises ``FormatError``.
     """
     lines = _lines(source.text)
     _report_conditions(lines)
@@ -74,9 +75,10 @@ def _report_conditions(lines: list[_Line]) -> None:
 def settings(text: str) -> list[set[str]]:
     """Return the lines that apply to the servers of each section with a ``ca-file``.
 
-    In a file without sections, as exported, these are all lines. In a whole configuration, they are
-    the lines with the ``ca-file``, and each weaker parameter of the other lines about servers.
-    Lines in a section without servers have no effect.
+    ``certpin lint --exported`` compares them with those of a new export. In a file without
+    sections, as exported, these are all lines. In a whole configuration, they are the lines with
+    the ``ca-file``, and each weaker parameter of the other lines about servers. Lines in a section
+    without servers have no effect.
     """
     lines = _lines(text)
     if not any(words[0] in _SECTIONS for _, words in lines):
@@ -91,7 +93,10 @@ def settings(text: str) -> list[set[str]]:
 
 
 def _weaker(words: list[str]) -> Iterator[str]:
-    """Yield the parameters of a line without ``ca-file`` with which a server can verify less."""
+    """Yield the parameters of a server line that let HAProxy verify less, such as ``force-tlsv10``.
+
+    ``words`` are the words of the line. A line with a ``ca-file`` has no result.
+    """
     if "ca-file" not in words:
         for name, value in pairwise([*words[_SERVERS[words[0]] :], ""]):
             if _WEAKER.fullmatch(name):

@@ -83,9 +83,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
-    Files that the configuration includes are not read. Warns about an ``upstream`` from which nginx
-    can take a connection that it did not verify in this way, and about blocks that connect without
-    TLS although they have trust anchors. Raises ``FormatError``.
+    ``source`` is the configuration; the result has the settings of its hosts. Files that the
+    configuration includes are not read. Warns about an ``upstream`` from which nginx can take a
+    connection that it did not verify in this way, and about blocks that connect without TLS
+    although they have trust anchors. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     _report_includes(outermost)
@@ -99,9 +100,10 @@ def read(source: Source) -> ParsedFile:
 def settings(text: str) -> list[set[str]]:
     """Return the directives that apply to each verified connection in a configuration.
 
-    In a file to include, as exported, these are all directives, also the beginnings of blocks:
-    nginx applies no directive in a block to the connections of the location around it. In a whole
-    configuration, they are the directives of TLS that are in force in each block that connects.
+    ``certpin lint --exported`` compares them with those of a new export. In a file to include, as
+    exported, these are all directives, also the beginnings of blocks: nginx applies no directive in
+    a block to the connections of the location around it. In a whole configuration, they are the
+    directives of TLS that are in force in each block that connects.
 
     Raises ``FormatError``.
     """
@@ -188,7 +190,7 @@ class _Block:
     def texts(self) -> Iterator[str]:
         """Yield the text of each directive in this block, with its semicolon.
 
-        Then do the same for each inner block, after its first line, such as ``server {``.
+        Then yield the first line of each inner block, such as ``server {``, and its directives.
         """
         for words in self.statements:
             yield f"{' '.join(words)};"
@@ -263,14 +265,22 @@ class _Block:
             yield from block.plain(module, valid, required=required)
 
     def _has_secured(self, module: str, outer: Mapping[str, str]) -> bool:
-        """Return True if this block, or a block inside it, connects over TLS with ``module``."""
+        """Return True if this block, or a block inside it, connects over TLS.
+
+        Only connections of the nginx module ``module``, such as ``proxy``, count. ``outer`` has the
+        directives that this block inherits.
+        """
         return any(
             module in block.connecting(stream=valid.get(_STREAM) == "on")
             for block, valid in self.walk(outer)
         )
 
     def _own(self, module: str) -> dict[str, str]:
-        """Return the directives of TLS in this block that are for connections of ``module``."""
+        """Return the directives of TLS in this block that are for connections of ``module``.
+
+        ``module`` is the name of an nginx module, such as ``proxy``. The values are the first
+        arguments.
+        """
         return {
             name: word
             for name, word in self.directives.items()

@@ -32,7 +32,7 @@ class OneHost(Limitation):
     summary = "more than one host: export each separately with `--host`"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Return the pin set unchanged, without omissions.
+        """Return the pin set unchanged, and an empty list of omissions.
 
         Raises ``ConfigError`` if it has more than one policy.
         """
@@ -292,7 +292,7 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield the missing policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover.
+    """Yield a policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover: exports need it.
 
     Neither pattern is broader than the other, so ``y.x`` needs its own policy: a copy of that of
     ``**.y.x``. Hosts that have their own policy already are left out.

@@ -96,8 +96,8 @@ class NoCompromised(PolicyLimitation):
 class NoCompromisedAnchors(PolicyLimitation):
     """Export limitation: the platform can refuse the compromised key of a server only.
 
-    It can't refuse a chain because of the key of an authority, but it doesn't accept one to an
-    authority that is no trust anchor. So the export has no compromised anchors.
+    It can't refuse a chain because of the key of an authority. But it refuses chains that end at no
+    trust anchor. So the export leaves out compromised trust anchors.
     """
 
     aspect = "compromised"

@@ -71,7 +71,10 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def port_of(fields: Fields) -> int:
-    """Return the port of the reported connection, from the field ``port``; 0 if it is missing."""
+    """Return the port of the reported connection, from the field ``port``; 0 if it is missing.
+
+    ``fields`` are those of the report.
+    """
     return fields.number("port", MAX_PORT)
 
 

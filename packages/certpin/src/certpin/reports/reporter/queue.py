@@ -77,7 +77,8 @@ class ReportFolder:
     def names(self) -> list[str]:
         """Return the file names of the queued reports, oldest first. Never raises.
 
-        Deletes old temporary files of killed processes.
+        The list is empty if the folder can't be read. Deletes old temporary files of killed
+        processes.
         """
         with suppress(OSError):
             found = [path.name for path in self._path.iterdir()]

@@ -162,8 +162,10 @@ class DiskWriter:
 class _UpdateEvent(Protocol):
     """The part of ``certpin.updates.UpdateEvent`` that a reporter reads.
 
-    ``status`` has the name and the version of the updater's pin set, and ``what`` is ``updated`` if
-    the updater has just changed to it.
+    Attributes:
+        what: the kind of event, such as ``updated``: the updater has just changed to another pin
+            set.
+        status: the updater's status, with the name and the version of its pin set.
     """
 
     @property

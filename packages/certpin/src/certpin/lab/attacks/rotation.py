@@ -38,7 +38,8 @@ def _other_extensions(pki: TestPKI) -> Scenario:
     """Return a scenario in which a renewed certificate has another subject and other extensions.
 
     The subject is empty, and the SAN therefore critical (RFC 5280 section 4.1.2.6), as in short
-    profiles of public authorities.
+    profiles of public authorities. ``pki`` has the keys and certificates of the case. A scenario
+    describes how the lab serves the client.
     """
     renewed = _renewed(pki)
     names = renewed.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value

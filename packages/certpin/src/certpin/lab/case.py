@@ -207,7 +207,7 @@ def lab_leaf_scenario(pki: TestPKI) -> Scenario:
     """Return a scenario without an attack: the lab serves its honest leaf.
 
     It is for cases that change the client's pins, trust anchors, clock or host instead of the
-    server.
+    server. ``pki`` has the keys and certificates of the case.
 
     Raises:
         CannotServeError: the user's real server takes the place of the honest server. The lab then

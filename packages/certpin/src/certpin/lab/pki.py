@@ -118,7 +118,7 @@ _WARNING = "do not trust (certpin lab)"
 
 @lru_cache
 def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
-    """Return an RSA key for one use, such as ``backup``.
+    """Return an RSA key for the use ``whose``: ``backup`` or ``intermediate``.
 
     Later calls with the same use return the same key, to save time.
     """

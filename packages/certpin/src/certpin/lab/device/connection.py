@@ -57,10 +57,17 @@ class DeviceSession(CaseRun):
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn (the run of a case for a host) has stored the connection already."""
+        """Do nothing: the turn (the run of a case for a host) has stored the connection already.
+
+        ``seen`` is the evidence of the connection. ``Session`` calls this method for each
+        connection.
+        """
 
     def failed(self, error: CannotServeError) -> None:
-        """Record in the connection's turn that the lab could not serve the connection."""
+        """Record that the lab could not serve the connection, in the connection's turn.
+
+        A turn is the run of a case for a host. ``error`` has the reason.
+        """
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:

@@ -344,7 +344,8 @@ class ClearText:
     def _attack_of(self, clear: bytes) -> Turn | None:
         """Return the turn of the attack that led to a request; None if no attack did.
 
-        ``clear`` are the bytes of the request.
+        A turn is the run of a case for a host. ``clear`` are the bytes of the request, in clear
+        text.
         """
         for turn in self._redirecting:
             if turn.token in clear:
@@ -365,6 +366,7 @@ def _is_complete(visit: Visit) -> bool:
 
     This is so if the whole head of the request has arrived, or the head is too long. It is also so
     if nothing more can arrive, because the connection ended or the client closed its side.
+    ``visit`` is the connection.
     """
     clear = visit.seen.clear
     ended = visit.ended or visit.hung_up or b"\r\n\r\n" in clear or len(clear) >= KEPT

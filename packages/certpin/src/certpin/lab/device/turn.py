@@ -209,7 +209,7 @@ class Turn:
         The verdict doesn't need a connection without a signal (a reaction of the client), or with
         the signal NO_HELLO: the client sent no ClientHello, or junk after it. Of all other
         connections with the same signal, the turn keeps at most 64 on which data leaks
-        (``exposed``), and 64 others.
+        (``exposed``), and 64 others. ``visit`` is the connection.
         """
         self._count_calls()
         same = [
@@ -299,7 +299,8 @@ class Turn:
 
         A connection without a clear reaction of the client is no evidence. A connection without a
         ClientHello is evidence only if the attack of this turn led to it: a redirect into clear
-        text, or a refusal after which the client fell back to clear text.
+        text, or a refusal after which the client fell back to clear text. ``visit`` is the
+        connection.
         """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False

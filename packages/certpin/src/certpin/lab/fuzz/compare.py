@@ -201,7 +201,7 @@ def cases_of(run: FuzzRun) -> list[Case]:
     """Return the minimal chain of each class of disagreement as a case, for a case file.
 
     If the other verifiers agree, their verdict is the expected one. Otherwise no verdict is
-    expected, and the client's is only reported.
+    expected, and the client's is only reported. ``run`` is the result of a comparison.
     """
     expected = {
         Disagreement.ACCEPTED: ExpectedVerdict.REFUSE,

@@ -333,7 +333,7 @@ def other_hosts(result: Result) -> tuple[OtherHost, ...]:
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
     """Yield the receiver and the bytes of each text that the client sent without TLS.
 
-    Heads of HTTP requests to the lab's proxy are included.
+    ``attempt`` is one run of the client. Heads of HTTP requests to the lab's proxy are included.
     """
     for seen in attempt.connections:
         if seen.clear:

@@ -86,7 +86,7 @@ class Chunked:
     def _line(self, pending: bytearray) -> bytes | None:
         """Remove and return the next line (a chunk size or trailer) of the received bytes.
 
-        Return None if the line is incomplete.
+        ``pending`` are the received bytes. Return None if the line is incomplete.
         """
         text, end, _ = pending.partition(b"\n")
         if not end:

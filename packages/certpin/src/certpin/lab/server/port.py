@@ -213,7 +213,7 @@ class Port:
         """Pause accepting for 0.1 seconds, because no file descriptor or memory is left.
 
         Without the pause, the event loop would try to accept the waiting connection again and
-        again.
+        again. ``exc`` is the error of the last attempt; it is not used.
         """
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)

@@ -199,9 +199,10 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read the bytes that arrive next, and return them.
+    """Read the bytes that arrive next, and return them; empty at the end of the stream.
 
-    ``hear`` gets the bytes too, to record them as evidence. If reading fails, it gets empty bytes.
+    ``reader`` is the reading side of a connection. ``hear`` gets the bytes too, to record them as
+    evidence. If reading fails, it gets empty bytes.
     """
     try:
         data = await reader.read(_PIECE)

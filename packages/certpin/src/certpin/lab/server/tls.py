@@ -313,7 +313,7 @@ def _will_not(exc: ssl.SSLError) -> CannotServeError:
 
 
 def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain and a private key into a context.
+    """Load a chain and a private key, both as PEM, into a context.
 
     Raises ``ssl.SSLError`` if one of them is invalid, or they don't belong together.
     """

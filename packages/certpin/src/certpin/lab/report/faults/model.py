@@ -44,7 +44,7 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed at least one of these cases."""
+        """Return True if the client failed at least one of these cases (``names``)."""
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
@@ -55,7 +55,7 @@ class VerdictPattern:
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
     def passed(self, *names: str) -> bool:
-        """Return True if the client passed at least one of these cases."""
+        """Return True if the client passed at least one of these cases (``names``)."""
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
@@ -189,12 +189,18 @@ def only_some_connections(result: Result) -> bool:
 
 
 def of(*families: Family) -> Callable[[Result], bool]:
-    """Return a function that returns True for results of attacks of these families of cases."""
+    """Return a function that recognises attacks: True for results of cases of these families.
+
+    A fault (a mistake of a client) uses the function to find the results that the fault explains.
+    """
     return lambda result: got_through(result) and result.case.family in families
 
 
 def named(*names: str) -> Callable[[Result], bool]:
-    """Return a function that returns True for a result of a case with one of these names."""
+    """Return a function that returns True for a result of a case with one of these names.
+
+    A fault (a mistake of a client) uses the function to find the results that the fault explains.
+    """
     return lambda result: result.case.matrix_name in names
 
 
@@ -216,8 +222,8 @@ def in_clear(result: Result) -> bool:
 def pins_hold(seen: VerdictPattern) -> bool:
     """Return True if the client failed no case of an ordinary man in the middle.
 
-    The client then seems to check its pins. The certificate of an ordinary man in the middle is
-    from an unknown authority, or from a trusted one.
+    The client then seems to check its pins. ``seen`` has the verdicts of a run. The certificate of
+    an ordinary man in the middle is from an unknown authority, or from a trusted one.
     """
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 

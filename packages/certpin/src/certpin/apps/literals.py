@@ -174,7 +174,10 @@ class LiteralReader:
     _seen: set[tuple[Pin, int, tuple[str, ...], Acceptance]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
-        """Add the pins, certificates and questions of one string to the results."""
+        """Add the pins, certificates and questions of one constant string to the results.
+
+        ``literal`` is the string, with the ways in which the code uses it.
+        """
         if _PEM_BEGIN in literal.text:
             self._read_certificates(literal)
         elif len(literal.text) > MAX_TEXT:
@@ -204,7 +207,8 @@ class LiteralReader:
     def ask_element(self, expression: str, line: int) -> None:
         """Ask the user for the value of an expression that is an element of a list of pins.
 
-        ``expression`` is its source text. The value isn't known without running the app.
+        ``expression`` is its source text, and ``line`` its line. The value isn't known without
+        running the app.
         """
         shown = _shown(" ".join(expression.split()))
         question = (
@@ -245,7 +249,11 @@ class LiteralReader:
             self._ask_if_hashing(literal, spelling)
 
     def _ask_if_hashing(self, literal: Literal, spelling: str) -> None:
-        """Ask the user about the pin of a key, if the file hashes whole certificates."""
+        """Ask the user about the pin of a key, if the file hashes whole certificates.
+
+        ``literal`` is the string with the pin, and ``spelling`` the text of the pin in it. Such
+        code compares certificates, so the pin is possibly that of a certificate.
+        """
         if self.hashing_line:
             self._ask(
                 literal,
@@ -397,6 +405,11 @@ class LiteralReader:
 
         It is a name around the digest, code of the file that hashes a whole certificate, or the
         spelling of openssl: a prefix with "fingerprint", or separators between the bytes.
+
+        Args:
+            signs: the purpose of the string, according to the code around it.
+            text: the digest in hexadecimal, perhaps with separators.
+            prefix: the part of the string before the digest.
         """
         is_spelled = "fingerprint" in prefix.lower() or not _HEX.fullmatch(text)
         return is_spelled or signs.names_certificate or bool(self.hashing_line)

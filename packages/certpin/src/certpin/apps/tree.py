@@ -331,8 +331,9 @@ def _number(folder: int) -> tuple[int, int]:
 def _identity(name: str, folder: int) -> tuple[int, ...]:
     """Return numbers that identify the content of a file, to detect a change while it is read.
 
-    These are its device, inode, two timestamps, and its size in bytes as the last number. They
-    differ after the file was replaced or written.
+    They are its device, inode, two timestamps, and its size in bytes as the last number. They
+    differ after the file was replaced or written. ``name`` is the name of the file in the open
+    folder with the descriptor ``folder``.
     """
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

@@ -79,7 +79,12 @@ class Slashes:
     def refuse_html(self, text: str, place: int, line: int) -> None:
         """Raise ``FormatError`` if a comment of HTML begins at a token.
 
-        It ends with its line in scripts, but not in modules (ECMA-262, section B.1.1).
+        Such a comment ends with its line in scripts, but not in modules (ECMA-262, section B.1.1).
+
+        Args:
+            text: the code.
+            place: the index of the token in the code.
+            line: its line.
         """
         if text.startswith("<!--", place):
             raise _unclear("<!--", line)

@@ -246,7 +246,10 @@ def _root(source: Source) -> Element:
 
 
 def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
-    """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it."""
+    """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it.
+
+    ``root`` is the root element of the configuration.
+    """
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
@@ -285,7 +288,8 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
 def _weaknesses(root: Element) -> Iterator[WeakSetting]:
     """Yield the settings of a release build that weaken the checks of connections.
 
-    The settings in ``<debug-overrides>`` have no effect in a release build.
+    ``root`` is the root element of the configuration. The settings in ``<debug-overrides>`` have no
+    effect in a release build.
     """
     for config in root.children:
         if config.name == "base-config":
@@ -465,6 +469,10 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
     Warns about anchors of debug builds that a pin file can't contain: those of the system and the
     user, and those to which pins apply. Raises ``FormatError``.
+
+    Args:
+        source: the XML file.
+        element: the element ``<debug-overrides>``; None if the file has none.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []

@@ -292,8 +292,9 @@ def _refuse_lost_pins(additions: list[_Addition], computed: dict[str, int]) -> N
 def _refuse_mixed(additions: list[_Addition]) -> None:
     """Raise ``FormatError`` if a host could get different pins from two builders or branches.
 
-    One builder or branch can be for debug builds, and an attacker can have the keys of its pins.
-    Calls are refused too if it is unclear whether they belong to the same builder and branch.
+    ``additions`` are the calls of ``add``. One builder or branch can be for debug builds, and an
+    attacker can have the keys of its pins. Calls are refused too if it is unclear whether they
+    belong to the same builder and branch.
     """
     groups: dict[str, list[_Addition]] = {}
     for each in additions:

@@ -178,7 +178,8 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
     """Raise ``FormatError`` if an exported file's settings contradict the host in its comment.
 
     The program obeys only the settings. So a comment with another name would hide the name that the
-    program verifies. ``pattern`` is the pattern in the comment.
+    program verifies. ``pattern`` is the pattern in the comment, and ``connection`` has the
+    settings.
     """
     if not connection.other_names and is_name_of(pattern, connection.host):
         return

@@ -154,11 +154,12 @@ def _token(kind: str, text: str, line: int, language: Language) -> Token | None:
 def _after_name(text: str, line: int) -> Token:
     """Return the token of a character directly after a name of Java, or of its escape.
 
-    Java ignores some of them: with U+00AD after its first letter, ``add`` is the same name (section
-    3.8 of its specification; Character.isIdentifierIgnorable).
+    ``text`` is the character or its escape, and ``line`` its line. Java ignores some characters:
+    with U+00AD after its first letter, ``add`` is the same name (section 3.8 of its specification;
+    Character.isIdentifierIgnorable).
 
     Raises:
-        FormatError: the character can be one of these.
+        FormatError: the character can be one that Java ignores.
     """
     character = chr(int(text[-4:], 16)) if text[0] == "\\" else text
     # Two surrogates (Cs) can be such a character, too.
@@ -232,7 +233,10 @@ def _computed(text: str, line: int) -> FormatError:
 
 
 def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
-    """Return True if the token with the index ``place`` exists and is this punctuation mark."""
+    """Return True if the token with the index ``place`` exists and is this punctuation mark.
+
+    ``pieces`` are the tokens of some code, and ``mark`` is the text of the mark.
+    """
     return 0 <= place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
 
 

@@ -132,9 +132,10 @@ def _lists(policy: HostPolicy) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
-    Other contexts are skipped. Warns about those that take their verification from another place,
-    about settings with which Envoy accepts other chains or names, and about other settings of the
-    verification, such as a CRL.
+    ``source`` is the file; the result has the settings of its hosts. Other contexts are skipped.
+    Warns about those that take their verification from another place, about settings with which
+    Envoy accepts other chains or names, and about other settings of the verification, such as a
+    CRL.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """

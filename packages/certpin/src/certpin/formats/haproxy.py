@@ -166,7 +166,8 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
 def _problem(found: dict[str, str], required: str) -> str:
     """Return why HAProxy verifies no chain of a server with these parameters; empty if it does.
 
-    ``required`` is the value of ``verify`` of a server without this parameter.
+    ``found`` are the parameters of the server, by name. ``required`` is the value of ``verify`` of
+    a server without this parameter.
     """
     if found.get("verify", required) != "required":
         return "verify none, so HAProxy verifies no chain"

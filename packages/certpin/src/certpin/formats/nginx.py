@@ -348,8 +348,8 @@ class _Block:
 def _report_includes(outermost: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    A warning is marked as unrelated to pins, unless the block with the ``include`` has directives
-    of TLS: then the included file can change these.
+    ``outermost`` is the whole configuration. A warning is marked as unrelated to pins, unless the
+    block with the ``include`` has directives of TLS: then the included file can change these.
     """
     for block, _ in outermost.walk({}):
         concerns_tls = any("_ssl_" in name for name in block.directives)
@@ -361,7 +361,7 @@ def _report_shared(outermost: _Block) -> None:
     """Warn about each upstream with ``keepalive`` that locations with other verification share.
 
     nginx verifies a connection when it opens it. It then keeps it for every location with this
-    upstream.
+    upstream. ``outermost`` is the whole configuration.
     """
     kept = set(outermost.upstreams(kept=True))
     users: dict[str, dict[frozenset[str], int]] = {}
@@ -379,8 +379,8 @@ def _report_shared(outermost: _Block) -> None:
 def _report_plain(outermost: _Block) -> None:
     """Warn about each block that connects without TLS, so that its trust anchors have no effect.
 
-    In a location, an ``if``, a ``limit_except`` or a location inside it can connect to another
-    address.
+    ``outermost`` is the whole configuration. In a location, an ``if``, a ``limit_except`` or a
+    location inside it can connect to another address.
     """
     for module in _MODULES:
         for line, address in outermost.plain(module, {}):

@@ -181,9 +181,9 @@ def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
 
 
 def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
-    """Return a text for each exported policy that has expired at the time ``now``.
+    """Return an omission for each exported policy that has expired at the time ``now``.
 
-    Call it with a result of ``project``: on a platform without dates, no policy expires.
+    ``pins`` is a result of ``project``: on a platform without dates, no policy expires.
     """
     found = []
     for policy in pins.policies:

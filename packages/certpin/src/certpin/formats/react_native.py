@@ -63,8 +63,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``react-native-ssl-public-key-pinning``'s options in TypeScript, JavaScript or JSON.
 
-    The options can be anywhere in the file. Raises ``FormatError`` also if the code computes one of
-    the values, another entry in the same object with the hosts, or the whole object.
+    ``source`` is the file; the result has the settings of its hosts. The options can be anywhere in
+    the file. Raises ``FormatError`` also if the code computes one of the values, another entry in
+    the same object with the hosts, or the whole object.
     """
     pieces = list(tokens(source.text, JAVASCRIPT))
     entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
@@ -161,8 +162,9 @@ def _refuse_computed_entries(pieces: list[Token], table: Brackets, ends: dict[in
 def _refuse_operators(pieces: list[Token], table: Brackets) -> None:
     """Raise ``FormatError`` if the object with the pins is an operand, or one argument of several.
 
-    In ``{ … } && {}``, for example, the object has no effect. ``table`` is the brackets of the
-    object. Round brackets around it that are no call have no effect.
+    In ``{ … } && {}``, for example, the object has no effect. ``pieces`` are the tokens of the
+    code, and ``table`` is the brackets of the object. Round brackets around it that are no call
+    have no effect.
     """
     start, end, outer = table.opening, _end_of_type(pieces, table.closing), table.outer
     is_call = False

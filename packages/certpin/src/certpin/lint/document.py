@@ -154,8 +154,9 @@ class HostEntry:
     def place(self, result: LiveResult) -> str:
         """Return the TOML key at which to report a mistake about one of the host's servers.
 
-        It is the key of the server's table, such as ``host[2].server[0]``. If the pin file doesn't
-        list the server, it is the key of the host's name, such as ``host[2].name``.
+        ``result`` is the chain or error of the server. The key is that of the server's table, such
+        as ``host[2].server[0]``. If the pin file doesn't list the server, it is the key of the
+        host's name, such as ``host[2].name``.
         """
         return f"{self.key}.name" if result.server is None else self.servers[result.server][0]
 

@@ -143,9 +143,9 @@ def _report(
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
     """Return the builds (see ``DartFlow.gate``) in which the code sets a callback.
 
+    ``flow`` is the parsed Dart file, and ``node`` the name to which the callback is assigned.
     Return None if all builds set it, or if that is unknown. A callback in a subclass of
-    ``HttpOverrides`` is set in the builds that install the subclass. ``flow`` is the parsed Dart
-    file.
+    ``HttpOverrides`` is set in the builds that install the subclass.
     """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
@@ -423,7 +423,8 @@ def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
 def _is_final(flow: DartFlow, definition: Node) -> bool:
     """Return True if code in other files can't give the defined name another value.
 
-    This is so for constants and for local variables. ``flow`` is the parsed Dart file.
+    This is so for constants and for local variables. ``flow`` is the parsed Dart file, and
+    ``definition`` the node that defines the name.
     """
     return definition.type == "static_final_declaration" or any(flow.around(definition))
 

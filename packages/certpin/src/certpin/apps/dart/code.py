@@ -281,7 +281,8 @@ class DartCode:
     def branches(self, conditional: Node) -> tuple[list[Node], list[Node], list[Node]]:
         """Return the three parts of ``a ? b : c``, each as a list of nodes.
 
-        These are the condition and the two branches.
+        These are the condition and the two branches. ``conditional`` is the node of the whole
+        expression.
         """
         children = self.tree.children(conditional)
         start = next((at for at, each in enumerate(children) if each.type == "?"), len(children))
@@ -380,7 +381,7 @@ class _Evaluation:
     def _joined(self, runs: list[list[Node]]) -> str | None:
         """Return the joined texts of expressions; None if one of them is no constant text.
 
-        Each expression is a list of syntax nodes.
+        Each of the ``runs`` has the syntax nodes of one expression.
         """
         self.depth += 1
         parts = [self.text(run) for run in runs]
@@ -416,7 +417,8 @@ class _Evaluation:
     def _environment(self, arguments: Node | None) -> str | None:
         """Return the default value in a call of ``String.fromEnvironment``.
 
-        Return None for other calls, and if the call has no constant default.
+        ``arguments`` is the node of the call's arguments. Return None for other calls, and if the
+        call has no constant default.
         """
         if arguments is None or self.code.call(arguments) != "String.fromEnvironment":
             return None

@@ -191,7 +191,10 @@ class DartFlow:
         return run
 
     def returned(self, body: Node) -> Iterator[Returned]:
-        """Yield the expressions that a function returns, except those of functions inside it."""
+        """Yield the expressions that a function returns, except those of functions inside it.
+
+        ``body`` is the syntax node of the function's body.
+        """
         children = self.tree.children(body)
         arrow = next((at for at, each in enumerate(children) if each.type == "=>"), None)
         if arrow is not None:
@@ -241,7 +244,10 @@ class DartFlow:
         return self._flag(run, depth)
 
     def condition(self, branch: Node) -> list[Node]:
-        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of syntax nodes."""
+        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of syntax nodes.
+
+        ``branch`` is the node of the whole ``if`` or conditional expression.
+        """
         run: list[Node] = []
         for each in self.tree.children(branch):
             if each.type in {"?", ")"}:
@@ -325,7 +331,10 @@ class DartFlow:
         return names
 
     def _local_values(self, name: str, body: Node) -> list[Node]:
-        """Return the nodes of the values with which a function defines variables of this name."""
+        """Return the nodes of the values with which a function defines variables of this name.
+
+        ``body`` is the syntax node of the function's body.
+        """
         definitions = self.code.definitions.get(name, ())[:_MAX_DEFINITIONS]
         inside = (x for x in definitions if body.start_byte <= x.node.start_byte < body.end_byte)
         return [node for each in inside for node in each.value]
@@ -459,7 +468,7 @@ class DartFlow:
 
 
 def _behind(children: list[Node]) -> list[Node]:
-    """Return the syntax nodes behind the assignment operator in a list of siblings.
+    """Return the syntax nodes behind the assignment operator in a list of siblings (``children``).
 
     The list is empty if there is no such operator.
     """

@@ -168,7 +168,7 @@ def _is_dropped(flow: DartFlow, name: Node) -> bool:
 def _is_unused(flow: DartFlow, definition: Node) -> bool:
     """Return True if a syntax node defines a local variable that its function doesn't use later.
 
-    ``flow`` is the parsed Dart file.
+    ``flow`` is the parsed Dart file, and ``definition`` is the node.
     """
     function = next(flow.around(definition), None)
     if function is None:

@@ -227,7 +227,7 @@ class _PinReader:
     def _open_elements(self, collection: Node) -> Iterator[list[Node]]:
         """Yield the expressions of unknown value that can be elements of a list or set.
 
-        Each is a list of nodes.
+        ``collection`` is the node of the list or set. Each expression is a list of nodes.
         """
         children = self.tree.children(collection)
         start = next((at for at, each in enumerate(children) if each.type in {"[", "{"}), 0)
@@ -324,7 +324,10 @@ class _PinReader:
         return 0
 
     def _is_environment_key(self, literal: Node) -> bool:
-        """Return True if a string names a build option: the key in ``….fromEnvironment(key)``."""
+        """Return True if a string names a build option: the key in ``….fromEnvironment(key)``.
+
+        ``literal`` is the syntax node of the string.
+        """
         argument = self.tree.parent(literal)
         if argument is None or argument.type != "argument":
             return False

@@ -381,7 +381,10 @@ class _Climb:
         self._add_hosts([host for text in texts if (host := host_in(text))])
 
     def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
-        """Yield the operands of each ``a == b`` in a list of nodes, up to the first ``a != b``."""
+        """Yield the operands of each ``a == b`` in ``comparisons``, up to the first ``a != b``.
+
+        ``comparisons`` are the syntax nodes of conditions. Each operand is a syntax node.
+        """
         for each in comparisons:
             nodes = self.tree.children(each) if each.type == "equality_expression" else []
             if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):

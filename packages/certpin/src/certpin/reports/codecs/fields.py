@@ -167,9 +167,9 @@ class Fields:
         return bool(value)
 
     def one_of(self, name: str, known: Mapping[str, Any]) -> str:
-        """Return a required text field. Its value must be one of the keys of ``known``.
+        """Return the text field ``name``, which is required. Its value must be a key of ``known``.
 
-        ``known`` has the accepted values, such as ``{"refuse": …, "report": …}``.
+        ``known`` is a mapping with the accepted values as keys, such as ``refuse`` and ``report``.
         """
         value = self._data.get(name)
         if type(value) is not str or value not in known:

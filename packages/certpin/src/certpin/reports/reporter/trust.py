@@ -145,7 +145,7 @@ class ReportTrust:
         return [given, *known] if isinstance(given, PinSet) else known
 
     def covers(self, address: str) -> bool:
-        """Return True if a connection to this URL uses TLS, and a known pin set covers its host.
+        """Return True if a known pin set covers the host of a URL (``address``) with ``https://``.
 
         Return True also if a pin set was dropped, because it may have covered the host.
         """

@@ -72,9 +72,9 @@ def wait_for_lock(descriptor: int) -> None:
 def unlock_and_close(descriptor: int) -> None:
     """Release the lock of an open file, and close the file.
 
-    The file is unlocked and not only closed: if the process has forked, a child that inherited the
-    file would keep the lock. A child must only close an inherited file, because unlocking it would
-    release the lock of its parent.
+    ``descriptor`` is its file descriptor. The file is unlocked and not only closed: if the process
+    has forked, a child that inherited the file would keep the lock. A child must only close an
+    inherited file, because unlocking it would release the lock of its parent.
     """
     if _fcntl is not None:
         with suppress(OSError):

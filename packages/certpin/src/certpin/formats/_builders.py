@@ -95,12 +95,15 @@ class _Bracket:
 
 
 def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> dict[int, CallSite]:
-    """Return the site of each call, by the index in ``pieces`` of the token with the call's name.
+    """Return the site of each call: its builder and its branch.
 
     Args:
         pieces: the tokens of the code.
         calls: the index of the token with the name of each call.
         ternary: True for Java, in which a colon can begin a branch: ``debug ? a : b``.
+
+    Returns:
+        The site of each call, by the index of the token with the call's name.
     """
     code = _Code(pieces, ternary=ternary)
     wanted = set(calls)
@@ -155,7 +158,10 @@ class _Code:
             self._labelled = False
 
     def site(self, place: int) -> CallSite:
-        """Return the site of the call whose name is the last token that was read, at ``place``."""
+        """Return the site of the call with its name in the last token that was read.
+
+        A site is the builder and branch of a call. ``place`` is the index of this token.
+        """
         builder = self._values[place]
         site = self._at(self._starts[place], builder)
         return replace(site, builder=builder, after=self._exit)
@@ -246,8 +252,9 @@ class _Code:
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
         """Return the site of the expression that starts at the token ``start``.
 
-        ``builder`` is the object on which the expression calls a method; None if there is none, or
-        if it is unknown. A call on the object of a Kotlin scope function has that function's site.
+        A site is the builder and branch of a call. ``builder`` is the object on which the
+        expression calls a method; None if there is none, or if it is unknown. A call on the object
+        of a Kotlin scope function has that function's site.
         """
         inside = self._open[-1].site
         if builder is not None and builder == self._open[-1].receiver:

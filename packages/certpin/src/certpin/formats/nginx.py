@@ -276,10 +276,10 @@ class _Block:
         )
 
     def _own(self, module: str) -> dict[str, str]:
-        """Return the directives of TLS in this block that are for connections of ``module``.
+        """Return the TLS directives in this block that are for connections of an nginx module.
 
-        ``module`` is the name of an nginx module, such as ``proxy``. The values are the first
-        arguments.
+        Each name of a directive has its first argument as value. ``module`` is the name of the
+        module, such as ``proxy``.
         """
         return {
             name: word

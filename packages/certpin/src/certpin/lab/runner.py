@@ -272,8 +272,8 @@ def _was_refused(result: Result) -> bool:
 def _joined(before: Result, again: Result) -> Result:
     """Return one result for an attack that was refused (``before``) and then repeated (``again``).
 
-    The result has the attempts of both. If the client also refused the repeated attack, the verdict
-    stays. Otherwise the verdict is FLAKY.
+    The result has the attempts (runs of the client) of both. If the client also refused the
+    repeated attack, the verdict stays. Otherwise the verdict is FLAKY.
     """
     attempts = before.attempts + again.attempts
     if again.outcome is Outcome.RIGHT:
@@ -422,7 +422,7 @@ def try_case(
 def _worse(followed: Result, separate: Result) -> Result:
     """Return the worse of two results of a case: with redirects, and with ``Case.separate``.
 
-    If both outcomes are equal, the result has the attempts of both.
+    If both outcomes are equal, the result has the attempts (runs of the client) of both.
 
     Args:
         followed: the result with redirects.
@@ -497,7 +497,7 @@ def _judgements(
     *,
     probing: bool,
 ) -> list[Judgement]:
-    """Run the client against a case until no further attempt is needed.
+    """Run the client against a case until no further attempt (run of the client) is needed.
 
     If the lab fails, the last judgement is inconclusive, and no further attempt is made.
 
@@ -507,7 +507,8 @@ def _judgements(
         case: the case.
         attempts: a list to which the evidence of each attempt is added.
         repeat: the requested number of attempts; with 1, see ``_enough``.
-        probing: True if the client opened connections in the good control that it didn't use.
+        probing: True if the client opened connections in the good control (the case with the honest
+            server) that it didn't use.
 
     Returns:
         The judgement of each attempt.

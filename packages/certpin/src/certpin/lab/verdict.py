@@ -228,7 +228,7 @@ class Verdict(StrEnum):
 
     ``LEAK`` means that the client reported an error, but only after an attacker had received its
     data. ``INCONCLUSIVE`` means that the client never connected, died, or was stopped. ``FLAKY``
-    means that its attempts ended differently.
+    means that several runs of the client ended differently.
     """
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
@@ -479,8 +479,8 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
     """Return the reason why a run has no connection that can be judged; empty if it has one.
 
     In a case with ``canary_only``, the client makes two requests: a strict one, which has the
-    canary, and a lax one without it. The run can be judged only if the lax one arrived on a judged
-    connection, and the strict one on any connection.
+    canary (a random text in the URL), and a lax one without it. The run can be judged only if the
+    lax one arrived on a judged connection, and the strict one on any connection.
 
     Args:
         attempt: the evidence of the run.
@@ -665,7 +665,7 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
-    """Return one judgement for all attempts at a case.
+    """Return one judgement for all attempts (runs of the client) at a case.
 
     If all have the same verdict, it is the first judgement. Otherwise it has the verdict FLAKY, and
     its reason counts the verdicts.
@@ -716,9 +716,9 @@ def settle(
 ) -> tuple[Judgement, Outcome]:
     """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
-    If the attack got through in one attempt, this is a finding, even if the client refused it in
-    others. If the client must accept the server, but saw no certificate in any attempt, the outcome
-    is NOT_RUN, because the client could refuse nothing.
+    An attempt is one run of the client. If the attack got through in one attempt, this is a
+    finding, even if the client refused it in others. If the client must accept the server, but saw
+    no certificate in any attempt, the outcome is NOT_RUN, because the client could refuse nothing.
 
     Args:
         expect: how the client should react.

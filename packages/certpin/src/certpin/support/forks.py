@@ -66,7 +66,10 @@ def threads_survive(native: int | None) -> bool:
 
 
 def register(member: Forked) -> None:
-    """Call the methods of ``member`` at every fork, until the object is garbage-collected."""
+    """Call the fork methods of ``member`` at every fork, until the object is garbage-collected.
+
+    They are those of ``Forked``, such as ``after_fork_in_child``.
+    """
     _known.add(ref(member, _known.discard))
 
 

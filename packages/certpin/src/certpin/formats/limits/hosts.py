@@ -179,7 +179,7 @@ class NamesOnly(PolicyLimitation):
     summary = "IP addresses: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the host of the policy is an IP address.
         """
@@ -199,7 +199,7 @@ class NoWildcard(PolicyLimitation):
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the host pattern is a wildcard: the platform verifies no host name
         then, and would accept every server with a certificate of the authority.

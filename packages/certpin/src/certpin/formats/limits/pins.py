@@ -59,7 +59,7 @@ class TwoPins(PolicyLimitation):
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the policy has only one pin that clients accept.
         """

@@ -28,7 +28,7 @@ def ocsp_response(pki: TestPKI, *, revoked: bool) -> bytes:
     """Return an OCSP response (RFC 6960) about the honest certificate as DER, signed by its issuer.
 
     Args:
-        pki: the test PKI of the case.
+        pki: the keys and certificates of the case.
         revoked: True for the status "revoked", False for "good".
     """
     leaf = pki.leaf.chain[0]

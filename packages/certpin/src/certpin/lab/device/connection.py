@@ -48,9 +48,10 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        Return None if the protocol begins with TLS, and so has no clear-text part. Protocols with
-        STARTTLS have one. ``seen`` is the evidence of the connection. The state machine of the
-        connection (``Session``) calls this method before all others.
+        A turn is the run of a case for a host. Return None if the protocol begins with TLS, and so
+        has no clear-text part. Protocols with STARTTLS have one. ``seen`` is the evidence of the
+        connection. The state machine of the connection (``Session``) calls this method before all
+        others.
         """
         self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))

@@ -60,7 +60,7 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
 
 
 class DevicePKI(TestPKI):
-    """A test PKI in which the keys of servers are derived from the root's key.
+    """The keys and certificates of a host under test, with server keys derived from the root's key.
 
     So the servers have the same keys in every session of the lab, and an app's pins still match.
     """
@@ -225,8 +225,8 @@ class Schedule:
         """Store the turn (the run of a case) that redirects a client to another host or port.
 
         The schedule then assigns the connection that follows the redirect to this turn. ``visit``
-        is the connection on which the redirect was sent. If its step contains no such redirect,
-        nothing is stored.
+        is the connection on which the redirect was sent. If the lab sends no such redirect on this
+        connection, nothing is stored.
         """
         turn, step = visit.turn, visit.seen.step
         if step and step.answer is Answer.REDIRECT_UNPINNED:
@@ -274,7 +274,7 @@ class Schedule:
     def _needs_second(self, pki: TestPKI) -> None:
         """Check that the lab can run a case about two hosts.
 
-        ``pki`` is the test PKI of the first host. It also names the second host.
+        ``pki`` has the keys and certificates of the first host. It also names the second host.
 
         Raises:
             CannotServeError: the app has only one host under test, or it pins an authority, so that

@@ -324,9 +324,9 @@ def _accepts(verdicts: dict[str, PeerVerdict]) -> dict[str, bool]:
 
 
 def kind_of(accepts: dict[str, bool]) -> Disagreement | None:
-    """Return how the client's verdict differs from those of the peers; None if all agree.
+    """Return how the client's verdict differs from those of the other verifiers; None if all agree.
 
-    ``accepts`` has True for each verifier that accepts, by name: ``client`` and at least one peer.
+    ``accepts`` has True for each verifier that accepts, by name: ``client`` and at least one other.
     """
     peers = {accepts[name] for name in accepts if name != CLIENT}
     if len(peers) > 1:

@@ -183,9 +183,9 @@ class CryptographyPeer:
         self._policy = PolicyBuilder().store(store).time(moment)
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on ``own.chain`` for the host ``own.host``.
+        """Return the verdict of ``cryptography`` on ``own.chain`` for the host ``own.host``.
 
-        The trusted roots are those with which the peer was created.
+        The trusted roots are those with which this object was created.
         """
         try:
             with without_deprecations():

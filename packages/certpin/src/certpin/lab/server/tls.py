@@ -253,7 +253,8 @@ class _Moving(ssl.SSLObject):
 class _Keeper(ssl.SSLContext):
     """A TLS context without a certificate. It holds session ticket keys for several server steps.
 
-    A session ticket from one step is then valid for the others.
+    A step is how the lab serves one connection. A session ticket from one step is then valid for
+    the others.
     """
 
     sslobject_class = _Moving

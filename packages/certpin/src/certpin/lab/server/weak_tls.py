@@ -189,7 +189,9 @@ class WeakTls(HandMadeTls):
         self._say(_HELLO_DONE, b"")
 
     def _choose(self, offer: Offer) -> None:
-        """Choose the suite and the key exchange.
+        """Choose the suite and the key exchange with this server's weakness, such as 3DES.
+
+        ``offer`` has the client's ClientHello.
 
         Raises:
             NotOfferedError: the client offers no suite with the weakness.

@@ -379,7 +379,10 @@ class ReportQueue:
             self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
     def remove(self, name: str) -> None:
-        """Delete a report from the queue after it was sent, or refused by the collector."""
+        """Delete the report ``name`` from the queue after it was sent, or the collector refused it.
+
+        A collector is a server that receives reports.
+        """
         with self._guard:
             in_memory = self._in_memory.pop(name, None)
         if in_memory is None:
@@ -387,7 +390,7 @@ class ReportQueue:
             self._folder.remove(name)
 
     def discard(self, name: str) -> None:
-        """Delete a report from the queue that was not sent, and count it as lost."""
+        """Delete the report ``name`` from the queue, which was not sent, and count it as lost."""
         self.remove(name)
         self._count_lost()
 

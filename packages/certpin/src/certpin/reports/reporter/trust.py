@@ -104,9 +104,10 @@ class ReportTrust:
     def attach(self, context: PinnedContext) -> bool:
         """Use the pins of this SSL context for collectors, also when the context is gone.
 
-        Call it again when the context has changed to another pin set. Only then can a lower version
-        replace the known one: after a recovery of ``PinUpdater``, the higher one may be an
-        attacker's. Return True if reports that had to wait may be sent now.
+        Collectors are the servers that receive reports. Call it again when the context has changed
+        to another pin set. Only then can a lower version replace the known one: after a recovery of
+        ``PinUpdater``, the higher one may be an attacker's. Return True if reports that had to wait
+        may be sent now.
         """
         with self._guard:
             before = self._attached.get(context)
@@ -116,6 +117,8 @@ class ReportTrust:
 
     def add(self, pins: PinSetVersion, *, updated: bool = False) -> bool:
         """Use these pins for collectors. Return True if reports that had to wait may be sent now.
+
+        Collectors are the servers that receive reports.
 
         Args:
             pins: a ``PinSet``, or an updater's status. Any other object is ignored.

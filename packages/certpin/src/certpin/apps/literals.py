@@ -452,7 +452,7 @@ def _pattern(text: str, port: str) -> str:
 def _pins_with_prefix(text: str) -> Iterator[tuple[str, Pin | None]]:
     """Yield each part of a string that is spelled as a pin (``sha256/…``), and the pin.
 
-    The pin is None if the part isn't a valid pin.
+    ``text`` is the string. The pin is None if the part isn't a valid pin.
     """
     try:
         yield text.strip(), Pin.parse(text)
@@ -488,7 +488,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a string of the source file, in quotes and safe to print."""
+    """Return the start of a string of the source file for a message: quoted, and safe to print."""
     text = printable(text.strip()[:_MAX_PLACEHOLDER])
     return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
 

@@ -209,14 +209,17 @@ def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]
 
 
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
-    """Return the weaknesses of a network security configuration. Raises ``FormatError``."""
+    """Return the settings of a release build that weaken the checks of connections.
+
+    ``source`` is the XML file. Raises ``FormatError``.
+    """
     return tuple(dict.fromkeys(_weaknesses(_root(source))))
 
 
 def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of the files in ``res/raw`` that a configuration trusts, as two sets.
 
-    Raises ``FormatError``.
+    ``source`` is the XML file. Raises ``FormatError``.
 
     Returns:
         The files in ``<debug-overrides>``, which only debug builds trust; then those in all other

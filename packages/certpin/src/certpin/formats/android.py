@@ -45,8 +45,8 @@ def read(source: Source) -> ParsedFile:
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
     """Return the settings of a release build that weaken the checks of connections.
 
-    The pins are not parsed, so this also works for a file that can't be imported. Raises
-    ``FormatError`` if the file is not a network security configuration.
+    ``source`` is the XML file. Its pins are not parsed, so this also works for a file that can't be
+    imported. Raises ``FormatError`` if the file is not a network security configuration.
     """
     return _network_security.read_weaknesses(source)
 

@@ -106,7 +106,8 @@ def _weaker(words: list[str]) -> Iterator[str]:
 def _connections(lines: list[_Line]) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
-    Warns about the other servers of a section that has such a server.
+    ``lines`` are those of the configuration. Warns about the other servers of a section that has
+    such a server.
 
     A server also has the parameters of the ``default-server`` lines before it in its section, and
     of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as
@@ -206,7 +207,7 @@ def _sections(lines: list[_Line]) -> Iterator[tuple[list[str], list[_Line]]]:
 
 
 def _lines(text: str) -> list[_Line]:
-    """Return the number and the words of each line that has words."""
+    """Return the number and the words of each line of HAProxy's configuration that has words."""
     found = ((number, _words(line)) for number, line in enumerate(text.splitlines(), 1))
     return [(number, words) for number, words in found if words]
 

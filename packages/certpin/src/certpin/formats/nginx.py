@@ -237,10 +237,10 @@ class _Block:
         """Yield the line and the address of each block that has to connect over TLS, and does not.
 
         This block and the blocks inside it are checked. A block with trust anchors has to connect
-        over TLS if it is inside a block that does, such as an ``if`` in a location, or if a name to
-        verify is in force, as with the exported directives. Anchors without a name can be for only
-        some of the inner blocks, unless none of these connects over TLS. An address that is a
-        variable is not known, so its block is left out.
+        over TLS in two situations: it is inside a block that does, such as an ``if`` in a location;
+        or a name to verify is in force, as with the exported directives. Anchors without a name can
+        be for only some of the inner blocks, unless none of these connects over TLS. An address
+        that is a variable is not known, so its block is left out.
 
         Args:
             module: the name of the nginx module.

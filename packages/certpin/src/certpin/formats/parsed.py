@@ -239,7 +239,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def pins_from(texts: list[str]) -> tuple[Pin, ...]:
-    """Parse pins in any supported notation. Raises ``FormatError``."""
+    """Return the pins in ``texts``, each in any supported notation. Raises ``FormatError``."""
     try:
         return tuple(map(Pin.parse, texts))
     except InputError as exc:

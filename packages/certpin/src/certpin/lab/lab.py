@@ -575,7 +575,10 @@ class CaseServer:
 
 
 def listening_address(host: str) -> str:
-    """Return the loopback address on which the lab listens for a host."""
+    """Return the loopback address on which the lab listens for a host.
+
+    It is ``::1`` if the host is this address, and 127.0.0.1 otherwise.
+    """
     return "::1" if host == "::1" else "127.0.0.1"
 
 

@@ -210,7 +210,7 @@ class LiveResult:
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:
-        """The two pins of each certificate on the verified path, each with its certificate.
+        """The two pins of each certificate of the verified chain, each with its certificate.
 
         The two pins are that of the key, and that of the whole certificate.
         """
@@ -218,10 +218,11 @@ class LiveResult:
 
     @cached_property
     def served_pins(self) -> dict[Pin, Certificate]:
-        """The two pins of each certificate that was sent, or is on the verified path.
+        """The two pins of each certificate that was sent, or is in the verified chain.
 
-        The two pins are that of the key, and that of the whole certificate. A server often doesn't
-        send the root, which is the last certificate of the path.
+        Each pin has its certificate. The two pins are that of the key, and that of the whole
+        certificate. A server often doesn't send the root, which is the last certificate of the
+        verified chain.
         """
         return {pin: each for each in self.served for pin in pins_of(each)} | self.path_pins
 

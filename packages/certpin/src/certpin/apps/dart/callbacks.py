@@ -552,7 +552,8 @@ def _is_value(run: list[Node]) -> bool:
 def _are_local(flow: DartFlow, nodes: list[Node]) -> bool:
     """Return True if there are syntax nodes, all of which are texts of loopback addresses.
 
-    ``flow`` is the parsed Dart file.
+    An expression that compares a host with only these is no mistake. ``flow`` is the parsed Dart
+    file.
     """
     return bool(nodes) and all(
         each.type == "string_literal"

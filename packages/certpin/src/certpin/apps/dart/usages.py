@@ -149,7 +149,10 @@ class _Climb:
                 yield host
 
     def _add_hosts(self, hosts: Iterable[str]) -> None:
-        """Assign hosts to the examined string, unless nearer code has already assigned some."""
+        """Record the hosts of the examined string, unless nearer code has already named some.
+
+        Empty texts in ``hosts`` are left out.
+        """
         if not self.hosts:
             self.hosts += filter(None, hosts)
 

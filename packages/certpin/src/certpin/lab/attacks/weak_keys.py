@@ -74,9 +74,11 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
 def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: TLS 1.2 with a given weakness, and an RSA key.
 
+    A scenario describes how the lab serves the client.
+
     Args:
         weakness: the weak TLS feature or flaw of the server.
-        role: ``Role.ATTACKER`` if the weakness lets anyone on the path read the connection;
+        role: ``Role.ATTACKER`` if the weakness lets anyone in the network read the connection;
             otherwise ``Role.HONEST``.
     """
     settings = TLSSettings(newest="TLSv1_2", weakness=weakness)

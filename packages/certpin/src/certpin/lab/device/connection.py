@@ -28,11 +28,11 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The ``CaseRun`` of one connection of a device. Its case is chosen when the host is known.
+    """The case run of one connection of a device. Its case is chosen when the host is known.
 
     A turn is the run of one case for one host. When the host is known, this object copies the data
-    of the ``CaseRun`` of the host's active turn. The connection stays with this turn, even if the
-    host's next turn begins meanwhile.
+    of the ``CaseRun`` (how the lab serves each connection, and the evidence) of the host's active
+    turn. The connection stays with this turn, even if the host's next turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, port: int) -> None:

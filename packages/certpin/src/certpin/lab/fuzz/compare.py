@@ -92,7 +92,7 @@ class PeerAsClient:
         self._peer = peer
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
-        """Return the verdict of the verifier on a chain."""
+        """Return the verdict of the verifier on a chain: accepted, refused, or no verdict."""
         return self._peer.judge(chain.own)
 
     def stop(self) -> None:

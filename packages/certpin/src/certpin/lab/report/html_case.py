@@ -261,7 +261,7 @@ def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
 
 
 def facts_list(pairs: dict[str, Child]) -> ET.Element:
-    """Return an HTML list of names and values. Entries without a value are left out."""
+    """Return an HTML list of names and values (``pairs``). Entries without a value are left out."""
     listed = tag("dl", class_="facts")
     for name, value in pairs.items():
         if value is not None and value != "":
@@ -296,7 +296,10 @@ _OF_OUTCOME = {
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """Return the outcome of a case as HTML: an icon, and ``words`` as its text."""
+    """Return the outcome of a case as HTML: an icon, and the text ``words``.
+
+    ``outcome`` selects the icon and its colour.
+    """
     return tag("span", icon(_OF_OUTCOME[outcome]), words, class_=f"badge {_css_class(outcome)}")
 
 

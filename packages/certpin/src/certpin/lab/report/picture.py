@@ -81,7 +81,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """The caption above certificates that the server sent, but that are not on the leaf's path."""
+    """The caption above certificates that the server sent, but that the leaf doesn't need."""
 
     top: int
     text: str

@@ -434,7 +434,7 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """Return, in words, how the client program ended: its exit status, or the problem."""
+    """Return, in words, how the client program ended (``end``): its exit status, or the problem."""
     if end.problem:
         return end.problem
     if end.status is None:

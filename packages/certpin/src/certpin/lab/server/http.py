@@ -199,7 +199,11 @@ class Http:
         return bytes(replies)
 
     def _receive_frames(self, socket: WebSocket, data: bytes) -> bytes:
-        """Process WebSocket frames, and return the reply. Their payload is data of the client."""
+        """Process WebSocket frames, and return the reply. Their payload is data of the client.
+
+        ``socket`` is the lab's side of the WebSocket connection, and ``data`` the bytes of the
+        frames.
+        """
         said, reply = socket.receive(data)
         self.data += said[: KEPT - len(self.data)]
         self._keep_astray(said)

@@ -79,7 +79,10 @@ def master_secret(secret: bytes) -> bytes:
 
 
 def derive(secret: bytes, label: bytes, messages: bytes) -> bytes:
-    """Return Derive-Secret (RFC 8446 section 7.1) for a secret, a label and handshake messages."""
+    """Return a secret that is derived from another one by Derive-Secret (RFC 8446 section 7.1).
+
+    ``secret``, ``label`` and ``messages`` (handshake messages) are the inputs in the RFC.
+    """
     return expand(secret, label, hashlib.sha256(messages).digest(), 32)
 
 

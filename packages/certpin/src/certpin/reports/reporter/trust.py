@@ -189,7 +189,11 @@ class ReportTrust:
         return max((each.pins.version for each in self._known if each.pins.name == name), default=0)
 
     def _outdated(self, host: str) -> bool:
-        """Return True if a newer version of the pin set of context ``given`` covers the host."""
+        """Return True if a newer version of the pin set of context ``given`` covers the host.
+
+        This context is the one that the app gave for collectors without pins; it can be pinned
+        itself.
+        """
         given = getattr(self._given, "pins", None)
         return isinstance(given, PinSet) and any(
             each.pins.policy_for(host)

@@ -93,8 +93,8 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 def open_ways(result: Result) -> set[str]:
     """Return the ways of connecting, such as by an HTTP proxy, in which the attack got through.
 
-    The result is empty unless the way decides: in each way, the attack always got through or was
-    always refused, and in at least one way it was refused.
+    ``result`` is the result of one case. The set is empty unless the way decides: in each way, the
+    attack always got through or was always refused, and in at least one way it was refused.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:

@@ -73,7 +73,7 @@ class _Bracket:
         place: the token index of the bracket.
         callee: if the bracket continues an expression, as in a call, the token index at which this
             expression begins; otherwise ``place``.
-        site: the site of the expressions inside the bracket.
+        site: the site (builder and branch) of the expressions inside the bracket.
         this: the object that ``this`` means inside the bracket.
         chooses: ``when`` or ``switch`` if the innermost block, which the bracket opens or is in,
             follows this word; else empty.

@@ -255,7 +255,8 @@ class RecordCounter:
     def unclear(self) -> bool:
         """True if no record with data was counted, and it is unknown whether the client sent data.
 
-        The docstring of the class has the two situations.
+        Either the bytes are not TLS, or the end of the client's handshake was not recognised,
+        because its certificate and its Finished are in one record.
         """
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 

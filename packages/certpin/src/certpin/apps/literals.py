@@ -265,7 +265,7 @@ class LiteralReader:
         """Add a pin to the results, or a question for the user if the pin must not be imported.
 
         A pin is not imported if it is an example, or belongs to a flavour: a variant of the app,
-        such as development or staging.
+        such as development or staging. ``literal`` is the string that contains the pin.
         """
         if pin.is_placeholder:
             self._ask(literal, f"{_shown(literal.text)} is the pin of an example: it was not read")
@@ -295,6 +295,7 @@ class LiteralReader:
         """Ask the user for the host of a pin that has none, if code near the pin seems to name it.
 
         Such a host can be wrong. So the import doesn't use it, and the user has to name the host.
+        ``literal`` is the string that contains the pin.
         """
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:

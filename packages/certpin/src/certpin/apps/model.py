@@ -263,6 +263,6 @@ class FileFindings:
         ]
 
     def extend(self, other: FileFindings) -> None:
-        """Add the results of another file to these results."""
+        """Add the results of another file (``other``) to these results."""
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))

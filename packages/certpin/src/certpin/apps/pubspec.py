@@ -154,6 +154,7 @@ def _assets(flutter: Any) -> Iterator[Asset]:
 def _builds(flavors: Any) -> str:
     """Return the builds of an asset's flavours; empty if one of them is for the app store.
 
+    ``flavors`` is the value of the asset's key ``flavors``, as the YAML parser returns it.
     Developers choose the names of flavours, so it isn't known for sure which flavour is that of the
     app store. A name such as ``prod`` counts as one.
     """

@@ -184,7 +184,7 @@ def _check_time(deadline: float) -> None:
 
 
 def _parser(grammar: Grammar) -> Any:
-    """Return a new tree-sitter parser. Use it for one file only.
+    """Return a new tree-sitter parser for the language of a grammar. Use it for one file only.
 
     A parser that was stopped would continue with the old file.
     """

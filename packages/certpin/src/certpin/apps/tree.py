@@ -114,7 +114,7 @@ class Tree:
     _listed: set[tuple[int, int, str]] = field(default_factory=set)
 
     def add(self, root: NamedPath) -> None:
-        """Add all files below a folder that the user named.
+        """Add all files below ``root``, a folder that the user named.
 
         Raises:
             FormatError: there are too many files.
@@ -171,7 +171,7 @@ class Tree:
             os.close(descriptor)
 
     def _append(self, listed: ListedFile, folder: tuple[int, int]) -> None:
-        """Add a file, unless it was already listed below another path.
+        """Add a file (``listed``), unless it was already listed below another path.
 
         ``folder`` has the device and inode numbers of the file's folder.
         """

@@ -345,7 +345,7 @@ def _denies_cleartext(config: Element | None) -> bool:
 
 
 def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
-    """Yield the weaknesses in the ``<trust-anchors>`` of an element.
+    """Yield the weaknesses in the ``<trust-anchors>`` of an element (``config``).
 
     ``pinned`` is True if pins apply to the element's hosts. If so, it is no weakness to trust the
     user's authorities beside others, because their chains must match the pins too.
@@ -515,7 +515,8 @@ def _anchors(source: Source, names: list[str]) -> TrustAnchors:
 def _raw(source: Source, name: str) -> bytes:
     """Return the content of the file in ``res/raw`` that the XML names without its extension.
 
-    Raises ``FormatError`` if the file is missing.
+    ``source`` is the XML file, and ``name`` the name in it. Raises ``FormatError`` if the file is
+    missing.
     """
     for ending in _ENDINGS:
         try:

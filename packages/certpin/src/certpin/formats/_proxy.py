@@ -194,7 +194,8 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
 def is_name_of(pattern: str, host: str) -> bool:
     """Return True if a host pattern covers a host, or for an empty host, if it is a wildcard.
 
-    Return False if one of them is invalid.
+    The host is empty if the program's settings contain none. Return False if one of them is
+    invalid.
     """
     try:
         parsed = HostPattern.parse(pattern)

@@ -524,7 +524,8 @@ class CaseServer:
     def _note(self, receiver: str, head: bytes) -> None:
         """Record the head of a request to the proxy. At most ``KEPT`` bytes are recorded in total.
 
-        ``receiver`` is the reader of the request: the proxy, or a host for plain HTTP.
+        ``head`` is the request line with the headers. ``receiver`` is the reader of the request:
+        the proxy, or a host for plain HTTP.
         """
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:

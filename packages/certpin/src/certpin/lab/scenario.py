@@ -116,7 +116,7 @@ class AnswerContext:
     def redirect_url(self, answer: Answer, path: str) -> str:
         """Return the URL to which an answer redirects the client; empty if it does not redirect.
 
-        ``path`` is the path of the request.
+        ``answer`` is the kind of answer, and ``path`` the path of the client's request.
         """
         return {
             Answer.REDIRECT_SAME: self.same,

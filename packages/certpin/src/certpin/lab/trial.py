@@ -96,7 +96,7 @@ class Trial:
     def control(self, client: ClientUnderTest) -> Result:
         """Run the good control, in which an honest server answers, and return its result.
 
-        Later calls of ``attack`` use this result.
+        ``client`` is the client under test. Later calls of ``attack`` use this result.
         """
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control

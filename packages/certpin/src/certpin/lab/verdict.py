@@ -667,8 +667,8 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 def agree(judgements: Sequence[Judgement]) -> Judgement:
     """Return one judgement for all attempts (runs of the client) at a case.
 
-    If all have the same verdict, it is the first judgement. Otherwise it has the verdict FLAKY, and
-    its reason counts the verdicts.
+    ``judgements`` has that of each attempt. If all have the same verdict, the result is the first
+    judgement. Otherwise it has the verdict FLAKY, and its reason counts the verdicts.
     """
     first, *others = judgements
     if all(judgement.verdict is first.verdict for judgement in others):

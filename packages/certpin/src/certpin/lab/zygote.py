@@ -198,8 +198,8 @@ def _run_client(client: list[str]) -> None:
 def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
     """Print the client's exception as the interpreter does, without the frames of this file.
 
-    The interpreter calls this function (``sys.excepthook``) with the class, the exception and its
-    traceback.
+    The interpreter calls this function (``sys.excepthook``) with the exception's class (``kind``),
+    the exception and its traceback.
     """
     while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
         trace = trace.tb_next

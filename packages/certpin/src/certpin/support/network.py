@@ -363,7 +363,7 @@ class DaemonPool:
         self.close()
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """Run a function in a thread of the pool.
+        """Run a function (``call``) in a thread of the pool.
 
         Returns:
             The future with its result or its error. If the pool closes before the function starts,

@@ -138,7 +138,7 @@ class DartCode:
     def unit(self, literal: Node) -> Node:
         """Return the syntax node of the concatenation, ``'a' + 'b'``, around a string literal.
 
-        Return the literal itself if it isn't concatenated.
+        ``literal`` is the literal's node, which is returned if the literal isn't concatenated.
         """
         unit, passed = literal, []
         for each in self.tree.ancestors(literal):

@@ -86,7 +86,7 @@ def _report(flow: DartFlow, reporter: FileReporter, node: Node, shown: str) -> N
 def _text(flow: DartFlow, literal: Node) -> str:
     """Return the text of a string literal, with ``…`` in place of each interpolation.
 
-    ``flow`` is the parsed Dart file.
+    ``flow`` is the parsed Dart file, and ``literal`` the syntax node of the literal.
     """
     children = flow.tree.children(literal)
     inner = {each.id: _VARIES for each in children if each.type == "template_substitution"}
@@ -96,7 +96,7 @@ def _text(flow: DartFlow, literal: Node) -> str:
 def _is_pattern(flow: DartFlow, literal: Node) -> bool:
     """Return True if a string literal is the pattern of a regular expression.
 
-    ``flow`` is the parsed Dart file.
+    ``flow`` is the parsed Dart file, and ``literal`` the syntax node of the literal.
     """
     above = list(islice(flow.tree.ancestors(literal), 2))
     return above[-1].type == "arguments" and flow.code.call(above[-1]) == "RegExp"

@@ -356,7 +356,10 @@ class _PinReader:
             yield from self._usages(place, hops + 1, visited)
 
     def _places_of(self, definition: Definition) -> list[Node]:
-        """Return the nodes at which the code uses the name of a constant or variable."""
+        """Return the nodes at which the code uses the name of a constant or variable.
+
+        ``definition`` is the definition of the constant or variable; uses inside it are left out.
+        """
         name = definition.name
         if name not in self._used:
             every = self.tree.names.get(name, ())

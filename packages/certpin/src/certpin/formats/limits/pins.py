@@ -294,8 +294,9 @@ def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
 
 
 def _of_authorities(policy: HostPolicy) -> list[HostPin]:
-    """Return the pins of authorities: by their role, or because ``trust`` has the certificate.
+    """Return those pins of a policy that are of authorities, by their role or their certificate.
 
+    A pin also counts if the policy's setting ``trust`` has the certificate of an authority with it.
     The role alone doesn't decide, because its default is ``leaf``.
     """
     anchors = _anchors(policy.trust)

@@ -167,7 +167,7 @@ def bits(octets: bytes) -> asn1.BitString:
 
 
 def number(value: int) -> asn1.TLV:
-    """Return a positive INTEGER of any size (X.690 section 8.3)."""
+    """Return the positive INTEGER ``value``, of any size (X.690 section 8.3)."""
     return field(element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
 
 

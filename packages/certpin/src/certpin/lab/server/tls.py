@@ -171,7 +171,8 @@ def reason_of(exc: ssl.SSLError) -> str:
     """Return the reason of a TLS error: OpenSSL's name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
     If Python does not know OpenSSL's name for the error, the reason is derived from the message,
-    such as ``RECORD_LAYER_FAILURE`` from ``[SSL] record layer failure (_ssl.c:2580)``.
+    such as ``RECORD_LAYER_FAILURE`` from ``[SSL] record layer failure (_ssl.c:2580)``. ``exc`` is
+    the error.
     """
     known: str | None = getattr(exc, "reason", None)
     if known:

@@ -314,7 +314,10 @@ class _Signature:
         self._number, self._padding = accepted[0], known[accepted[0]]
 
     def sign(self, key: rsa.RSAPrivateKey, data: bytes) -> bytes:
-        """Return the number of the algorithm and the signature of data (RFC 5246 section 4.7)."""
+        """Return the number of the algorithm and the signature of data (RFC 5246 section 4.7).
+
+        ``key`` is the server's private key.
+        """
         return self._number.to_bytes(2) + vector(2, key.sign(data, self._padding, hashes.SHA256()))
 
 

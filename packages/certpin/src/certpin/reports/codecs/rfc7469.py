@@ -81,8 +81,8 @@ def port_of(fields: Fields) -> int:
 def pattern_of(fields: Fields) -> str:
     """Return the host pattern of the policy in a report.
 
-    The pattern combines the fields ``noted-hostname`` and ``include-subdomains``. It is empty if
-    the report has no ``noted-hostname``.
+    ``fields`` are those of the report. The pattern combines ``noted-hostname`` and
+    ``include-subdomains``. It is empty if the report has no ``noted-hostname``.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 

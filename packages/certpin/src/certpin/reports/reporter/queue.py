@@ -327,7 +327,8 @@ class ReportQueue:
     def names(self, now: datetime) -> list[str]:
         """Return the names of the queued reports, oldest first.
 
-        Reports that are older than ``settings.keep`` are deleted, and counted as lost.
+        Reports that are older than ``settings.keep`` at the time ``now`` are deleted, and counted
+        as lost.
         """
         with self._guard:
             in_memory = list(self._in_memory)

@@ -50,7 +50,8 @@ class VerdictPattern:
     def accepted(self, *names: str) -> bool:
         """Return True if the client failed one of these cases, and its wrong verdict was not LEAK.
 
-        LEAK means that the client sent data to an attacker, but reported an error afterwards.
+        ``names`` are the cases. LEAK means that the client sent data to an attacker, but reported
+        an error afterwards.
         """
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
@@ -59,7 +60,7 @@ class VerdictPattern:
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
-        """Return True if the client rightly refused the server in at least one of these cases."""
+        """Return True if the client rightly refused the server in a case of ``names``."""
         return any(name in self._refused for name in names)
 
 

@@ -508,6 +508,7 @@ def _rebuild(
 ) -> CertpinError:
     """Create an error from its class and the arguments of its constructor.
 
-    ``pickle`` calls this function when it loads an error.
+    ``pickle`` calls this function when it loads an error. ``kind`` is the class, ``args`` has the
+    positional arguments, and ``keywords`` the keyword arguments.
     """
     return kind(*args, **keywords)

@@ -68,7 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses ``attack`` once for each attack case, in the order of the lab's list."""
+    """Run a test that uses ``attack`` once for each attack case, in the order of the lab's list.
+
+    pytest calls this hook for each test function, with its description ``metafunc``.
+    """
     if "certpin_case" in metafunc.fixturenames:
         names = _cases(_settings(metafunc.definition))
         metafunc.parametrize("certpin_case", names, ids=names, indirect=True)
@@ -76,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Store which test runs next.
+    """Store the test that runs after ``item`` (``nextitem``; None after the last test).
 
     The fixture ``attack`` uses this to recognise the last attack case of a client, after which the
     control case with the correct server runs.
@@ -213,7 +216,7 @@ def attack(
 
 
 def _client_of(item: pytest.Item) -> object:
-    """Return a value that identifies the client that a test attacks.
+    """Return a value that identifies the client that a test (``item``) attacks.
 
     Two tests have equal values if they differ only in their attack case.
     """

@@ -110,7 +110,8 @@ def _read_items(
 def _is_secret(file: SourceFile, data: bytes) -> bool:
     """Return True if a PEM block is a private key (encrypted or not), or the file a key store.
 
-    A key store is recognised by the suffix of its name, such as ``.p12``.
+    ``data`` is the PEM block, or the content of the file. A key store is recognised by the suffix
+    of its name, such as ``.p12``.
     """
     first = data[: data.find(b"\n")] if data.startswith(b"-----BEGIN ") else b""
     return b"PRIVATE KEY-----" in first or file.path.lower().endswith(KEY_STORES)
@@ -127,7 +128,8 @@ def _private_key(place: Place) -> Mistake:
 def check_dates(found: FoundCertificate, now: datetime) -> list[Mistake]:
     """Return a list with one mistake if a certificate has expired, or expires within 183 days.
 
-    The list is empty for other certificates, and if the date can't be read.
+    ``found`` is the certificate with its place in the app, and ``now`` the current time. The list
+    is empty for other certificates, and if the date can't be read.
     """
     certificate = found.certificate
     try:

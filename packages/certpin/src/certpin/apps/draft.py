@@ -141,9 +141,9 @@ class DraftHost:
         self.pins[pin].key_type = key_type or self.pins[pin].key_type
 
     def policy(self, mode: Mode) -> HostPolicy:
-        """Return the host's policy for the pin file.
+        """Return the host's policy for the pin file. Raises ``ConfigError`` if it is unsafe.
 
-        Raises ``ConfigError`` if the policy is unsafe, for example if an enforced host has one pin.
+        ``mode`` is the mode of the policy. An enforced host with one pin is unsafe, for example.
         """
         trust = TrustAnchors(tuple(each.der for each in self.anchors)) if self.anchors else None
         return HostPolicy(
@@ -310,7 +310,13 @@ def _refuse_more_pins(host: DraftHost) -> None:
 def _open(
     host: DraftHost, compared: Collection[str], contacted: Collection[str]
 ) -> Iterator[Unknown]:
-    """Yield the open questions about a host, for the user. See ``Draft.questions``."""
+    """Yield the open questions about a host, for the user. See ``Draft.questions``.
+
+    Args:
+        host: the host.
+        compared: the hosts for which a server's verified chain was compared with the pins.
+        contacted: the hosts with servers that were contacted (``--live``).
+    """
     name = str(host.pattern)
     known = name in compared
     presented = [pin for pin in host.pins.values() if pin.presented]
@@ -333,7 +339,10 @@ def _open(
 
 
 def _open_compared(host: DraftHost) -> Iterator[Unknown]:
-    """Yield a question for the user for each pin that the server's chain doesn't explain."""
+    """Yield a question for the user for each pin that the server's chain doesn't explain.
+
+    The chain of a server of ``host`` was compared with the pins before.
+    """
     for pin in host.pins.values():
         if pin.mistake:
             yield Unknown(f"{host.pattern}: which of the two does the app compare? {pin.mistake}")

@@ -174,7 +174,10 @@ class LiteralReader:
     _seen: set[tuple[Pin, int, tuple[str, ...], Acceptance]] = field(default_factory=set)
 
     def read(self, literal: Literal) -> None:
-        """Add the pins, certificates and questions of one string to the results."""
+        """Add the pins, certificates and questions of one constant string to the results.
+
+        ``literal`` is the string, with the ways in which the code uses it.
+        """
         if _PEM_BEGIN in literal.text:
             self._read_certificates(literal)
         elif len(literal.text) > MAX_TEXT:
@@ -202,7 +205,11 @@ class LiteralReader:
                 self.findings.unknown.append(Unknown(question, more[0].place))
 
     def ask_element(self, expression: str, line: int) -> None:
-        """Ask the user for the value of an expression that is an element of a list of pins."""
+        """Ask the user for the value of an expression that is an element of a list of pins.
+
+        ``expression`` is its source text, and ``line`` its line. The value isn't known without
+        running the app.
+        """
         shown = _shown(" ".join(expression.split()))
         question = (
             f"which pin is {shown} in this list of pins? Its value isn't in this file, so it was "
@@ -242,7 +249,11 @@ class LiteralReader:
             self._ask_if_hashing(literal, spelling)
 
     def _ask_if_hashing(self, literal: Literal, spelling: str) -> None:
-        """Ask the user about the pin of a key, if the file hashes whole certificates."""
+        """Ask the user about the pin of a key, if the file hashes whole certificates.
+
+        ``literal`` is the string with the pin, and ``spelling`` the text of the pin in it. Such
+        code compares certificates, so the pin is possibly that of a certificate.
+        """
         if self.hashing_line:
             self._ask(
                 literal,
@@ -254,7 +265,7 @@ class LiteralReader:
         """Add a pin to the results, or a question for the user if the pin must not be imported.
 
         A pin is not imported if it is an example, or belongs to a flavour: a variant of the app,
-        such as development or staging.
+        such as development or staging. ``literal`` is the string that contains the pin.
         """
         if pin.is_placeholder:
             self._ask(literal, f"{_shown(literal.text)} is the pin of an example: it was not read")
@@ -284,6 +295,7 @@ class LiteralReader:
         """Ask the user for the host of a pin that has none, if code near the pin seems to name it.
 
         Such a host can be wrong. So the import doesn't use it, and the user has to name the host.
+        ``literal`` is the string that contains the pin.
         """
         expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
         if expression:
@@ -394,6 +406,11 @@ class LiteralReader:
 
         It is a name around the digest, code of the file that hashes a whole certificate, or the
         spelling of openssl: a prefix with "fingerprint", or separators between the bytes.
+
+        Args:
+            signs: the purpose of the string, according to the code around it.
+            text: the digest in hexadecimal, perhaps with separators.
+            prefix: the part of the string before the digest.
         """
         is_spelled = "fingerprint" in prefix.lower() or not _HEX.fullmatch(text)
         return is_spelled or signs.names_certificate or bool(self.hashing_line)
@@ -436,7 +453,7 @@ def _pattern(text: str, port: str) -> str:
 def _pins_with_prefix(text: str) -> Iterator[tuple[str, Pin | None]]:
     """Yield each part of a string that is spelled as a pin (``sha256/…``), and the pin.
 
-    The pin is None if the part isn't a valid pin.
+    ``text`` is the string. The pin is None if the part isn't a valid pin.
     """
     try:
         yield text.strip(), Pin.parse(text)
@@ -472,7 +489,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a string of the source file, in quotes and safe to print."""
+    """Return the start of a string of the source file for a message: quoted, and safe to print."""
     text = printable(text.strip()[:_MAX_PLACEHOLDER])
     return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
 

@@ -144,10 +144,11 @@ class _Merge:
         self.unclear.append(Unknown(question, place))
 
     def _ask_about(self, found: FoundPin) -> None:
-        """Ask the user whether the texts that the code seems to assign as hosts to a pin are hosts.
+        """Ask the user if the texts that the code seems to assign as hosts to a pin are hosts.
 
-        A text that looks like a host can have another meaning. The user is asked only about texts
-        that are the host of no URL in the app, and about none if the app contains no URLs.
+        ``found`` is the pin, with these texts. A text that looks like a host can have another
+        meaning. The user is asked only about texts that are the host of no URL in the app, and
+        about none if the app contains no URLs.
         """
         for host in found.hosts:
             lower = host.lower()
@@ -433,7 +434,8 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
 def _names_of_pins(findings: FileFindings, kind: AcceptanceKind) -> dict[Pin, str]:
     """Return the pins with the acceptance ``kind``, such as ``refuses``, each with a name.
 
-    The name is one around the pin in the code that shows the acceptance, such as ``revokedPins``.
+    ``findings`` are the results for the app. The name is one around the pin in the code that shows
+    the acceptance, such as ``revokedPins``.
     """
     found = {
         each.pin: each.acceptance.name for each in findings.pins if each.acceptance.kind == kind

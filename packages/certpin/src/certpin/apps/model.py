@@ -58,7 +58,7 @@ class SourceFile:
 
     @property
     def is_utf16(self) -> bool:
-        """True if the file begins like UTF-16, or like a binary file: ``text`` then has no words.
+        """True if the file begins like UTF-16, or like a binary file. Don't search ``text`` then.
 
         XML parsers and compilers may recognise UTF-16 without a byte order mark, too.
         """
@@ -158,7 +158,9 @@ class Unknown:
 class Dropped:
     """A part of a file that is not imported, for example because a pin file can't contain it.
 
-    ``what`` is a phrase that describes it.
+    Attributes:
+        what: a phrase that describes the part.
+        place: the file and line.
     """
 
     what: str
@@ -236,7 +238,8 @@ class FileFindings:
     def limit_to(self, builds: str) -> None:
         """Mark all pins and certificates as used by ``builds`` only, and not in the app store.
 
-        ``released_anchors`` becomes empty, because no release uses the file.
+        ``released_anchors`` becomes empty, because no release uses the file. ``builds`` is a phrase
+        such as "debug builds".
         """
         self.pins = [replace(each, builds=builds) for each in self.pins]
         self.certificates = [replace(each, builds=builds) for each in self.certificates]
@@ -260,6 +263,6 @@ class FileFindings:
         ]
 
     def extend(self, other: FileFindings) -> None:
-        """Add the results of another file to these results."""
+        """Add the results of another file (``other``) to these results."""
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))

@@ -172,7 +172,7 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
     """Return a mistake for each setting that weakens the checks in a release of an Android app.
 
     This works even if the pins of the file can't be read. The list is empty for a file that is not
-    XML.
+    XML. ``beside`` returns the content of a file by its path relative to ``file``.
     """
     try:
         found = read_weaknesses(Source(file.data, beside))
@@ -186,9 +186,10 @@ def _weaknesses(file: SourceFile, beside: Beside) -> list[Mistake]:
 
 
 def _add_anchors(file: SourceFile, beside: Beside, findings: FileFindings) -> None:
-    """Add the resources that a configuration trusts to ``findings``.
+    """Add the resources that an Android configuration trusts as trust anchors to ``findings``.
 
-    This works even if the pins of the file can't be read.
+    This works even if the pins of the file can't be read. ``beside`` returns the content of a file
+    by its path relative to ``file``.
     """
     try:
         debug, released = read_raw_anchors(Source(file.data, beside))

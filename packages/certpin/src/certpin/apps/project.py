@@ -156,8 +156,8 @@ def _read_one(
 def _limit_source(found: FileFindings, builds: str) -> None:
     """Mark the keys in a source file as used by ``builds`` only, because of the file's name.
 
-    But keys in a constant with a name such as ``prodPins`` are not marked: the name of a constant
-    counts more than that of the file.
+    ``found`` are the results for the file, which are changed. But keys in a constant with a name
+    such as ``prodPins`` are not marked: the name of a constant counts more than that of the file.
     """
     pins, certificates = found.pins, found.certificates
     found.limit_to(builds)
@@ -195,7 +195,7 @@ def _read_resource(
 
 
 def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
-    """Return a file with its content.
+    """Return a file (``listed``) with its content.
 
     If the file can't be read, or has more than ``limit`` bytes, return None and add an ``Unread``
     to ``findings``.

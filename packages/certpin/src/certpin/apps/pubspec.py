@@ -137,7 +137,10 @@ def _read_dependencies(file: SourceFile, section: Any, findings: FileFindings) -
 
 
 def _assets(flutter: Any) -> Iterator[Asset]:
-    """Yield the assets in the section ``flutter``: strings, or mappings with ``path``."""
+    """Yield the assets in the section ``flutter``: strings, or mappings with ``path``.
+
+    ``flutter`` is the value of this section in a ``pubspec.yaml``, as the YAML parser returns it.
+    """
     listed = dict(_entries(flutter)).get("assets") if _is_mapping(flutter) else None
     if listed is None or listed.id != "sequence":
         return
@@ -151,6 +154,7 @@ def _assets(flutter: Any) -> Iterator[Asset]:
 def _builds(flavors: Any) -> str:
     """Return the builds of an asset's flavours; empty if one of them is for the app store.
 
+    ``flavors`` is the value of the asset's key ``flavors``, as the YAML parser returns it.
     Developers choose the names of flavours, so it isn't known for sure which flavour is that of the
     app store. A name such as ``prod`` counts as one.
     """

@@ -184,7 +184,7 @@ def _check_time(deadline: float) -> None:
 
 
 def _parser(grammar: Grammar) -> Any:
-    """Return a new tree-sitter parser. Use it for one file only.
+    """Return a new tree-sitter parser for the language of a grammar. Use it for one file only.
 
     A parser that was stopped would continue with the old file.
     """
@@ -199,7 +199,8 @@ def _parser(grammar: Grammar) -> Any:
 def _indexed(grammar: Grammar, tree: SyntaxTree) -> SyntaxTree:
     """Fill the index of a syntax tree, and return the tree.
 
-    Each named node is visited once, without recursion: code can be 100,000 levels deep.
+    ``grammar`` has the kinds of nodes with names and strings. Each named node is visited once,
+    without recursion: code can be 100,000 levels deep.
     """
     data, names = tree.data, dict[bytes, list["Node"]]()
     pending, count = [tree.root], 0
@@ -232,7 +233,10 @@ def _indexed(grammar: Grammar, tree: SyntaxTree) -> SyntaxTree:
 
 
 def _broken_line(root: Node) -> int | None:
-    """Return the line of the first syntax error in a tree, from 1; None if there is none."""
+    """Return the line of the first syntax error in a tree, from 1; None if there is none.
+
+    ``root`` is the root node of the tree.
+    """
     node = root
     while node.has_error and node.type != "ERROR" and not node.is_missing:
         broken = next((each for each in node.children if each.has_error or each.is_missing), None)

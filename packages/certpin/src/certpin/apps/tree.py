@@ -114,7 +114,7 @@ class Tree:
     _listed: set[tuple[int, int, str]] = field(default_factory=set)
 
     def add(self, root: NamedPath) -> None:
-        """Add all files below a folder that the user named.
+        """Add all files below ``root``, a folder that the user named.
 
         Raises:
             FormatError: there are too many files.
@@ -171,7 +171,7 @@ class Tree:
             os.close(descriptor)
 
     def _append(self, listed: ListedFile, folder: tuple[int, int]) -> None:
-        """Add a file, unless it was already listed below another path.
+        """Add a file (``listed``), unless it was already listed below another path.
 
         ``folder`` has the device and inode numbers of the file's folder.
         """
@@ -331,8 +331,9 @@ def _number(folder: int) -> tuple[int, int]:
 def _identity(name: str, folder: int) -> tuple[int, ...]:
     """Return numbers that identify the content of a file, to detect a change while it is read.
 
-    These are its device, inode, two timestamps, and its size in bytes as the last number. They
-    differ after the file was replaced or written.
+    They are its device, inode, two timestamps, and its size in bytes as the last number. They
+    differ after the file was replaced or written. ``name`` is the name of the file in the open
+    folder with the descriptor ``folder``.
     """
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

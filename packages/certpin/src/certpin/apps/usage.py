@@ -194,7 +194,8 @@ class UsageSigns:
 def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
     """Return the flavour (an app variant such as ``dev``) that a pin belongs to.
 
-    Return an empty string if the flavour is that of the app store's build, or unknown.
+    ``usages`` are the ways in which the code uses the string with the pin. Return an empty string
+    if the flavour is that of the app store's build, or unknown.
     """
     own = [word for usage in usages[:1] for word in (*usage.flavours, *usage.own_flavours)]
     others = [word for usage in usages[1:] for word in usage.flavours]

@@ -73,7 +73,7 @@ class _Bracket:
         place: the token index of the bracket.
         callee: if the bracket continues an expression, as in a call, the token index at which this
             expression begins; otherwise ``place``.
-        site: the site of the expressions inside the bracket.
+        site: the site (builder and branch) of the expressions inside the bracket.
         this: the object that ``this`` means inside the bracket.
         chooses: ``when`` or ``switch`` if the innermost block, which the bracket opens or is in,
             follows this word; else empty.
@@ -95,12 +95,15 @@ class _Bracket:
 
 
 def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> dict[int, CallSite]:
-    """Return the site of each call, by the index in ``pieces`` of the token with the call's name.
+    """Return the site of each call: its builder and its branch.
 
     Args:
         pieces: the tokens of the code.
         calls: the index of the token with the name of each call.
         ternary: True for Java, in which a colon can begin a branch: ``debug ? a : b``.
+
+    Returns:
+        The site of each call, by the index of the token with the call's name.
     """
     code = _Code(pieces, ternary=ternary)
     wanted = set(calls)
@@ -113,7 +116,10 @@ def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> d
 
 
 class _Code:
-    """Code that is read token by token. It has the open brackets and the variables read so far."""
+    """Code that is read token by token, to find the site (builder and branch) of each call.
+
+    It has the open brackets and the variables read so far.
+    """
 
     def __init__(self, pieces: list[Token], *, ternary: bool) -> None:
         self._pieces = pieces
@@ -152,13 +158,18 @@ class _Code:
             self._labelled = False
 
     def site(self, place: int) -> CallSite:
-        """Return the site of the call whose name is the last token that was read, at ``place``."""
+        """Return the site of the call with its name in the last token that was read.
+
+        A site is the builder and branch of a call. ``place`` is the index of this token.
+        """
         builder = self._values[place]
         site = self._at(self._starts[place], builder)
         return replace(site, builder=builder, after=self._exit)
 
     def _word(self, place: int) -> tuple[int, _Builder, str]:
         """Return the start, the value and the name of the chain that ends with a word.
+
+        A chain is an expression such as ``a.b(c).d``, and its value is the object that it returns.
 
         Args:
             place: the token index of the word.
@@ -211,8 +222,8 @@ class _Code:
     def _close(self, place: int) -> tuple[int, _Builder]:
         """Close the innermost bracket, which ends at the token ``place``.
 
-        Return the token index at which the chain that ends there begins, and the value of that
-        chain.
+        Return the token index at which the chain (an expression such as ``a.b(c).d``) that ends
+        there begins, and the object that this chain returns.
         """
         bracket = self._open.pop()
         head = self._heads[place] = self._text(bracket.place - 1)
@@ -241,8 +252,9 @@ class _Code:
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
         """Return the site of the expression that starts at the token ``start``.
 
-        ``builder`` is the object on which the expression calls a method; None if there is none, or
-        if it is unknown. A call on the object of a Kotlin scope function has that function's site.
+        A site is the builder and branch of a call. ``builder`` is the object on which the
+        expression calls a method; None if there is none, or if it is unknown. A call on the object
+        of a Kotlin scope function has that function's site.
         """
         inside = self._open[-1].site
         if builder is not None and builder == self._open[-1].receiver:
@@ -254,10 +266,10 @@ class _Code:
         return inside
 
     def _is_guarded(self, start: int) -> bool:
-        """Return True if the expression that starts at ``start`` runs only under a condition.
+        """Return True if an expression runs only under a condition.
 
         This is so after ``else``, ``?``, ``:``, ``&&``, ``||``, the ``->`` of a ``when``, and an
-        ``if`` without braces.
+        ``if`` without braces. ``start`` is the index of the expression's first token.
         """
         place = self._before(start)
         text = self._text(place)
@@ -269,9 +281,10 @@ class _Code:
         return text in {"else", "?", "&", "|"} or self._heads.get(place) in _STATEMENTS
 
     def _is_function(self, start: int) -> bool:
-        """Return True if the expression that starts at ``start`` is the body of a function.
+        """Return True if an expression is the body of a function.
 
-        Examples of such functions are ``fun f() = …`` and ``x -> …``.
+        Examples of such functions are ``fun f() = …`` and ``x -> …``. ``start`` is the index of the
+        expression's first token.
         """
         place = self._before(start)
         if self._text(place) == ")":
@@ -395,7 +408,10 @@ class _Code:
 
 
 class _Variables:
-    """The objects that the variables of the code contain, as far as the assignments show."""
+    """The objects that the variables of the code contain, as far as the assignments show.
+
+    Two variables with the same builder object belong to one list of pins.
+    """
 
     def __init__(self) -> None:
         # For each variable: the start of the expression that it got, and its object before that.
@@ -405,13 +421,17 @@ class _Variables:
     def read(self, start: int, value: _Builder) -> None:
         """Record the value of the part of a chain that was read so far.
 
-        A later call for the same chain replaces it. ``start`` is the token index at which the chain
-        begins.
+        A chain is an expression such as ``a.b(c).d``, and ``start`` is the token index at which it
+        begins. ``value`` is the object that the part returns. A later call for the same chain
+        replaces the value.
         """
         self._chains[start] = value
 
     def assign(self, name: str, start: int) -> None:
-        """Record that a variable gets the value of the expression that begins at ``start``."""
+        """Record that a variable gets the value of an expression.
+
+        ``name`` is the variable, and ``start`` the token index at which the expression begins.
+        """
         self._assigned[name] = start, self.value(name)
 
     def value(self, name: str) -> _Builder:

@@ -94,7 +94,10 @@ def label(pins: PinSet) -> str:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the pin set in a Dart file with the constant ``pins``. Raises ``FormatError``."""
+    """Parse the pin set in a Dart file that has the constant ``pins``. Raises ``FormatError``.
+
+    ``source`` is the file; the result has the settings of its hosts.
+    """
     try:
         reading = read_table(source, DART)
         debug = _read_debug(source.text)

@@ -79,7 +79,12 @@ class Slashes:
     def refuse_html(self, text: str, place: int, line: int) -> None:
         """Raise ``FormatError`` if a comment of HTML begins at a token.
 
-        It ends with its line in scripts, but not in modules (ECMA-262, section B.1.1).
+        Such a comment ends with its line in scripts, but not in modules (ECMA-262, section B.1.1).
+
+        Args:
+            text: the code.
+            place: the index of the token in the code.
+            line: its line.
         """
         if text.startswith("<!--", place):
             raise _unclear("<!--", line)
@@ -123,7 +128,11 @@ class Slashes:
         return "unclear" if mark == ">" and not (joined and self._before == "=") else "regex"
 
     def _after_bracket(self, opening: str) -> _Slash:
-        """Return the meaning of a ``/`` after the end of a bracket that begins now."""
+        """Return the meaning of a ``/`` directly after a pair of brackets.
+
+        It is ``divides``, ``regex`` (a regular expression begins) or ``unclear``. The method is
+        called when the pair begins, and ``opening`` is its first bracket, such as ``(``.
+        """
         before = self._before
         if opening == "(" and before in _STATEMENTS:
             return "regex"

@@ -209,14 +209,17 @@ def _beside_pins(config: Element, configs: Collection[int]) -> Iterator[Element]
 
 
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
-    """Return the weaknesses of a network security configuration. Raises ``FormatError``."""
+    """Return the settings of a release build that weaken the checks of connections.
+
+    ``source`` is the XML file. Raises ``FormatError``.
+    """
     return tuple(dict.fromkeys(_weaknesses(_root(source))))
 
 
 def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of the files in ``res/raw`` that a configuration trusts, as two sets.
 
-    Raises ``FormatError``.
+    ``source`` is the XML file. Raises ``FormatError``.
 
     Returns:
         The files in ``<debug-overrides>``, which only debug builds trust; then those in all other
@@ -246,7 +249,10 @@ def _root(source: Source) -> Element:
 
 
 def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
-    """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it."""
+    """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it.
+
+    ``root`` is the root element of the configuration.
+    """
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
@@ -285,7 +291,8 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
 def _weaknesses(root: Element) -> Iterator[WeakSetting]:
     """Yield the settings of a release build that weaken the checks of connections.
 
-    The settings in ``<debug-overrides>`` have no effect in a release build.
+    ``root`` is the root element of the configuration. The settings in ``<debug-overrides>`` have no
+    effect in a release build.
     """
     for config in root.children:
         if config.name == "base-config":
@@ -331,13 +338,14 @@ def _permits_cleartext(config: Element) -> bool:
 def _denies_cleartext(config: Element | None) -> bool:
     """Return True if an element refuses ``http://``.
 
-    Also return True if there is no element: the platform's default applies then.
+    Also return True if there is no element: the platform's default applies then. ``config`` is the
+    element with the attribute ``cleartextTrafficPermitted``.
     """
     return config is None or config.attributes[_CLEARTEXT].strip().lower() == "false"
 
 
 def _weak_anchors(config: Element, *, pinned: bool) -> Iterator[WeakSetting]:
-    """Yield the weaknesses in the ``<trust-anchors>`` of an element.
+    """Yield the weaknesses in the ``<trust-anchors>`` of an element (``config``).
 
     ``pinned`` is True if pins apply to the element's hosts. If so, it is no weakness to trust the
     user's authorities beside others, because their chains must match the pins too.
@@ -394,15 +402,19 @@ def _pin(element: Element) -> Pin:
 
 
 def _resource(der: bytes) -> str:
-    """Return the name of the resource file for a certificate in DER, by its SHA-256.
+    """Return the name of the resource file for a certificate, by its SHA-256.
 
-    Each certificate has its own file, because TrustKit reads only one certificate per file.
+    ``der`` is the certificate in DER. Each certificate has its own file, because TrustKit reads
+    only one certificate per file.
     """
     return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
 
 
 def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
-    """Return the PEM files for ``res/raw``, one per distinct certificate."""
+    """Return the PEM files for ``res/raw``, one per distinct certificate.
+
+    ``anchors`` are the trust anchors of the policies; None for a policy without any.
+    """
     ders = dict.fromkeys(der for each in anchors if each for der in each.der)
     return tuple(
         File(f"res/raw/{_resource(der)}.pem", ssl.DER_cert_to_PEM_cert(der)) for der in ders
@@ -460,6 +472,10 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
     Warns about anchors of debug builds that a pin file can't contain: those of the system and the
     user, and those to which pins apply. Raises ``FormatError``.
+
+    Args:
+        source: the XML file.
+        element: the element ``<debug-overrides>``; None if the file has none.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []
@@ -499,7 +515,8 @@ def _anchors(source: Source, names: list[str]) -> TrustAnchors:
 def _raw(source: Source, name: str) -> bytes:
     """Return the content of the file in ``res/raw`` that the XML names without its extension.
 
-    Raises ``FormatError`` if the file is missing.
+    ``source`` is the XML file, and ``name`` the name in it. Raises ``FormatError`` if the file is
+    missing.
     """
     for ending in _ENDINGS:
         try:

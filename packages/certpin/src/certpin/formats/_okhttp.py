@@ -108,9 +108,10 @@ def address(pattern: str) -> str:
 
 
 def read_kotlin(source: Source) -> ParsedFile:
-    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code.
+    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code, and return the hosts' settings.
 
-    Warns about every other call of ``add``, and about pins outside of such calls.
+    Warns about every other call of ``add``, and about pins outside of such calls. ``source`` is the
+    file with the code.
 
     Raises:
         FormatError: the code has no such call, a call is invalid, or an imported host can get a pin
@@ -120,7 +121,10 @@ def read_kotlin(source: Source) -> ParsedFile:
 
 
 def read_java(source: Source) -> ParsedFile:
-    """Parse Java code as ``read_kotlin`` parses Kotlin. Raises ``FormatError``."""
+    """Parse Java code as ``read_kotlin`` parses Kotlin, and return the hosts' settings.
+
+    ``source`` is the file with the code. Raises ``FormatError``.
+    """
     return _read(source, list(tokens(source.text, JAVA)), ternary=True)
 
 
@@ -175,11 +179,11 @@ def _found(additions: list[_Addition]) -> Found:
 
 
 def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
-    """Find the calls of ``add`` in the tokens of some code.
+    """Find the calls of ``add`` in the tokens of some code (``pieces``).
 
     Returns:
         The calls with a host and a pin: for the token index of each, those of its strings. Then the
-        token indexes of the calls that possibly contain a pin in a variable or expression.
+            token indexes of the calls that possibly contain a pin in a variable or expression.
     """
     known, unknown = {}, []
     for place in range(len(pieces)):
@@ -216,8 +220,9 @@ def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
 def _literal_pattern(pieces: list[Token], place: int) -> str:
     """Return the first of several arguments of a call of ``add`` if it is a literal string.
 
-    Return an empty text otherwise. ``place`` is the index of the first token after the opening
-    bracket. In Kotlin, the name of the argument can precede it: ``pattern = "…"``.
+    Return an empty text otherwise. ``pieces`` are the tokens of the code, and ``place`` is the
+    index of the first token after the opening bracket. In Kotlin, the name of the argument can
+    precede it: ``pattern = "…"``.
     """
     if [each.text for each in pieces[place : place + 2]] == ["pattern", "="]:
         place += 2
@@ -230,9 +235,9 @@ def _literal_pattern(pieces: list[Token], place: int) -> str:
 def _has_one_argument(pieces: list[Token], place: int) -> bool:
     """Return True if a call has at most one argument.
 
-    ``place`` is the index of the first token after the opening bracket. Only a limited number of
-    tokens is examined, because hostile code could otherwise make the run time quadratic. If the
-    first argument has more tokens, return False.
+    ``pieces`` are the tokens of the code, and ``place`` is the index of the first token after the
+    opening bracket. Only a limited number of tokens is examined, because hostile code could
+    otherwise make the run time quadratic. If the first argument has more tokens, return False.
     """
     depth = 0
     for token in pieces[place : place + _MAX_ARGUMENT]:
@@ -287,8 +292,9 @@ def _refuse_lost_pins(additions: list[_Addition], computed: dict[str, int]) -> N
 def _refuse_mixed(additions: list[_Addition]) -> None:
     """Raise ``FormatError`` if a host could get different pins from two builders or branches.
 
-    One builder or branch can be for debug builds, and an attacker can have the keys of its pins.
-    Calls are refused too if it is unclear whether they belong to the same builder and branch.
+    ``additions`` are the calls of ``add``. One builder or branch can be for debug builds, and an
+    attacker can have the keys of its pins. Calls are refused too if it is unclear whether they
+    belong to the same builder and branch.
     """
     groups: dict[str, list[_Addition]] = {}
     for each in additions:

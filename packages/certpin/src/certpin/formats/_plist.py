@@ -48,7 +48,10 @@ def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
 
 
 def read(source: Source) -> Shape:
-    """Parse an XML property list, and return its value. Raises ``FormatError``."""
+    """Parse an XML property list, and return its value, such as a dictionary, as a ``Shape``.
+
+    ``source`` is the file. Raises ``FormatError``.
+    """
     if source.data.startswith(b"bplist"):
         raise FormatError("the file is a binary property list", fix="plutil -convert xml1 FILE")
     root = _xml.parse(source, doctype=True)
@@ -87,9 +90,9 @@ def report_unread(root: Shape, settings: str, of_pins: str) -> None:
 
 
 def _check(element: _xml.Element) -> None:
-    """Raise ``FormatError`` if a property list has unknown elements or stray text.
+    """Raise ``FormatError`` if an element of a property list is unknown, or has stray text.
 
-    plistlib would ignore both.
+    plistlib would ignore both. The elements inside ``element`` are checked too.
     """
     if element.name not in _ELEMENTS:
         raise FormatError(

@@ -64,7 +64,8 @@ def program(pins: PinSet, name: str, file: str, template: str, language: TableSy
 def fill(template: str, parts: dict[str, str]) -> str:
     """Return a template with each line ``//= NAME`` replaced by the text ``parts[NAME]``.
 
-    Such lines within the inserted texts are not replaced.
+    ``parts`` has the generated texts by their names. Such lines within these texts are not
+    replaced.
     """
     return _PLACE.sub(lambda match: parts[match[1]], template)
 

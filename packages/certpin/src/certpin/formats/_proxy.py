@@ -178,7 +178,8 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
     """Raise ``FormatError`` if an exported file's settings contradict the host in its comment.
 
     The program obeys only the settings. So a comment with another name would hide the name that the
-    program verifies. ``pattern`` is the pattern in the comment.
+    program verifies. ``pattern`` is the pattern in the comment, and ``connection`` has the
+    settings.
     """
     if not connection.other_names and is_name_of(pattern, connection.host):
         return
@@ -193,7 +194,8 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
 def is_name_of(pattern: str, host: str) -> bool:
     """Return True if a host pattern covers a host, or for an empty host, if it is a wildcard.
 
-    Return False if one of them is invalid.
+    The host is empty if the program's settings contain none. Return False if one of them is
+    invalid.
     """
     try:
         parsed = HostPattern.parse(pattern)

@@ -72,7 +72,11 @@ def report_exceptions(root: Shape, found: Iterable[Found]) -> None:
 
 
 def _report(value: Shape, *, weak: bool) -> None:
-    """Warn about an exception. ``weak`` is True if it weakens connections to hosts with pins."""
+    """Warn about an exception from App Transport Security, which the import skips.
+
+    ``value`` is the exception in the property list. ``weak`` is True if it weakens connections to
+    hosts with pins.
+    """
     pass_over(f"{value.place}{', also for hosts with pins' if weak else ''}", unrelated=not weak)
 
 
@@ -80,7 +84,8 @@ def _applies(name: str, entry: Shape, pattern: str) -> bool:
     """Return True if an exception for the domain ``name`` may apply to a host of a pattern.
 
     Apple documents that ``NSIncludesSubdomains`` covers names with one more label. Here it covers
-    all names below, so that no exception is missed.
+    all names below, so that no exception is missed. ``entry`` has the settings of the exception,
+    and ``pattern`` is the host pattern.
     """
     name = name.lower().rstrip(".")
     host = pattern.lstrip("*.")
@@ -96,7 +101,8 @@ def _applies(name: str, entry: Shape, pattern: str) -> bool:
 def _replaces(name: str, entry: Shape, pattern: str) -> bool:
     """Return True if an exception for ``name`` certainly applies to all hosts of a pattern.
 
-    ``NSAllowsArbitraryLoads`` then doesn't apply to these hosts.
+    ``NSAllowsArbitraryLoads`` then doesn't apply to these hosts. ``entry`` has the settings of the
+    exception, and ``pattern`` is the host pattern.
     """
     flag = entry.get(_BELOW)
     below = flag is not None and flag.is_one_of(True)

@@ -60,14 +60,18 @@ class Element:
         return "".join(self.pieces).strip()
 
     def get(self, name: str, default: str = "") -> str:
-        """Return the value of an attribute, and mark it as read."""
+        """Return the value of the attribute ``name``, and mark it as read.
+
+        If the attribute is missing, return ``default``.
+        """
         self.used.add(name)
         return self.attributes.get(name, default)
 
     def agree(self, name: str, value: str) -> None:
-        """Mark an attribute as read if its value is ``value``, the only one that certpin supports.
+        """Mark the attribute ``name`` as read if its value is ``value``.
 
-        An attribute with another value stays unread, so that the import warns about it.
+        certpin supports only this value. An attribute with another value stays unread, so that the
+        import warns about it.
         """
         if self.attributes.get(name, "").strip().lower() == value:
             self.used.add(name)
@@ -142,9 +146,9 @@ class Element:
             yield from child.with_descendants()
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return an attribute as a boolean, or ``default`` if it is missing, and mark it as read.
+        """Return the attribute ``name`` as a boolean, and mark it as read.
 
-        Raises ``FormatError`` if it is not true or false.
+        Return ``default`` if it is missing. Raises ``FormatError`` if it is not true or false.
         """
         value = self.get(name, str(default)).lower()
         if value not in {"true", "false"}:

@@ -35,15 +35,18 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``."""
+    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``.
+
+    ``source`` is the XML file; the result has the settings of its hosts.
+    """
     return _network_security.read(source)
 
 
 def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
     """Return the settings of a release build that weaken the checks of connections.
 
-    The pins are not parsed, so this also works for a file that can't be imported. Raises
-    ``FormatError`` if the file is not a network security configuration.
+    ``source`` is the XML file. Its pins are not parsed, so this also works for a file that can't be
+    imported. Raises ``FormatError`` if the file is not a network security configuration.
     """
     return _network_security.read_weaknesses(source)
 
@@ -51,11 +54,12 @@ def read_weaknesses(source: Source) -> tuple[WeakSetting, ...]:
 def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of the files in ``res/raw`` that a configuration trusts.
 
-    The pins are not parsed, so this also works for a file that can't be imported.
+    ``source`` is the XML file. Its pins are not parsed, so this also works for a file that can't be
+    imported.
 
     Returns:
         Two sets of names without file extensions: the files in ``<debug-overrides>``, which only
-        debug builds trust; then those in all other elements, which a release trusts.
+            debug builds trust; then those in all other elements, which a release trusts.
 
     Raises:
         FormatError: the file is not a network security configuration.

@@ -53,7 +53,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
 
-    Raises ``FormatError``.
+    ``source`` is the property list; the result has the settings of its hosts. Raises
+    ``FormatError``.
     """
     root = _plist.read(source)
     security = root.get("NSAppTransportSecurity")
@@ -72,9 +73,10 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 def _found(name: str, entry: Shape) -> Iterator[Found]:
     """Yield the pinning settings of a domain's entry in ``NSPinnedDomains``.
 
-    One result applies to the host ``name``. If the entry has the flag for subdomains, a second one
-    applies to ``*.NAME``, because Apple's flag covers only names with one more label. For an IP
-    address nothing is yielded, because Apple ignores such an entry: the import warns about it.
+    ``entry`` is the value of the entry. One result applies to the host ``name``. If the entry has
+    the flag for subdomains, a second one applies to ``*.NAME``, because Apple's flag covers only
+    names with one more label. For an IP address nothing is yielded, because Apple ignores such an
+    entry: the import warns about it.
     """
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST) for each in identities.items()]

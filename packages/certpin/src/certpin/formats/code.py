@@ -154,11 +154,12 @@ def _token(kind: str, text: str, line: int, language: Language) -> Token | None:
 def _after_name(text: str, line: int) -> Token:
     """Return the token of a character directly after a name of Java, or of its escape.
 
-    Java ignores some of them: with U+00AD after its first letter, ``add`` is the same name (section
-    3.8 of its specification; Character.isIdentifierIgnorable).
+    ``text`` is the character or its escape, and ``line`` its line. Java ignores some characters:
+    with U+00AD after its first letter, ``add`` is the same name (section 3.8 of its specification;
+    Character.isIdentifierIgnorable).
 
     Raises:
-        FormatError: the character can be one of these.
+        FormatError: the character can be one that Java ignores.
     """
     character = chr(int(text[-4:], 16)) if text[0] == "\\" else text
     # Two surrogates (Cs) can be such a character, too.
@@ -232,7 +233,10 @@ def _computed(text: str, line: int) -> FormatError:
 
 
 def is_mark(pieces: list[Token], place: int, mark: str) -> bool:
-    """Return True if the token with the index ``place`` exists and is this punctuation mark."""
+    """Return True if the token with the index ``place`` exists and is this punctuation mark.
+
+    ``pieces`` are the tokens of some code, and ``mark`` is the text of the mark.
+    """
     return 0 <= place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
 
 
@@ -277,9 +281,10 @@ class Brackets:
 def brackets(
     pieces: list[Token], name_of: Callable[[list[Token], int], str | None]
 ) -> list[Brackets]:
-    """Return all pairs of brackets, in the order in which they are opened.
+    """Return all pairs of brackets in some code, in the order in which they are opened.
 
-    ``name_of`` returns the name of the field that starts at a token; None if none does.
+    ``pieces`` are the tokens of the code. ``name_of`` is a function that returns the name of the
+    field that starts at a token (its arguments are the tokens and an index); None if none does.
     """
     pairs: list[Brackets] = []
     inner: Brackets | None = None
@@ -298,8 +303,9 @@ def brackets(
 def tables_of(pieces: list[Token], entries: list[Brackets]) -> list[Brackets]:
     """Return the brackets around entries, such as policies, each pair once.
 
-    Raises ``FormatError`` if one of them, or an entry, has no closing bracket: the rest of such a
-    file is missing, and pins with it.
+    ``pieces`` are the tokens of the file, and ``entries`` the brackets of the entries. Raises
+    ``FormatError`` if one of them, or an entry, has no closing bracket: the rest of such a file is
+    missing, and pins with it.
     """
     tables = {each.outer.opening: each.outer for each in entries if each.outer}
     for pair in (*tables.values(), *entries):
@@ -312,10 +318,10 @@ def tables_of(pieces: list[Token], entries: list[Brackets]) -> list[Brackets]:
 
 
 def _rows(pieces: list[Token]) -> Iterator[Row]:
-    """Yield the fields of each policy in the tokens of an exported source file.
+    """Yield the fields of each policy in an exported source file.
 
-    Raises ``FormatError`` if a policy or a list of policies is not closed, if a value of a policy
-    is computed, or if an entry of a list is.
+    ``pieces`` are the tokens of the file. Raises ``FormatError`` if a policy or a list of policies
+    is not closed, if a value of a policy is computed, or if an entry of a list is.
     """
     policies = [each for each in brackets(pieces, _field) if _is_policy(each, pieces)]
     ends = {each.opening: each.closing for each in policies}
@@ -328,7 +334,8 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
 def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
     """Return True if a pair of brackets contains the fields of a policy.
 
-    The values of the fields can be computed by code: the caller then refuses the policy.
+    The values of the fields can be computed by code: the caller then refuses the policy. ``pieces``
+    are the tokens of the file.
     """
     pattern = pair.fields.get("pattern")
     if pattern is None:
@@ -360,7 +367,11 @@ def _refuse_computed_entries(
 
 
 def _row(pieces: list[Token], policy: Brackets) -> Row:
-    """Return the fields of a policy. Raises ``FormatError`` if one of its values is computed."""
+    """Return the fields of a policy: for the name of each field, the list of its strings.
+
+    ``pieces`` are the tokens of the file, and ``policy`` is the pair of brackets around the fields.
+    Raises ``FormatError`` if one of the values is computed.
+    """
     fields: Row = {}
     pattern = pieces[policy.fields["pattern"] + 2].text[:80]
     place = policy.opening + 1
@@ -404,7 +415,8 @@ def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None
 def strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
     """Return the strings of a list, and the index of the token after them.
 
-    ``place`` is the index of the token after the opening bracket.
+    ``pieces`` are the tokens of the file, and ``place`` is the index of the token after the opening
+    bracket.
     """
     found: list[Token] = []
     while place < len(pieces) and pieces[place].kind == "string":
@@ -417,7 +429,10 @@ def strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
 
 
 def _is_of_list(pieces: list[Token], place: int) -> bool:
-    """Return True if a token can belong to a type before a list, such as ``[]string`` in Go."""
+    """Return True if a token can belong to a type before a list, such as ``[]string`` in Go.
+
+    ``pieces`` are the tokens of the file, and ``place`` is the index of the token.
+    """
     token = pieces[place]
     if token.kind == "word":
         return token.text in _OF_LISTS

@@ -68,7 +68,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``.
+    """Parse the settings ``pinnedpubkey`` and ``cacert``, and return the hosts' settings.
 
     ``cacert`` without ``pinnedpubkey`` is used only if certpin exported the file. It is ignored in
     other files, because curl possibly trusts other roots too. A file with several sections,
@@ -77,7 +77,8 @@ def read(source: Source) -> ParsedFile:
     options that make curl accept other chains.
 
     The hosts are those of the option ``url``: curl checks the pins for each of them. An exported
-    file is refused if its comment names another host.
+    file is refused if its comment names another host. ``source`` is the configuration file. Raises
+    ``FormatError``.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -150,15 +151,19 @@ def _unquoted(value: str) -> str:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the value of an option that curl uses, without quotes; None if the file lacks it."""
+    """Return the value of curl's option ``name``, without quotes; None if the file lacks it.
+
+    ``text`` is the content of curl's configuration file.
+    """
     value = _lines.last_value(text, name)
     return _unquoted(value) if value else value
 
 
 def _is_on(text: str, name: str, *, short: str = "") -> bool:
-    """Return True if an option without a value is on. If it is repeated, the last one counts.
+    """Return True if a curl option without a value is on. If it is repeated, the last one counts.
 
-    ``short`` is the letter of the option, if it has one.
+    ``text`` is the content of the file. ``name`` is the option, and ``short`` its letter, if it has
+    one.
     """
     letter = f"{_SHORT}{short}|" if short else ""
     flag = rf"^[ \t]*+(?:{letter}(?:--)?(no-)?(?:expand-)?{name}(?=[\s=:]|$))"
@@ -166,7 +171,10 @@ def _is_on(text: str, name: str, *, short: str = "") -> bool:
 
 
 def _report_left_out(text: str) -> None:
-    """Warn about options that make curl accept chains that the pin file does not allow."""
+    """Warn about options that make curl accept chains that the pin file does not allow.
+
+    ``text`` is the content of curl's configuration file.
+    """
     if _is_on(text, "insecure", short="k"):
         pass_over("insecure, so curl verifies no chain")
     for name in _VALUES_LEFT_OUT:

@@ -132,9 +132,10 @@ def _lists(policy: HostPolicy) -> str:
 def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
-    Other contexts are skipped. Warns about those that take their verification from another place,
-    about settings with which Envoy accepts other chains or names, and about other settings of the
-    verification, such as a CRL.
+    ``source`` is the file; the result has the settings of its hosts. Other contexts are skipped.
+    Warns about those that take their verification from another place, about settings with which
+    Envoy accepts other chains or names, and about other settings of the verification, such as a
+    CRL.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
@@ -158,9 +159,10 @@ def _has_pins(context: dict[Any, Any]) -> bool:
 
 
 def _skip(context: Shape, *, is_only: bool) -> None:
-    """Warn about a context without pins if it takes its verification from another place.
+    """Warn about a TLS context without pins if its verification settings are in another place.
 
-    Raises ``FormatError`` if no context of the file has pins (``is_only``): they can be there.
+    ``context`` is an ``UpstreamTlsContext``. Raises ``FormatError`` instead if no context of the
+    file has pins (``is_only``): the pins can be in that place.
     """
     common = context.get("common_tls_context") or Shape({})
     for name in _ELSEWHERE:
@@ -179,9 +181,14 @@ def _elsewhere(name: str) -> FormatError:
 
 
 def _named(context: Shape, pattern: str, source: Source, *, is_only: bool) -> Found:
-    """Return the settings of a context with pins.
+    """Return the pinning settings of a TLS context with pins. Raises ``FormatError``.
 
-    Raises ``FormatError``. It names the sni, unless the context is the only one (``is_only``).
+    Args:
+        context: the ``UpstreamTlsContext``.
+        pattern: the host pattern in certpin's comment; empty if there is none, or several contexts.
+        source: the file.
+        is_only: True if the file has no other context. Otherwise, the message of an error names the
+            ``sni`` of the context.
     """
     try:
         return _found(context, pattern, source)
@@ -195,7 +202,8 @@ def _named(context: Shape, pattern: str, source: Source, *, is_only: bool) -> Fo
 def settings(text: str) -> list[set[str]]:
     """Return the fields of each ``UpstreamTlsContext`` with pins, without the pins.
 
-    Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
+    ``certpin lint --exported`` compares them with those of a new export. Raises ``FormatError``,
+    and ``ConfigError`` if PyYAML is not installed.
     """
     contexts = [set(_fields(each)) for each in _mappings(text) if _is_context(Shape(each))]
     return [
@@ -206,7 +214,10 @@ def settings(text: str) -> list[set[str]]:
 
 
 def _fields(value: object, place: str = "") -> Iterator[str]:
-    """Yield each field of a YAML value, with its place and value, such as ``a.b[].c: d``."""
+    """Yield each field of a YAML value as text, with its location and value: ``a.b[].c: d``.
+
+    ``place`` is the location of ``value`` in the file; empty for the top level.
+    """
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _fields(inner, f"{place}.{name}" if place else str(name))
@@ -265,7 +276,8 @@ def _names(validation: Shape) -> list[str]:
 
     The name is empty for a matcher that can accept several names, such as a prefix, or names that
     are neither DNS names nor IP addresses. The matchers of the deprecated
-    ``match_subject_alt_names`` apply to names of any type.
+    ``match_subject_alt_names`` apply to names of any type. ``validation`` is the
+    ``validation_context`` in the file.
     """
     matchers = validation.get("match_typed_subject_alt_names") or _NOTHING
     found = []
@@ -347,7 +359,10 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
 
 
 def _report_unverified(validation: Shape) -> None:
-    """Warn about settings with which Envoy accepts chains that it did not verify."""
+    """Warn about settings with which Envoy accepts chains that it did not verify.
+
+    ``validation`` is the ``validation_context`` in the file.
+    """
     verification = validation.get("trust_chain_verification")
     if verification is not None and verification.text() not in {"VERIFY_TRUST_CHAIN", "0"}:
         pass_over("trust_chain_verification, so Envoy also accepts chains that do not verify")

@@ -55,7 +55,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``ca-file``, ``sni`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
-    Warns about servers in a block of ``.if``. Raises ``FormatError``.
+    ``source`` is the configuration; the result has the settings of its hosts. Warns about servers
+    in a block of ``.if``. Raises ``FormatError``.
     """
     lines = _lines(source.text)
     _report_conditions(lines)
@@ -74,9 +75,10 @@ def _report_conditions(lines: list[_Line]) -> None:
 def settings(text: str) -> list[set[str]]:
     """Return the lines that apply to the servers of each section with a ``ca-file``.
 
-    In a file without sections, as exported, these are all lines. In a whole configuration, they are
-    the lines with the ``ca-file``, and each weaker parameter of the other lines about servers.
-    Lines in a section without servers have no effect.
+    ``certpin lint --exported`` compares them with those of a new export. In a file without
+    sections, as exported, these are all lines. In a whole configuration, they are the lines with
+    the ``ca-file``, and each weaker parameter of the other lines about servers. Lines in a section
+    without servers have no effect.
     """
     lines = _lines(text)
     if not any(words[0] in _SECTIONS for _, words in lines):
@@ -91,7 +93,10 @@ def settings(text: str) -> list[set[str]]:
 
 
 def _weaker(words: list[str]) -> Iterator[str]:
-    """Yield the parameters of a line without ``ca-file`` with which a server can verify less."""
+    """Yield the parameters of a server line that let HAProxy verify less, such as ``force-tlsv10``.
+
+    ``words`` are the words of the line. A line with a ``ca-file`` has no result.
+    """
     if "ca-file" not in words:
         for name, value in pairwise([*words[_SERVERS[words[0]] :], ""]):
             if _WEAKER.fullmatch(name):
@@ -101,7 +106,8 @@ def _weaker(words: list[str]) -> Iterator[str]:
 def _connections(lines: list[_Line]) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
-    Warns about the other servers of a section that has such a server.
+    ``lines`` are those of the configuration. Warns about the other servers of a section that has
+    such a server.
 
     A server also has the parameters of the ``default-server`` lines before it in its section, and
     of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as
@@ -161,7 +167,8 @@ def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Conne
 def _problem(found: dict[str, str], required: str) -> str:
     """Return why HAProxy verifies no chain of a server with these parameters; empty if it does.
 
-    ``required`` is the value of ``verify`` of a server without this parameter.
+    ``found`` are the parameters of the server, by name. ``required`` is the value of ``verify`` of
+    a server without this parameter.
     """
     if found.get("verify", required) != "required":
         return "verify none, so HAProxy verifies no chain"
@@ -200,7 +207,7 @@ def _sections(lines: list[_Line]) -> Iterator[tuple[list[str], list[_Line]]]:
 
 
 def _lines(text: str) -> list[_Line]:
-    """Return the number and the words of each line that has words."""
+    """Return the number and the words of each line of HAProxy's configuration that has words."""
     found = ((number, _words(line)) for number, line in enumerate(text.splitlines(), 1))
     return [(number, words) for number, words in found if words]
 

@@ -19,8 +19,8 @@ _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 def header(pins: PinSet, name: str) -> list[str]:
     """Return the lines of the header of an exported file, without comment marks.
 
-    ``name`` is the name of the format. No line contains characters that end a comment in any
-    language.
+    The header names the pin set ``pins``, its version and the format ``name``. No line contains
+    characters that end a comment in any language.
     """
     return [
         f"certpin pin set {quoted(pins.name)}, version {pins.version}",
@@ -29,7 +29,10 @@ def header(pins: PinSet, name: str) -> list[str]:
 
 
 def commented(pins: PinSet, name: str, mark: str) -> str:
-    """Return the header for the format ``name`` as comments that begin with ``mark``."""
+    """Return the header of an exported file as comments that begin with ``mark``.
+
+    It names the pin set ``pins``, its version and the format ``name``.
+    """
     return "".join(f"{mark} {line}\n" for line in header(pins, name))
 
 

@@ -60,9 +60,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the JSON object that ``write`` returns.
 
-    Warns about each unknown key. But a key that resembles a known one is an error, because its
-    value would be lost: a compromised pin without its state would be accepted. Raises
-    ``FormatError``.
+    ``source`` is the file; the result has the settings of its hosts. Warns about each unknown key.
+    But a key that resembles a known one is an error, because its value would be lost: a compromised
+    pin without its state would be accepted. Raises ``FormatError``.
     """
     document = Shape.json(source.text)
     parsed = _parsed(document)
@@ -74,9 +74,10 @@ def read(source: Source) -> ParsedFile:
 
 
 def _refuse_misspelt(place: str) -> None:
-    """Raise ``FormatError`` if the unknown key at ``place`` is similar to a known key.
+    """Raise ``FormatError`` if an unknown key is similar to a known key.
 
-    A known key in the wrong object is refused too.
+    A known key in the wrong object is refused too. ``place`` is the location of the key in the
+    file, such as ``hosts[0].pni``.
     """
     from difflib import get_close_matches  # rarely needed
 
@@ -119,6 +120,8 @@ def to_json(pins: PinSet, *, trust_once: bool = False) -> dict[str, Any]:
 
 def from_json(document: Shape) -> PinSet:
     """Return the pin set in a JSON object that ``to_json`` made.
+
+    ``document`` is the parsed JSON object.
 
     Raises:
         FormatError: the value is not such an object.
@@ -183,9 +186,14 @@ def _found(host: Shape, logs: LogList | None, trusts: Mapping[str, TrustAnchors]
 def _shared(
     fields: dict[str, list[str]], trusts: Mapping[str, TrustAnchors]
 ) -> TrustAnchors | None:
-    """Remove a reference to shared trust anchors from the fields of a host, and return them.
+    """Remove a reference to shared trust anchors from the fields of a host, and return the anchors.
 
-    Return ``None`` if the host has its own trust anchors, or none.
+    Args:
+        fields: the values of each setting of the host, by its name.
+        trusts: the shared trust anchors, by the names to which hosts refer.
+
+    Returns:
+        The anchors. ``None`` if the host has its own trust anchors, or none.
 
     Raises:
         FormatError: there are no such shared trust anchors.
@@ -228,7 +236,10 @@ def _entry(pin: Shape) -> HostPin:
 
 
 def _day(value: Shape, name: str) -> date | None:
-    """Return the date (YYYY-MM-DD, RFC 3339) of the key ``name``; ``None`` if it is missing."""
+    """Return the date (YYYY-MM-DD, RFC 3339) of the key ``name``; ``None`` if it is missing.
+
+    ``value`` is the JSON object that contains the key. Raises ``FormatError`` for an invalid date.
+    """
     found = value.get(name)
     if found is None:
         return None

@@ -83,9 +83,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
-    Files that the configuration includes are not read. Warns about an ``upstream`` from which nginx
-    can take a connection that it did not verify in this way, and about blocks that connect without
-    TLS although they have trust anchors. Raises ``FormatError``.
+    ``source`` is the configuration; the result has the settings of its hosts. Files that the
+    configuration includes are not read. Warns about an ``upstream`` from which nginx can take a
+    connection that it did not verify in this way, and about blocks that connect without TLS
+    although they have trust anchors. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     _report_includes(outermost)
@@ -99,9 +100,10 @@ def read(source: Source) -> ParsedFile:
 def settings(text: str) -> list[set[str]]:
     """Return the directives that apply to each verified connection in a configuration.
 
-    In a file to include, as exported, these are all directives, also the beginnings of blocks:
-    nginx applies no directive in a block to the connections of the location around it. In a whole
-    configuration, they are the directives of TLS that are in force in each block that connects.
+    ``certpin lint --exported`` compares them with those of a new export. In a file to include, as
+    exported, these are all directives, also the beginnings of blocks: nginx applies no directive in
+    a block to the connections of the location around it. In a whole configuration, they are the
+    directives of TLS that are in force in each block that connects.
 
     Raises ``FormatError``.
     """
@@ -188,7 +190,7 @@ class _Block:
     def texts(self) -> Iterator[str]:
         """Yield the text of each directive in this block, with its semicolon.
 
-        Then do the same for each inner block, after its first line, such as ``server {``.
+        Then yield the first line of each inner block, such as ``server {``, and its directives.
         """
         for words in self.statements:
             yield f"{' '.join(words)};"
@@ -235,10 +237,10 @@ class _Block:
         """Yield the line and the address of each block that has to connect over TLS, and does not.
 
         This block and the blocks inside it are checked. A block with trust anchors has to connect
-        over TLS if it is inside a block that does, such as an ``if`` in a location, or if a name to
-        verify is in force, as with the exported directives. Anchors without a name can be for only
-        some of the inner blocks, unless none of these connects over TLS. An address that is a
-        variable is not known, so its block is left out.
+        over TLS in two situations: it is inside a block that does, such as an ``if`` in a location;
+        or a name to verify is in force, as with the exported directives. Anchors without a name can
+        be for only some of the inner blocks, unless none of these connects over TLS. An address
+        that is a variable is not known, so its block is left out.
 
         Args:
             module: the name of the nginx module.
@@ -263,14 +265,22 @@ class _Block:
             yield from block.plain(module, valid, required=required)
 
     def _has_secured(self, module: str, outer: Mapping[str, str]) -> bool:
-        """Return True if this block, or a block inside it, connects over TLS with ``module``."""
+        """Return True if this block, or a block inside it, connects over TLS.
+
+        Only connections of the nginx module ``module``, such as ``proxy``, count. ``outer`` has the
+        directives that this block inherits.
+        """
         return any(
             module in block.connecting(stream=valid.get(_STREAM) == "on")
             for block, valid in self.walk(outer)
         )
 
     def _own(self, module: str) -> dict[str, str]:
-        """Return the directives of TLS in this block that are for connections of ``module``."""
+        """Return the TLS directives in this block that are for connections of an nginx module.
+
+        Each name of a directive has its first argument as value. ``module`` is the name of the
+        module, such as ``proxy``.
+        """
         return {
             name: word
             for name, word in self.directives.items()
@@ -338,8 +348,8 @@ class _Block:
 def _report_includes(outermost: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    A warning is marked as unrelated to pins, unless the block with the ``include`` has directives
-    of TLS: then the included file can change these.
+    ``outermost`` is the whole configuration. A warning is marked as unrelated to pins, unless the
+    block with the ``include`` has directives of TLS: then the included file can change these.
     """
     for block, _ in outermost.walk({}):
         concerns_tls = any("_ssl_" in name for name in block.directives)
@@ -351,7 +361,7 @@ def _report_shared(outermost: _Block) -> None:
     """Warn about each upstream with ``keepalive`` that locations with other verification share.
 
     nginx verifies a connection when it opens it. It then keeps it for every location with this
-    upstream.
+    upstream. ``outermost`` is the whole configuration.
     """
     kept = set(outermost.upstreams(kept=True))
     users: dict[str, dict[frozenset[str], int]] = {}
@@ -369,8 +379,8 @@ def _report_shared(outermost: _Block) -> None:
 def _report_plain(outermost: _Block) -> None:
     """Warn about each block that connects without TLS, so that its trust anchors have no effect.
 
-    In a location, an ``if``, a ``limit_except`` or a location inside it can connect to another
-    address.
+    ``outermost`` is the whole configuration. In a location, an ``if``, a ``limit_except`` or a
+    location inside it can connect to another address.
     """
     for module in _MODULES:
         for line, address in outermost.plain(module, {}):

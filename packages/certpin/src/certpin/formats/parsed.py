@@ -228,7 +228,8 @@ class Shape:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object as a dictionary. Raises ``ValueError`` if it repeats a key.
 
-    RFC 8259, section 4: some programs use the first of two values, and others the last.
+    ``pairs`` are the keys and values of the object. RFC 8259, section 4: some programs use the
+    first of two values, and others the last.
     """
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -238,7 +239,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def pins_from(texts: list[str]) -> tuple[Pin, ...]:
-    """Parse pins in any supported notation. Raises ``FormatError``."""
+    """Return the pins in ``texts``, each in any supported notation. Raises ``FormatError``."""
     try:
         return tuple(map(Pin.parse, texts))
     except InputError as exc:
@@ -246,7 +247,10 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
 
 
 def read_anchors(data: bytes | str, source: str = "") -> TrustAnchors:
-    """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
+    """Parse the trust anchors ``data``, which are PEM or DER. Raises ``FormatError``.
+
+    ``source`` is the name of their file, for messages; empty if they are not from a file.
+    """
     if isinstance(data, str):
         data = data.encode(errors="replace")  # a text from JSON can have a lone surrogate
     try:
@@ -367,7 +371,13 @@ class Found:
             raise self.unsafe(f"{host}: {exc.problem}", fix, host) from exc
 
     def unsafe(self, problem: str, fix: str, host: HostPattern) -> PinFileError:
-        """Return the error for an unsafe policy of this host, with its line in the file."""
+        """Return the error for an unsafe policy of this host, with its line in the file.
+
+        Args:
+            problem: the reason why the policy is unsafe.
+            fix: the advice for the user.
+            host: the host pattern.
+        """
         return PinFileError(problem, line=self.line or None, fix=fix, host=str(host))
 
     def _host(self) -> HostPattern:
@@ -560,9 +570,10 @@ def _one(fields: Row, name: str, default: str) -> str:
 
 
 def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
-    """Return a policy setting from ``fields``, or ``default`` if it is missing.
+    """Return the policy setting ``name`` from ``fields``, or ``default`` if it is missing.
 
-    Raises ``FormatError`` if the value is not in ``choices``.
+    ``fields`` has the values of each setting, by its name. Raises ``FormatError`` if the value is
+    not in ``choices``.
     """
     value = _one(fields, name, default)
     if value not in choices:

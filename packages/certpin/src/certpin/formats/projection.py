@@ -76,8 +76,9 @@ class PolicyLimitation(Limitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy without the setting, and a text that names the omissions and changes.
 
-        The policy is ``None`` if the export must leave out the whole host. The text is empty if
-        nothing is omitted. Raises ``ConfigError`` if the reduced policy would be unsafe.
+        The text is for the user of the export; it is empty if nothing is omitted. The policy is
+        ``None`` if the export must leave out the whole host. Raises ``ConfigError`` if the reduced
+        policy would be unsafe.
         """
 
     def apply(self, pins: PinSet) -> Projection:
@@ -181,9 +182,9 @@ def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
 
 
 def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
-    """Return a text for each exported policy that has expired at the time ``now``.
+    """Return an omission for each exported policy that has expired at the time ``now``.
 
-    Call it with a result of ``project``: on a platform without dates, no policy expires.
+    ``pins`` is a result of ``project``: on a platform without dates, no policy expires.
     """
     found = []
     for policy in pins.policies:

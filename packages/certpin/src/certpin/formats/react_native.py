@@ -63,8 +63,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``react-native-ssl-public-key-pinning``'s options in TypeScript, JavaScript or JSON.
 
-    The options can be anywhere in the file. Raises ``FormatError`` also if the code computes one of
-    the values, another entry in the same object with the hosts, or the whole object.
+    ``source`` is the file; the result has the settings of its hosts. The options can be anywhere in
+    the file. Raises ``FormatError`` also if the code computes one of the values, another entry in
+    the same object with the hosts, or the whole object.
     """
     pieces = list(tokens(source.text, JAVASCRIPT))
     entries = [each for each in brackets(pieces, _setting) if _HASHES in each.fields]
@@ -161,8 +162,9 @@ def _refuse_computed_entries(pieces: list[Token], table: Brackets, ends: dict[in
 def _refuse_operators(pieces: list[Token], table: Brackets) -> None:
     """Raise ``FormatError`` if the object with the pins is an operand, or one argument of several.
 
-    In ``{ … } && {}``, for example, the object has no effect. ``table`` is the brackets of the
-    object. Round brackets around it that are no call have no effect.
+    In ``{ … } && {}``, for example, the object has no effect. ``pieces`` are the tokens of the
+    code, and ``table`` is the brackets of the object. Round brackets around it that are no call
+    have no effect.
     """
     start, end, outer = table.opening, _end_of_type(pieces, table.closing), table.outer
     is_call = False
@@ -182,7 +184,11 @@ def _refuse_operators(pieces: list[Token], table: Brackets) -> None:
 
 
 def _may_precede(pieces: list[Token], place: int) -> bool:
-    """Return True if a value can begin after a token, and isn't an operand there."""
+    """Return True if a whole value begins after a token, such as ``=``, and not only an operand.
+
+    ``pieces`` are the tokens of the code, and ``place`` is the index of the token; -1 if the value
+    begins the code.
+    """
     if place < 0 or pieces[place].text in _KEYWORDS:
         return True
     if is_mark(pieces, place, "="):
@@ -193,13 +199,19 @@ def _may_precede(pieces: list[Token], place: int) -> bool:
 
 
 def _is_property(pieces: list[Token], colon: int) -> bool:
-    """Return True if a name of a property, and no ``c ? a``, is before the token ``colon``."""
+    """Return True if a colon is that of a property, as in ``{ a: b }``, not of ``c ? a : b``.
+
+    ``pieces`` are the tokens of the code, and ``colon`` is the index of the colon.
+    """
     named = is_mark(pieces, colon, ":") and colon > 1 and pieces[colon - 1].kind != "mark"
     return named and any(is_mark(pieces, colon - 2, mark) for mark in "{,")
 
 
 def _may_follow(pieces: list[Token], place: int) -> bool:
-    """Return True if the value before a token ends there, and isn't an operand."""
+    """Return True if the value before a token ends there, and is not an operand of the token.
+
+    ``pieces`` are the tokens of the code, and ``place`` is the index of the token.
+    """
     if place == len(pieces) or any(is_mark(pieces, place, mark) for mark in ";,)}"):
         return True
     # JavaScript ends a statement before a word on another line.
@@ -211,8 +223,8 @@ def _may_follow(pieces: list[Token], place: int) -> bool:
 def _end_of_type(pieces: list[Token], place: int) -> int:
     """Return the index of the last token of ``… as T`` or ``… satisfies T`` in TypeScript.
 
-    ``place`` is the index of the token before ``as`` or ``satisfies``. If no such word follows it,
-    return ``place``.
+    ``pieces`` are the tokens of the code, and ``place`` is the index of the token before ``as`` or
+    ``satisfies``. If no such word follows it, return ``place``.
     """
     if place + 1 == len(pieces) or pieces[place + 1].text not in {"as", "satisfies"}:
         return place
@@ -234,9 +246,10 @@ def _setting(pieces: list[Token], place: int) -> str | None:
 
 
 def _name(pieces: list[Token], entry: Brackets) -> str:
-    """Return the name of an entry's host.
+    """Return the name of an entry's host in the options with the pins.
 
-    Raises ``FormatError`` if the code computes the name, or has it elsewhere.
+    ``pieces`` are the tokens of the code, and ``entry`` is the pair of brackets around the entry's
+    options. Raises ``FormatError`` if the code computes the name, or has it elsewhere.
     """
     is_inside = entry.outer is not None and is_mark(pieces, entry.outer.opening, "{")
     if is_inside and _is_property(pieces, entry.opening - 1):

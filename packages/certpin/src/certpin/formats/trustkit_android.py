@@ -43,9 +43,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse every domain-config with own or inherited pins. Raises ``FormatError``.
 
-    Hosts without ``enforcePinning`` get report-only policies, because TrustKit then only reports.
-    Warns if TrustKit also reports to its vendor (the default), because the import does not keep the
-    vendor's address.
+    ``source`` is the XML file; the result has the settings of its hosts. Hosts without
+    ``enforcePinning`` get report-only policies, because TrustKit then only reports. Warns if
+    TrustKit also reports to its vendor (the default), because the import does not keep the vendor's
+    address.
     """
     return _network_security.read(source, _with_config)
 

@@ -45,8 +45,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
-    wget ignores case, dashes and underscores in the names of settings. Warns if wget verifies no
-    chain, and about settings that change which chains it accepts.
+    ``source`` is the configuration file; the result has the settings of its host. wget ignores
+    case, dashes and underscores in the names of settings. Warns if wget verifies no chain, and
+    about settings that change which chains it accepts.
     """
     checks = _setting(source.text, "check_certificate")
     if checks is not None and checks.lower() not in _ON:
@@ -58,7 +59,10 @@ def read(source: Source) -> ParsedFile:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the value of a setting that wget uses, without quotes; None if the file lacks it."""
+    """Return the value of wget's setting ``name``, without quotes; None if the file lacks it.
+
+    ``text`` is the content of wget's configuration file.
+    """
     # wget compares names without their dashes and underscores, wherever these are.
     spelled = "".join(f"{letter}[-_]*+" for letter in name.replace("_", ""))
     value = _lines.last_value(text, f"[-_]*+{spelled}")

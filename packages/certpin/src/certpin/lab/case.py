@@ -185,9 +185,10 @@ class Case:
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     """Return the pins that the client gets in a case; None if the lab knows no pins for it.
 
-    These are the pins of the test PKI, also for a client that ignores them because it is not
-    pinned. If the case requires it, an entry that marks a key as compromised, or a list of
-    Certificate Transparency logs, is added to the policy of the host under test.
+    ``pki`` has the keys and certificates of the case. The client gets pins of them even if it
+    ignores pins because it is not pinned. If the case requires it, an entry that marks a key as
+    compromised, or a list of Certificate Transparency logs, is added to the policy of the host
+    under test.
     """
     if not pki.pins or not (case.compromised or case.requires_ct):
         return pki.pins
@@ -207,7 +208,7 @@ def lab_leaf_scenario(pki: TestPKI) -> Scenario:
     """Return a scenario without an attack: the lab serves its honest leaf.
 
     It is for cases that change the client's pins, trust anchors, clock or host instead of the
-    server.
+    server. ``pki`` has the keys and certificates of the case.
 
     Raises:
         CannotServeError: the user's real server takes the place of the honest server. The lab then

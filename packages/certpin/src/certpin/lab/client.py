@@ -553,6 +553,8 @@ def exports_in(words: Sequence[str]) -> list[str]:
 def substitute(words: Sequence[str], target: Target) -> list[str]:
     """Return the words of the client's command for one case, with every placeholder replaced.
 
+    ``words`` are the command as the user wrote it, and ``target`` has the values of the case.
+
     Raises:
         CannotServeError: a requested export format can't express the pins. Or the case has a
             compromised key, and the command gets its pins by placeholders such as ``{pin}``, but
@@ -568,7 +570,8 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 def _fill(word: str, target: Target) -> str:
     """Return a word of a command with its placeholders replaced by their values.
 
-    All other braces are kept, because they can be part of JSON or an awk program.
+    All other braces are kept, because they can be part of JSON or an awk program. ``target`` has
+    the values of the case.
     """
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
@@ -593,5 +596,9 @@ def ended(status: int | None, output: BinaryIO, problem: str = "") -> Ending:
 
 
 def _returned(status: int, output: str) -> Ending:
-    """Return how a run of a function ended, with the last 8192 characters of its output."""
+    """Return how a run of a function ended, with the last 8192 characters of its output.
+
+    ``status`` is 0 if the function returned, and 1 if it raised an exception. ``output`` is the
+    returned value or the exception as text.
+    """
     return Ending(status, output[-_KEPT:], cut=len(output) > _KEPT)

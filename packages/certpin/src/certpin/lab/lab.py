@@ -231,7 +231,11 @@ class Lab:
     def target(self, case: Case, pki: TestPKI, port: int, proxy: int) -> Target:
         """Return the target of a case: the addresses, files and pins that the client gets.
 
-        ``port`` is the lab's port for direct connections, and ``proxy`` that of its proxy.
+        Args:
+            case: the case.
+            pki: the keys and certificates of the case.
+            port: the lab's port for direct connections.
+            proxy: the port of the lab's proxy.
         """
         pin, backup = _first_pins(pki, pki.host)
         second_pin, second_backup = _first_pins(pki, pki.second)
@@ -272,6 +276,7 @@ class Lab:
         """Return the folder with the files that the client gets in a case.
 
         The files are the roots that the client trusts, and its client certificate with the key.
+        ``pki`` has the keys and certificates of the case.
         """
         if not case.anchors:
             return self._folder_of(pki)
@@ -301,7 +306,7 @@ class Lab:
 
         If the case moves the client's clock forward, the pins expire before the new time of this
         clock, so that the case tests a client with expired pins. Pins from the user's pin file are
-        not changed.
+        not changed. ``pki`` has the keys and certificates of the case.
         """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
@@ -311,7 +316,7 @@ class Lab:
     def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
         """Return the client's pins for a case as files in export formats.
 
-        Cases with equal pins share these files.
+        Cases with equal pins share these files. ``pki`` has the keys and certificates of the case.
         """
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
@@ -321,7 +326,10 @@ class Lab:
 
 
 def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
-    """Return the first and the second pin of a host; empty strings for missing ones."""
+    """Return the first and the second pin of a host; empty strings for missing ones.
+
+    ``pki`` has the client's pins for the case.
+    """
     policy = pki.pins.policy_for(host) if pki.pins else None
     pinned = [str(entry.pin) for entry in policy.pins] if policy else []
     pin, backup, *_ = (*pinned, "", "")
@@ -516,7 +524,8 @@ class CaseServer:
     def _note(self, receiver: str, head: bytes) -> None:
         """Record the head of a request to the proxy. At most ``KEPT`` bytes are recorded in total.
 
-        ``receiver`` is the reader of the request: the proxy, or a host for plain HTTP.
+        ``head`` is the request line with the headers. ``receiver`` is the reader of the request:
+        the proxy, or a host for plain HTTP.
         """
         left = KEPT - sum(len(request.head) for request in self._requests)
         if head and left > 0:
@@ -567,7 +576,10 @@ class CaseServer:
 
 
 def listening_address(host: str) -> str:
-    """Return the loopback address on which the lab listens for a host."""
+    """Return the loopback address on which the lab listens for a host.
+
+    It is ``::1`` if the host is this address, and 127.0.0.1 otherwise.
+    """
     return "::1" if host == "::1" else "127.0.0.1"
 
 

@@ -119,8 +119,8 @@ class LabServer:
 def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
     """Read a request into the buffer ``heard``, until the empty line after its headers.
 
-    Reading also ends if the client closes the connection, or after 64 KiB. If an error is raised,
-    the data that arrived before it is in the buffer.
+    ``connection`` is the client's connection. Reading also ends if the client closes it, or after
+    64 KiB. If an error is raised, the data that arrived before it is in the buffer.
     """
     while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)

@@ -118,7 +118,7 @@ _WARNING = "do not trust (certpin lab)"
 
 @lru_cache
 def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
-    """Return an RSA key for one use, such as ``backup``.
+    """Return an RSA key for the use ``whose``: ``backup`` or ``intermediate``.
 
     Later calls with the same use return the same key, to save time.
     """
@@ -452,7 +452,7 @@ class TestPKI:
 
     @property
     def man_in_the_middle_second(self) -> ServerStep:
-        """The same attacker as ``man_in_the_middle``, at the second host."""
+        """How the lab serves the second host as the same attacker as ``man_in_the_middle``."""
         issuer = self.untrusted if self.style is Style.NONE else self.rogue
         return ServerStep.of(issuer.issue(self.second))
 

@@ -272,8 +272,8 @@ def _was_refused(result: Result) -> bool:
 def _joined(before: Result, again: Result) -> Result:
     """Return one result for an attack that was refused (``before``) and then repeated (``again``).
 
-    The result has the attempts of both. If the client also refused the repeated attack, the verdict
-    stays. Otherwise the verdict is FLAKY.
+    The result has the attempts (runs of the client) of both. If the client also refused the
+    repeated attack, the verdict stays. Otherwise the verdict is FLAKY.
     """
     attempts = before.attempts + again.attempts
     if again.outcome is Outcome.RIGHT:
@@ -301,8 +301,8 @@ def hostile_refusals(results: Iterable[Result]) -> int:
 def _got_nothing(seen: Connection) -> bool:
     """Return True if an attacker showed a certificate on this connection, and got no data.
 
-    Return False if client and server had no TLS parameters in common, because the attacker then
-    showed no certificate.
+    ``seen`` is the evidence of the connection. Return False if client and server had no TLS
+    parameters in common, because the attacker then showed no certificate.
     """
     return seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
 
@@ -367,7 +367,7 @@ class Preconditions:
         return f"{control.presents} was not accepted: {result.why} ({control.fix})"
 
     def _clock_unset(self, moment: datetime) -> str:
-        """Return the reason why the client's clock can't be set to a time; empty if it can be set.
+        """Return the reason why the client's clock can't be set to ``moment``; empty if it can.
 
         The check is needed because some programs ignore libfaketime. Such a program would judge the
         user's chains at the wrong time, and could refuse an attack only because of its dates.
@@ -422,7 +422,7 @@ def try_case(
 def _worse(followed: Result, separate: Result) -> Result:
     """Return the worse of two results of a case: with redirects, and with ``Case.separate``.
 
-    If both outcomes are equal, the result has the attempts of both.
+    If both outcomes are equal, the result has the attempts (runs of the client) of both.
 
     Args:
         followed: the result with redirects.
@@ -475,7 +475,8 @@ def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str
 
     For example, ``(connect: REJECT, port: ACCEPT)`` means that the client refused the server
     through the HTTP proxy, and accepted it on a direct connection. The text is empty if the client
-    used only one way, or if its verdicts in one way differ between attempts.
+    used only one way, or if its verdicts in one way differ between attempts. ``attempts`` are runs
+    of the client, and ``judgements`` the verdicts on them, in the same order.
     """
     found: dict[str, set[str]] = {}
     for attempt, judgement in zip(attempts, judgements, strict=False):
@@ -496,7 +497,7 @@ def _judgements(
     *,
     probing: bool,
 ) -> list[Judgement]:
-    """Run the client against a case until no further attempt is needed.
+    """Run the client against a case until no further attempt (run of the client) is needed.
 
     If the lab fails, the last judgement is inconclusive, and no further attempt is made.
 
@@ -506,7 +507,8 @@ def _judgements(
         case: the case.
         attempts: a list to which the evidence of each attempt is added.
         repeat: the requested number of attempts; with 1, see ``_enough``.
-        probing: True if the client opened connections in the good control that it didn't use.
+        probing: True if the client opened connections in the good control (the case with the honest
+            server) that it didn't use.
 
     Returns:
         The judgement of each attempt.
@@ -558,8 +560,12 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
 
     Usually, the caller's thread serves the case while it waits for the client, because this is
     faster. The lab's thread serves it if the client is not a program, if the case needs the lab's
-    thread, or if an event loop already runs in the caller's thread. ``canary`` is the random text
-    in the URL that the client gets.
+    thread, or if an event loop already runs in the caller's thread.
+
+    Args:
+        case_server: the lab's servers for the case.
+        client: the client under test.
+        canary: the random text in the URL that the client gets.
     """
     if not isinstance(client, (Command, EveryWay)) or case_server.needs_thread or _is_serving():
         target, run = case_server.open(), client.run

@@ -116,7 +116,7 @@ class AnswerContext:
     def redirect_url(self, answer: Answer, path: str) -> str:
         """Return the URL to which an answer redirects the client; empty if it does not redirect.
 
-        ``path`` is the path of the request.
+        ``answer`` is the kind of answer, and ``path`` the path of the client's request.
         """
         return {
             Answer.REDIRECT_SAME: self.same,
@@ -245,7 +245,10 @@ class ServerStep:
         )
 
     def but(self, **fields: Any) -> Self:
-        """Return a copy of the step with the given values of ``fields``."""
+        """Return a copy of the step (how the lab serves a connection) with other values.
+
+        ``fields`` are the new values, by the name of the attribute.
+        """
         return replace(self, **fields)
 
 
@@ -345,10 +348,10 @@ class Scenario:
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All steps of the scenario, for connections of every kind.
+        """All steps of the scenario. A step is how the lab serves one connection.
 
-        These are connections to hosts (over TCP and QUIC), connections of clients that offer ECH,
-        and connections to a proxy that speaks TLS.
+        These are the steps for connections to hosts (over TCP and QUIC), of clients that offer ECH,
+        and to a proxy that speaks TLS.
         """
         hosts = self.first + self.second + self.unpinned + self.other_port + self.other_kind
         return (*hosts, *self.ech, *(step for step in (self.http3, self.tls_proxy) if step))

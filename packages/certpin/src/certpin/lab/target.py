@@ -321,7 +321,7 @@ class Exports:
         A format for one host gets only the pins of the host under test. The lab's pins have no
         trust anchors, but some formats need them. A format that can't contain pins gets the root of
         the honest server as trust anchor. A format of a platform that compares pins only with the
-        leaf gets the pinned authorities as trust anchors.
+        leaf gets the pinned authorities as trust anchors. ``chosen`` is the format.
 
         Raises:
             CannotServeError: the client has no pins.

@@ -96,7 +96,7 @@ class Trial:
     def control(self, client: ClientUnderTest) -> Result:
         """Run the good control, in which an honest server answers, and return its result.
 
-        Later calls of ``attack`` use this result.
+        ``client`` is the client under test. Later calls of ``attack`` use this result.
         """
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
@@ -126,7 +126,7 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """Return the evidence of one connection as text for the message of a failed test."""
+    """Return the evidence of one connection (``seen``) as text for the message of a failed test."""
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -152,6 +152,8 @@ class Mitm(Target):
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
         """Start the attack of a case, and return it. Read its evidence (``seen``) to stop it.
+
+        ``case_server`` has the lab's servers for the case.
 
         Raises:
             CannotServeError: the case can't be served on this machine.

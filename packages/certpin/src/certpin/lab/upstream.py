@@ -134,7 +134,7 @@ class UpstreamAuthorities(Authorities):
 
 
 class UpstreamPKI(TestPKI):
-    """The test PKI of a run in which the lab relays to the user's real server.
+    """The keys and certificates of a run in which the lab relays to the user's real server.
 
     The lab knows the chain of the real server, but has no private key of this chain.
     """

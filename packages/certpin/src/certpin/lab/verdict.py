@@ -228,7 +228,7 @@ class Verdict(StrEnum):
 
     ``LEAK`` means that the client reported an error, but only after an attacker had received its
     data. ``INCONCLUSIVE`` means that the client never connected, died, or was stopped. ``FLAKY``
-    means that its attempts ended differently.
+    means that several runs of the client ended differently.
     """
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
@@ -281,7 +281,8 @@ def judge(attempt: Attempt) -> Judgement:
 
     A refusal does not count if it is unproven: the attack may have met a connection on which the
     client made no request, and so decided nothing (see ``_unused``). The reason also names other
-    hosts that the client requested from the lab's proxy. They change no verdict.
+    hosts that the client requested from the lab's proxy. They change no verdict. ``attempt`` is the
+    evidence of the run.
     """
     judgement = judge_connections(attempt)
     if judgement.verdict is Verdict.REJECT:
@@ -295,7 +296,8 @@ def judge_connections(attempt: Attempt) -> Judgement:
 
     A refusal counts even if the client may have made no request on the attacked connection. For a
     client that is a program, ``judge`` also checks this. For an app on a device, the lab can't
-    know: an app has no exit status, and connects for other purposes too.
+    know: an app has no exit status, and connects for other purposes too. ``attempt`` is the
+    evidence of the run.
     """
     ending = attempt.ending
     met = [
@@ -332,7 +334,8 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
 
     A connection counts if data on it leaks (``exposed``). If the scenario has no attack, all
     connections to the host under test count too. Other connections to an honest server never count,
-    such as those to an honest second host: they show nothing about the host under test.
+    such as those to an honest second host: they show nothing about the host under test. ``seen`` is
+    the evidence of the connection.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
@@ -350,7 +353,7 @@ def _unused(attempt: Attempt) -> Judgement | None:
     the following is true: the client opened probes, in this run or in the good control; it reported
     success; it ended an attacked connection silently (``_is_silent``); and it sent a request to an
     honest server. If it ended another attacked connection with data or a visible refusal, only a
-    request after the first silent one counts.
+    request after the first silent one counts. ``attempt`` is the evidence of one run of the client.
     """
     steps = attempt.scenario.first
     if all(step.role is not Role.HONEST for step in steps):
@@ -395,13 +398,19 @@ def makes_requests(attempts: Sequence[Attempt]) -> bool:
 
 
 def _is_used(seen: Connection) -> bool:
-    """Return True if an honest server got a request on this connection."""
+    """Return True if an honest server got a request on this connection.
+
+    ``seen`` is the evidence of the connection.
+    """
     sent = seen.data or seen.passed or (seen.unclear and seen.answered)
     return bool(sent) and not seen.hostile
 
 
 def _is_probe(seen: Connection) -> bool:
-    """Return True if the client began TLS with an honest server, and sent no request."""
+    """Return True if the client began TLS with an honest server, and sent no request.
+
+    ``seen`` is the evidence of the connection.
+    """
     return seen.step is not None and not seen.hostile and not _is_used(seen)
 
 
@@ -409,7 +418,7 @@ def _is_silent(seen: Connection) -> bool:
     """Return True if a connection with an attacker has neither data nor a visible refusal.
 
     A refusal is visible if the client sent an alert, or if client and server had no TLS parameters
-    in common.
+    in common. ``seen`` is the evidence of the connection.
     """
     return not (seen.clear or seen.data or seen.alert or disagrees(seen.problem))
 
@@ -419,7 +428,7 @@ def _unproxied(attempt: Attempt) -> str:
 
     The reason is empty if the client requested a tunnel from an honest proxy, or began TLS with a
     hostile one. It is also empty if the scenario has no TLS proxy, or the client made no
-    connection.
+    connection. ``attempt`` is the evidence of one run of the client.
     """
     proxy = attempt.scenario.tls_proxy
     if proxy is None or not attempt.connections:
@@ -443,7 +452,7 @@ def _unoffered(attempt: Attempt) -> str:
     ECH then doesn't show that the client gave ECH up because of the rejection.
 
     The reason is empty if the scenario doesn't reject ECH, if the client offered ECH on its first
-    connection, or if it made no connection.
+    connection, or if it made no connection. ``attempt`` is the evidence of the run.
     """
     rejecting = attempt.scenario.ech
     if not rejecting or not attempt.connections:
@@ -458,7 +467,7 @@ def _unspelled(attempt: Attempt) -> str:
 
     The reason is empty if it didn't. Call this only if the client made no connection. It counts as
     a refusal of the spelling if the case allows this, and the client ended by itself and reported
-    an error.
+    an error. ``attempt`` is the evidence of one run of the client.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -470,8 +479,8 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
     """Return the reason why a run has no connection that can be judged; empty if it has one.
 
     In a case with ``canary_only``, the client makes two requests: a strict one, which has the
-    canary, and a lax one without it. The run can be judged only if the lax one arrived on a judged
-    connection, and the strict one on any connection.
+    canary (a random text in the URL), and a lax one without it. The run can be judged only if the
+    lax one arrived on a judged connection, and the strict one on any connection.
 
     Args:
         attempt: the evidence of the run.
@@ -533,7 +542,8 @@ def _with_http3(scenario: Scenario, met: Sequence[Connection], judged: Judgement
 def list_use(scenario: Scenario) -> str:
     """Return a phrase that says if the client fetched the list of revoked certificates (CRL).
 
-    The result is empty if the server's certificate names no list.
+    The result is empty if the server's certificate names no list. ``scenario`` is the scenario of
+    the case, after a run.
     """
     if not scenario.crl:
         return ""
@@ -545,6 +555,10 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
     Data that an attacker received counts even if the client failed afterwards. An honest server is
     accepted only if the client ended by itself and reported success.
+
+    Args:
+        attempt: the evidence of one run of the client.
+        judged: the connections on which the verdict is based.
     """
     gave = _gave(attempt, judged)
     exposed = [connection for connection in judged if connection.exposed]
@@ -601,7 +615,8 @@ def _believed(attempt: Attempt) -> str:
 
     The description is empty if the client didn't show this. Usually, a client shows it by printing
     the random token of the answer. If the proxy gave the answer, the client shows it only by
-    reporting success, because an error message may quote a proxy's answer.
+    reporting success, because an error message may quote a proxy's answer. ``attempt`` is the
+    evidence of one run of the client.
     """
     if attempt.scenario.proxy_status:
         content = attempt.ending.content
@@ -615,8 +630,11 @@ def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Return a description of the data that the client sent to a real server; empty if none.
 
     The lab sees only the TLS records of such a connection. If the records don't show whether the
-    client sent data, a client that reports success counts as one that did. ``judged`` are the
-    connections on which the verdict is based.
+    client sent data, a client that reports success counts as one that did.
+
+    Args:
+        attempt: the evidence of one run of the client.
+        judged: the connections on which the verdict is based.
     """
     if any(connection.passed for connection in judged):
         return "the client's data went to the real server"
@@ -647,10 +665,10 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
-    """Return one judgement for all attempts at a case.
+    """Return one judgement for all attempts (runs of the client) at a case.
 
-    If all have the same verdict, it is the first judgement. Otherwise it has the verdict FLAKY, and
-    its reason counts the verdicts.
+    ``judgements`` has that of each attempt. If all have the same verdict, the result is the first
+    judgement. Otherwise it has the verdict FLAKY, and its reason counts the verdicts.
     """
     first, *others = judgements
     if all(judgement.verdict is first.verdict for judgement in others):
@@ -698,9 +716,9 @@ def settle(
 ) -> tuple[Judgement, Outcome]:
     """Return one judgement for all attempts at a case, and its outcome, such as right or wrong.
 
-    If the attack got through in one attempt, this is a finding, even if the client refused it in
-    others. If the client must accept the server, but saw no certificate in any attempt, the outcome
-    is NOT_RUN, because the client could refuse nothing.
+    An attempt is one run of the client. If the attack got through in one attempt, this is a
+    finding, even if the client refused it in others. If the client must accept the server, but saw
+    no certificate in any attempt, the outcome is NOT_RUN, because the client could refuse nothing.
 
     Args:
         expect: how the client should react.

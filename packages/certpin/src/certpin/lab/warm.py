@@ -115,7 +115,9 @@ class WarmCommand(Command):
 
 
 def split_command(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Split a command into Python with its options, and the client with its arguments.
+    """Split a client's command into two parts: Python with its options, and the client's arguments.
+
+    The second part begins with the script, ``-m`` or ``-c``. ``words`` is the whole command.
 
     Raises:
         LabError: the command does not begin with Python, or has no script, ``-m`` or ``-c``.

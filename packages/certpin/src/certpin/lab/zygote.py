@@ -85,7 +85,7 @@ def _receive(control: socket.socket) -> tuple[int, int] | None:
     """Return the two descriptors that the lab sends for a run; None if the lab has ended.
 
     The first is the file for the client's output, and the second the socket for the request and the
-    result of the run.
+    result of the run. ``control`` is the socket to the lab.
     """
     descriptors = array.array("i")
     data, ancillary, _, _ = control.recvmsg(
@@ -196,7 +196,11 @@ def _run_client(client: list[str]) -> None:
 
 
 def _print_exception(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
-    """Print the client's exception as the interpreter does, without the frames of this file."""
+    """Print the client's exception as the interpreter does, without the frames of this file.
+
+    The interpreter calls this function (``sys.excepthook``) with the exception's class (``kind``),
+    the exception and its traceback.
+    """
     while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
         trace = trace.tb_next
     sys.__excepthook__(kind, exc.with_traceback(trace), trace)

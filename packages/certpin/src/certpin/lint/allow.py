@@ -95,7 +95,8 @@ def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
     """Find comments that begin with ``certpin:``, but are not of the form ``certpin: allow RULE``.
 
     The rule ``unused-allow`` also reports ``allow`` comments that allow nothing. The lint engine
-    finds those, because it knows the findings of all rules.
+    finds those, because it knows the findings of all rules. ``document`` is the parsed pin file;
+    ``now`` is not used.
     """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:

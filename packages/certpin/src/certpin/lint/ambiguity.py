@@ -147,7 +147,7 @@ def _unknown_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _unknown_keys(document: LintDocument) -> Iterator[UnknownKey]:
-    """Yield every TOML key of the pin file that certpin doesn't know."""
+    """Yield every TOML key of a pin file (``document``) that certpin doesn't know."""
     yield from _unknown_in("", document.data, TOP_KEYS)
     for host in document.hosts:
         yield from _unknown_in(host.key, host.data, HOST_KEYS)

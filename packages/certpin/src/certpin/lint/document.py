@@ -104,9 +104,10 @@ class HostEntry:
     provider_edition: date | None = None
 
     def is_expired(self, now: datetime) -> bool:
-        """Return True if the pins have expired. A time without a zone is reported by another rule.
+        """Return True if the pins have expired at the time ``now``.
 
-        The result is then False.
+        Return False if the pins have no expiry time, or one without a time zone: another rule
+        reports that.
         """
         return bool(self.expires and self.expires.tzinfo and self.expires <= now)
 
@@ -153,8 +154,9 @@ class HostEntry:
     def place(self, result: LiveResult) -> str:
         """Return the TOML key at which to report a mistake about one of the host's servers.
 
-        It is the key of the server's table, such as ``host[2].server[0]``. If the pin file doesn't
-        list the server, it is the key of the host's name, such as ``host[2].name``.
+        ``result`` is the chain or error of the server. The key is that of the server's table, such
+        as ``host[2].server[0]``. If the pin file doesn't list the server, it is the key of the
+        host's name, such as ``host[2].name``.
         """
         return f"{self.key}.name" if result.server is None else self.servers[result.server][0]
 
@@ -208,7 +210,7 @@ class LiveResult:
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:
-        """The two pins of each certificate on the verified path, each with its certificate.
+        """The two pins of each certificate of the verified chain, each with its certificate.
 
         The two pins are that of the key, and that of the whole certificate.
         """
@@ -216,10 +218,11 @@ class LiveResult:
 
     @cached_property
     def served_pins(self) -> dict[Pin, Certificate]:
-        """The two pins of each certificate that was sent, or is on the verified path.
+        """The two pins of each certificate that was sent, or is in the verified chain.
 
-        The two pins are that of the key, and that of the whole certificate. A server often doesn't
-        send the root, which is the last certificate of the path.
+        Each pin has its certificate. The two pins are that of the key, and that of the whole
+        certificate. A server often doesn't send the root, which is the last certificate of the
+        verified chain.
         """
         return {pin: each for each in self.served for pin in pins_of(each)} | self.path_pins
 
@@ -276,7 +279,7 @@ class LintDocument:
 
     @cached_property
     def places(self) -> Places:
-        """The line numbers of the pin file's keys, and its comments."""
+        """The positions in the pin file: the line number of each TOML key, and the comments."""
         return Places(self.text)
 
     @cached_property

@@ -107,11 +107,11 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Return lint findings, except those of the rule ``refused`` that another rule explains better.
+    """Return lint findings without those of the rule ``refused`` that another rule explains better.
 
-    The rule ``refused`` reports every value because of which clients refuse the pin file. Its
-    finding is dropped if another rule with ``refuses`` has a finding at the same TOML key, or at a
-    key inside the table with this key.
+    ``found`` are all findings. The rule ``refused`` reports every value because of which clients
+    refuse the pin file. Its finding is dropped if another rule with ``refuses`` has a finding at
+    the same TOML key, or at a key inside the table with this key.
     """
     reported = {
         parent
@@ -136,6 +136,10 @@ def _apply_allowances(
     found: list[LintFinding], document: LintDocument
 ) -> tuple[dict[LintFinding, LintFinding], list[Hit]]:
     """Match lint findings with the comments (``# certpin: allow``) that allow them.
+
+    Args:
+        found: the findings.
+        document: the pin file, with its comments.
 
     Returns:
         A dictionary from each allowed finding to its copy, in which ``allowed`` is the comment's

@@ -217,7 +217,7 @@ def _report_loop(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _host_of(address: str) -> str:
-    """Return the host of a URL in canonical spelling; an empty string if it has no valid host."""
+    """Return the host of a URL (``address``) in canonical spelling; empty if it isn't valid."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except ValueError:

@@ -66,7 +66,10 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _lockout(host: HostEntry, now: datetime) -> str:
-    """Return a clause that says whether a server without a pinned key locks clients out."""
+    """Return a clause for messages: whether a server without a pinned key locks clients out.
+
+    ``host`` is the policy in the pin file, and ``now`` the current time.
+    """
     if host.mode != "enforce":
         return "in mode enforce clients would be locked out"
     if host.is_expired(now) and host.on_expiry != "fail-closed":

@@ -285,7 +285,10 @@ def _anchor_expires_soon(document: LintDocument, now: datetime) -> Iterator[Hit]
 
 
 def _anchor_ends(document: LintDocument) -> Iterator[tuple[AnchorFile, str, datetime]]:
-    """Yield file, subject and expiry time of each trust anchor that the pin file names."""
+    """Yield file, subject and expiry time of each trust anchor that the pin file names.
+
+    ``document`` is the parsed pin file. Anchors with dates that can't be read are left out.
+    """
     for file in document.anchor_files():
         for certificate in file.certificates:
             if dates := validity(certificate):

@@ -130,8 +130,9 @@ ROOT_SET = "".join(
 
 
 def mark_header(part: str) -> str:
-    """Return a part of an example pin file with the mark ``HERE`` after its first table header.
+    """Return an example of a pin file, or a part of one, with the mark ``HERE``.
 
-    The mark shows the line at which the lint rule must find the mistake.
+    The mark is after the first table header of ``part``. It shows the line at which the lint rule
+    must find the mistake.
     """
     return part.replace("]]\n", f"]]{HERE}\n", 1)

@@ -116,7 +116,7 @@ class ScheduledRemoval:
 
 
 def read_root(row: Mapping[str, Any]) -> PublicRoot:
-    """Return the root in an entry of ``history.json``."""
+    """Return the root in ``row``, an entry of ``history.json``."""
     day = date.fromisoformat
     certificates = {
         Pin("cert-sha256", bytes.fromhex(digest)): (day(begin), day(end))

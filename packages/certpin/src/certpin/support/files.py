@@ -42,6 +42,8 @@ def has_locks() -> bool:
 def try_lock(descriptor: int) -> bool:
     """Try to lock an open file or folder, without waiting.
 
+    ``descriptor`` is its file descriptor.
+
     Returns:
         True if this call has locked the file, or if locks are not available. False if another
         process, or another open descriptor in this process, holds the lock.
@@ -59,7 +61,8 @@ def try_lock(descriptor: int) -> bool:
 def wait_for_lock(descriptor: int) -> None:
     """Lock an open file or folder; wait until no other process has locked it.
 
-    If locks are not available, return at once without a lock.
+    ``descriptor`` is its file descriptor. If locks are not available, return at once without a
+    lock.
     """
     if _fcntl is not None:
         with suppress(OSError):  # this file system has no locks
@@ -69,9 +72,9 @@ def wait_for_lock(descriptor: int) -> None:
 def unlock_and_close(descriptor: int) -> None:
     """Release the lock of an open file, and close the file.
 
-    The file is unlocked and not only closed: if the process has forked, a child that inherited the
-    file would keep the lock. A child must only close an inherited file, because unlocking it would
-    release the lock of its parent.
+    ``descriptor`` is its file descriptor. The file is unlocked and not only closed: if the process
+    has forked, a child that inherited the file would keep the lock. A child must only close an
+    inherited file, because unlocking it would release the lock of its parent.
     """
     if _fcntl is not None:
         with suppress(OSError):

@@ -66,7 +66,10 @@ def threads_survive(native: int | None) -> bool:
 
 
 def register(member: Forked) -> None:
-    """Call the methods of ``member`` at every fork, until the object is garbage-collected."""
+    """Call the fork methods of ``member`` at every fork, until the object is garbage-collected.
+
+    They are those of ``Forked``, such as ``after_fork_in_child``.
+    """
     _known.add(ref(member, _known.discard))
 
 
@@ -87,11 +90,11 @@ class ForkedLock(Forked):
 
 
 class AwaitedLock(ForkedLock):
-    """A ``ForkedLock`` for changes in several steps: a fork waits until no other thread has it.
+    """A ``ForkedLock`` for changes in several steps: a fork waits for other threads that have it.
 
-    So a child never gets a half-made change. To avoid a deadlock, a thread that has the lock must
-    not call functions of the app, and must not wait for another ``AwaitedLock``, or for a lock that
-    a ``before_fork`` method acquires.
+    So a child process never gets an object with a half-made change. To avoid a deadlock, a thread
+    that has the lock must not call functions of the app, and must not wait for another
+    ``AwaitedLock``, or for a lock that a ``before_fork`` method acquires.
     """
 
     def before_fork(self) -> None:
@@ -123,8 +126,8 @@ def _in_child() -> None:
 def _end(calls: list[Callable[[], None]]) -> None:
     """Call every function, then raise the last error, if any.
 
-    A function that raises must not keep the next ones from releasing their locks, because a lock
-    that is not released would block the next fork.
+    The functions release or replace locks after a fork. One that raises must not keep the next ones
+    from releasing their locks, because a lock that is not released would block the next fork.
     """
     with ExitStack() as stack:
         stack.callback(_forking.release)

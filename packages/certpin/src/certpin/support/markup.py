@@ -29,8 +29,8 @@ ICON_PATHS = {
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
     """Make an HTML or SVG element with children: elements, or texts. ``None`` is left out.
 
-    ``attributes`` become HTML attributes: ``class_`` is ``class``, ``aria_label`` is
-    ``aria-label``.
+    ``name`` is the name of the element, such as ``div``. ``attributes`` become HTML attributes:
+    ``class_`` is ``class``, ``aria_label`` is ``aria-label``.
     """
     named = {key.strip("_").replace("_", "-"): clean(text) for key, text in attributes.items()}
     element = ET.Element(name, named)

@@ -52,7 +52,8 @@ def exchange(  # noqa: PLR0913  # the parts of a request
         context: the TLS context that verifies the server. It is required for ``https://``, and not
             used otherwise.
         host: the normalised host, if it differs from the one in the URL.
-        connect: another address and port to connect to. The server is still verified for ``host``.
+        connect: the address and port to connect to, if they differ from those in the URL. The
+            server is still verified for ``host``.
         headers: additional headers of the request.
         body: the body of the request.
         max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
@@ -109,7 +110,8 @@ class Connection(http.client.HTTPConnection):
         port: the port.
         deadline: the time limit of everything that the connection is used for.
         context: the TLS context; None for clear text.
-        address: another address and port to connect to; None for ``host`` and ``port``.
+        address: the address and port to connect to, if they differ from ``host`` and ``port``; else
+            None.
     """
 
     def __init__(
@@ -361,7 +363,7 @@ class DaemonPool:
         self.close()
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """Run a function in a thread of the pool.
+        """Run a function (``call``) in a thread of the pool.
 
         Returns:
             The future with its result or its error. If the pool closes before the function starts,

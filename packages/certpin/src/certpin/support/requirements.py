@@ -116,8 +116,8 @@ def _of_extensions(needed: Iterable[Requirement]) -> list[Requirement]:
     """Return the packages that extras of certpin need indirectly, through extras of certpin-watch.
 
     certpin-watch is the package of the monitoring service. Some extras of certpin install it
-    together with some of its extras, which need more packages. In the results, ``extra`` is the
-    extra of certpin.
+    together with some of its extras, which need more packages. ``needed`` are the direct
+    requirements of certpin's extras. In the results, ``extra`` is the extra of certpin.
     """
     found: list[Requirement] = []
     for each in needed:

@@ -50,8 +50,8 @@ def parse_allowance(words: str) -> tuple[tuple[str, ...], str]:
         words: the text of the comment after ``certpin:``. It may be hostile.
 
     Returns:
-        The words that are IDs of rules, not checked, and the reason. Without ``allow``, there are
-        no rules. Without a reason, its text is empty, and the comment must have no effect.
+        The IDs of the rules, not checked to exist; empty without the word ``allow``. Then the
+        reason; empty if the comment has none, and such a comment must have no effect.
     """
     before, *because = _BECAUSE.split(words, maxsplit=1)
     verb, *rules = before.replace(",", " ").split() or [""]

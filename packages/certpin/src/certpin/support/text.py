@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Escape control, bidi and invisible characters, and lone surrogates.
+    """Escape control, bidi and invisible characters, and lone surrogates, to show a text safely.
 
     Line feeds and tabs are not escaped, and CRLF becomes a line feed.
     """

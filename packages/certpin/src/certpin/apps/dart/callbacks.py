@@ -65,6 +65,7 @@ def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
 
     Such a callback returns true, or compares the certificate with pins. A comparison in a callback
     is a mistake too: the callback is never called for a certificate that passed verification.
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
     """
     for name in CALLBACKS:
         for node in flow.tree.names.get(name, ()):
@@ -95,8 +96,13 @@ def _report_in_debug(
 ) -> None:
     """Report a callback that accepts refused certificates in debug builds only.
 
-    If ``compares`` is True, the callback compares a pin. Release builds then have no such check,
-    unless they use a client in the same file that enforces pins.
+    Args:
+        flow: the parsed Dart file.
+        reporter: collects the mistakes.
+        name: the name of the callback, such as ``badCertificateCallback``.
+        node: the syntax node of this name.
+        compares: True if the callback compares a pin. Release builds then have no such check,
+            unless they use a client in the same file that enforces pins.
     """
     line, gate = flow.tree.line(node), _gate_of(flow, node)
     builds = "debug" if "kDebugMode" in flow.tree.names else "debug and profile"
@@ -117,7 +123,8 @@ def _report(
     """Report a callback that accepts refused certificates in release builds.
 
     ``name`` is the name of the callback, and ``answers`` are its effects (see ``_answers``). The
-    reported rule depends on these and on the class around ``node``.
+    reported rule depends on these and on the class around ``node``. ``flow`` is the parsed Dart
+    file, and ``reporter`` collects the mistakes.
     """
     line = flow.tree.line(node)
     if _overrides_class(flow, node) or _is_in_zone(flow, node):
@@ -136,6 +143,7 @@ def _report(
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
     """Return the builds (see ``DartFlow.gate``) in which the code sets a callback.
 
+    ``flow`` is the parsed Dart file, and ``node`` the name to which the callback is assigned.
     Return None if all builds set it, or if that is unknown. A callback in a subclass of
     ``HttpOverrides`` is set in the builds that install the subclass.
     """
@@ -151,7 +159,8 @@ def _gate_of(flow: DartFlow, node: Node) -> Mode:
 def _overrides_class(flow: DartFlow, node: Node) -> str:
     """Return the name of the subclass of ``HttpOverrides`` that contains a syntax node.
 
-    Return an empty text if the class around the node is no such subclass.
+    Return an empty text if the class around the node is no such subclass. ``flow`` is the parsed
+    Dart file.
     """
     for each in flow.tree.ancestors(node):
         if each.type == "class_definition":
@@ -164,7 +173,7 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
     """Return True if a syntax node is inside the arguments of a method of ``HttpOverrides``.
 
-    Such a method is ``HttpOverrides.runZoned``.
+    Such a method is ``HttpOverrides.runZoned``. ``flow`` is the parsed Dart file.
     """
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
@@ -220,7 +229,9 @@ def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answ
     """Yield the effects, such as "accept", of a callback that is given by its name.
 
     The name is that of a function or variable, or of the class of a new object, which Dart calls
-    with its method ``call``. "elsewhere" means that this file doesn't define it.
+    with its method ``call``. "elsewhere" means that this file doesn't define it. ``flow`` is the
+    parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion
+    depth.
     """
     name = flow.code.last_name(run)
     is_call = any(flow.tree.child(each, "argument_part") is not None for each in run)
@@ -245,7 +256,8 @@ def _call_methods(flow: DartFlow, run: list[Node]) -> list[Function]:
     """Return the methods ``call`` of the object that an expression creates.
 
     They are those of its class, or of the nearest classes in this file from which it inherits one.
-    The list is empty for another expression.
+    The list is empty for another expression. ``flow`` is the parsed Dart file, and ``run`` has the
+    syntax nodes of the expression.
     """
     nodes = [*flow.tree.children(run[0]), *run]
     heads = [flow.tree.text(each) for each in nodes if each.type in GRAMMAR.names]
@@ -286,7 +298,7 @@ def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]
     """Yield the expressions that a function returns: the parts of ``a || b`` and ``a ? b : c``.
 
     The operands of ``a ?? b`` are such parts, too. One part can be for loopback addresses, or for
-    debug builds, and another one for all.
+    debug builds, and another one for all. ``flow`` is the parsed Dart file.
     """
     pending = list(flow.returned(function.body))
     while pending:
@@ -307,7 +319,8 @@ def _conditional(flow: DartFlow, function: Function, conditions: list[list[Node]
     """Return the effect of a ``return true`` in a callback, from the conditions around it.
 
     It is "compare" if a condition compares the certificate with pins, "flag" if there is another
-    condition, or "accept" if there is none except debug or release mode.
+    condition, or "accept" if there is none except debug or release mode. ``flow`` is the parsed
+    Dart file. Each condition is a list of syntax nodes, and ``function`` is the callback.
     """
     if any(_compares(flow, function, run) for run in conditions):
         return "compare"
@@ -341,7 +354,9 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
     """Return True if an expression can never be true, so that a callback with it refuses.
 
     Examples are ``false``, ``throw …``, and conditional expressions of these. A callback that
-    throws refuses the certificate too: the handshake ends with the exception.
+    throws refuses the certificate too: the handshake ends with the exception. ``flow`` is the
+    parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion
+    depth.
     """
     run = flow.unwrapped(run)
     if len(run) != 1 or depth > _MAX_DEPTH:
@@ -386,7 +401,7 @@ def _keeps_value(flow: DartFlow, name: Node) -> bool:
     """Return True if the code at a name doesn't assign another value to the variable.
 
     The code only reads the variable, or is its definition with the first value. ``name`` is a
-    syntax node.
+    syntax node. ``flow`` is the parsed Dart file.
     """
     parent = flow.tree.parent(name)
     if parent is None or parent.type not in DEFINITIONS:
@@ -395,7 +410,10 @@ def _keeps_value(flow: DartFlow, name: Node) -> bool:
 
 
 def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
-    """Return True if the block, loop, function or class around a definition contains its use."""
+    """Return True if the block, loop, function or class around a definition contains its use.
+
+    ``flow`` is the parsed Dart file.
+    """
     for each in flow.tree.ancestors(definition):
         if each.type == "for_statement" or each.type.endswith(("block", "_body")):
             return each.start_byte <= use.start_byte < each.end_byte
@@ -405,7 +423,8 @@ def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
 def _is_final(flow: DartFlow, definition: Node) -> bool:
     """Return True if code in other files can't give the defined name another value.
 
-    This is so for constants and for local variables.
+    This is so for constants and for local variables. ``flow`` is the parsed Dart file, and
+    ``definition`` the node that defines the name.
     """
     return definition.type == "static_final_declaration" or any(flow.around(definition))
 
@@ -413,7 +432,8 @@ def _is_final(flow: DartFlow, definition: Node) -> bool:
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression calls a certificate callback, such as ``onBadCertificate(…)``.
 
-    The code then only passes the decision of that callback on.
+    The code then only passes the decision of that callback on. ``flow`` is the parsed Dart file,
+    and ``run`` has the syntax nodes of the expression.
     """
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]
@@ -424,7 +444,8 @@ def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
     """Return the function of this file that an expression calls.
 
     Return None if the expression is not a call, or if the file defines no function or several
-    functions with the called name.
+    functions with the called name. ``flow`` is the parsed Dart file, and ``run`` has the syntax
+    nodes of the expression.
     """
     if not run or flow.tree.child(run[-1], "argument_part") is None:
         return None
@@ -456,7 +477,11 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
 
 
 def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
-    """Return True if an expression can be true only for loopback addresses."""
+    """Return True if an expression can be true only for loopback addresses.
+
+    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth``
+    is the recursion depth.
+    """
     run = flow.unwrapped(run)
     kind = run[0].type if len(run) == 1 and depth <= _MAX_DEPTH else ""
     if enough := _ENOUGH.get(kind):
@@ -469,7 +494,10 @@ def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 
 
 def _accepts_locally(flow: DartFlow, case: Node, depth: int) -> bool:
-    """Return True if a case of a ``switch`` expression can be true only for loopback addresses."""
+    """Return True if a case of a ``switch`` expression can be true only for loopback addresses.
+
+    ``flow`` is the parsed Dart file, and ``depth`` is the recursion depth.
+    """
     parts = flow.code.operands(case, "=>")
     return _is_loopback_pattern(flow, parts[0], depth) or _refuses(flow, parts[-1])
 
@@ -478,7 +506,8 @@ def _is_loopback(flow: DartFlow, run: list[Node], depth: int) -> bool:
     """Return True if an expression compares a value only with loopback addresses.
 
     These are ``host == 'localhost'``, ``['localhost'].contains(host)``, and the condition ``host
-    case 'localhost'``. Any other expression can have another meaning.
+    case 'localhost'``. Any other expression can have another meaning. ``flow`` is the parsed Dart
+    file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion depth.
     """
     kinds = [each.type for each in run]
     if "case" in kinds:
@@ -498,7 +527,11 @@ def _is_loopback(flow: DartFlow, run: list[Node], depth: int) -> bool:
 
 
 def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
-    """Return True if a pattern, or the condition ``when`` behind it, needs a loopback address."""
+    """Return True if a pattern, or the condition ``when`` behind it, needs a loopback address.
+
+    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth``
+    is the recursion depth.
+    """
     guard = next((at for at, each in enumerate(run) if each.type == "when"), len(run))
     if _is_local(flow, run[guard + 1 :], depth + 1):
         return True
@@ -508,13 +541,20 @@ def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
 
 
 def _is_value(run: list[Node]) -> bool:
-    """Return True if an expression is a name, or members and calls behind it."""
+    """Return True if an expression is a name, or members and calls behind it.
+
+    ``run`` has the syntax nodes of the expression.
+    """
     kinds = [each.type for each in run]
     return bool(kinds) and kinds[0] in GRAMMAR.names and SELECTORS.issuperset(kinds[1:])
 
 
 def _are_local(flow: DartFlow, nodes: list[Node]) -> bool:
-    """Return True if there are syntax nodes, all of which are texts of loopback addresses."""
+    """Return True if there are syntax nodes, all of which are texts of loopback addresses.
+
+    An expression that compares a host with only these is no mistake. ``flow`` is the parsed Dart
+    file.
+    """
     return bool(nodes) and all(
         each.type == "string_literal"
         and flow.tree.child(each, "template_substitution") is None

@@ -131,13 +131,14 @@ class DartCode:
 
         The method evaluates string literals, their concatenation and interpolation, and the names
         of constants of this file. A call of ``String.fromEnvironment`` counts as its default value.
+        ``run`` has the syntax nodes of the expression.
         """
         return _Evaluation(self).text(run)
 
     def unit(self, literal: Node) -> Node:
         """Return the syntax node of the concatenation, ``'a' + 'b'``, around a string literal.
 
-        Return the literal itself if it isn't concatenated.
+        ``literal`` is the literal's node, which is returned if the literal isn't concatenated.
         """
         unit, passed = literal, []
         for each in self.tree.ancestors(literal):
@@ -169,7 +170,10 @@ class DartCode:
         return run[::-1]
 
     def path(self, run: list[Node]) -> str:
-        """Return the names in an expression, joined with dots: ``HttpCertificatePinning.check``."""
+        """Return the names in an expression, joined with dots: ``HttpCertificatePinning.check``.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         names: list[str] = []
         for node in run:
             if node.type in GRAMMAR.names:
@@ -179,7 +183,10 @@ class DartCode:
         return ".".join(names)
 
     def last_name(self, run: list[Node]) -> str:
-        """Return the last name in an expression: ``check`` of ``HttpCertificatePinning.check``."""
+        """Return the last name in an expression: ``check`` of ``HttpCertificatePinning.check``.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         return self.path(run).rpartition(".")[2]
 
     def call(self, arguments: Node) -> str:
@@ -274,7 +281,8 @@ class DartCode:
     def branches(self, conditional: Node) -> tuple[list[Node], list[Node], list[Node]]:
         """Return the three parts of ``a ? b : c``, each as a list of nodes.
 
-        These are the condition and the two branches.
+        These are the condition and the two branches. ``conditional`` is the node of the whole
+        expression.
         """
         children = self.tree.children(conditional)
         start = next((at for at, each in enumerate(children) if each.type == "?"), len(children))
@@ -373,7 +381,7 @@ class _Evaluation:
     def _joined(self, runs: list[list[Node]]) -> str | None:
         """Return the joined texts of expressions; None if one of them is no constant text.
 
-        Each expression is a list of syntax nodes.
+        Each of the ``runs`` has the syntax nodes of one expression.
         """
         self.depth += 1
         parts = [self.text(run) for run in runs]
@@ -409,7 +417,8 @@ class _Evaluation:
     def _environment(self, arguments: Node | None) -> str | None:
         """Return the default value in a call of ``String.fromEnvironment``.
 
-        Return None for other calls, and if the call has no constant default.
+        ``arguments`` is the node of the call's arguments. Return None for other calls, and if the
+        call has no constant default.
         """
         if arguments is None or self.code.call(arguments) != "String.fromEnvironment":
             return None

@@ -165,7 +165,10 @@ class DartFlow:
         return []
 
     def closure(self, run: list[Node]) -> Function | None:
-        """Return the function of an expression that is a closure; None for other expressions."""
+        """Return the function of an expression that is a closure; None for other expressions.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         run = self.unwrapped(run)
         if len(run) == 1 and run[0].type == "function_expression":
             body = self.tree.child(run[0], "function_expression_body")
@@ -173,7 +176,10 @@ class DartFlow:
         return None
 
     def unwrapped(self, run: list[Node]) -> list[Node]:
-        """Return an expression without the parentheses and the type casts around it."""
+        """Return an expression without the parentheses and the type casts around it.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         for _ in range(_MAX_DEPTH):
             kind = run[0].type if len(run) == 1 else ""
             if kind == "parenthesized_expression":
@@ -185,7 +191,10 @@ class DartFlow:
         return run
 
     def returned(self, body: Node) -> Iterator[Returned]:
-        """Yield the expressions that a function returns, except those of functions inside it."""
+        """Yield the expressions that a function returns, except those of functions inside it.
+
+        ``body`` is the syntax node of the function's body.
+        """
         children = self.tree.children(body)
         arrow = next((at for at, each in enumerate(children) if each.type == "=>"), None)
         if arrow is not None:
@@ -235,7 +244,10 @@ class DartFlow:
         return self._flag(run, depth)
 
     def condition(self, branch: Node) -> list[Node]:
-        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of syntax nodes."""
+        """Return the condition of an ``if`` or of ``a ? b : c`` as a list of syntax nodes.
+
+        ``branch`` is the node of the whole ``if`` or conditional expression.
+        """
         run: list[Node] = []
         for each in self.tree.children(branch):
             if each.type in {"?", ")"}:
@@ -290,18 +302,25 @@ class DartFlow:
             current = parent
 
     def is_true(self, run: list[Node]) -> bool:
-        """Return True if an expression is the literal ``true``."""
+        """Return True if an expression is the literal ``true``.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         run = self.unwrapped(run)
         return len(run) == 1 and run[0].type == "true"
 
     def names_in(self, run: list[Node]) -> set[str]:
-        """Return every identifier in an expression."""
+        """Return every identifier in an expression.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         return {self.tree.text(each) for each in self.nodes_in(run) if "identifier" in each.type}
 
     def origins(self, run: list[Node]) -> set[str]:
         """Return every identifier in an expression, and in the values of local variables in it.
 
-        Local variables are those of the outermost function around the expression.
+        Local variables are those of the outermost function around the expression. ``run`` has the
+        syntax nodes of the expression.
         """
         around = [each for each in self.tree.ancestors(run[0]) if each.type in FUNCTIONS][-1:]
         names = pending = self.names_in(run)
@@ -312,13 +331,19 @@ class DartFlow:
         return names
 
     def _local_values(self, name: str, body: Node) -> list[Node]:
-        """Return the nodes of the values with which a function defines variables of this name."""
+        """Return the nodes of the values with which a function defines variables of this name.
+
+        ``body`` is the syntax node of the function's body.
+        """
         definitions = self.code.definitions.get(name, ())[:_MAX_DEFINITIONS]
         inside = (x for x in definitions if body.start_byte <= x.node.start_byte < body.end_byte)
         return [node for each in inside for node in each.value]
 
     def nodes_in(self, run: list[Node]) -> Iterator[Node]:
-        """Yield the syntax nodes of an expression, and all nodes below them."""
+        """Yield the syntax nodes of an expression, and all nodes below them.
+
+        ``run`` has the syntax nodes of the expression.
+        """
         for node in run:
             yield node
             yield from self.tree.inside(node)
@@ -443,7 +468,7 @@ class DartFlow:
 
 
 def _behind(children: list[Node]) -> list[Node]:
-    """Return the syntax nodes behind the assignment operator in a list of siblings.
+    """Return the syntax nodes behind the assignment operator in a list of siblings (``children``).
 
     The list is empty if there is no such operator.
     """

@@ -54,7 +54,10 @@ _MAX_SHOWN = 80
 
 
 def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report pin checks that run only in some builds of the app, such as only in debug builds."""
+    """Report pin checks that run only in some builds of the app, such as only in debug builds.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     if flow.has_modes:
         _check_clients(flow, reporter)
         _check_validators(flow, reporter)
@@ -64,7 +67,10 @@ def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def compares_pins(flow: DartFlow, node: Node) -> bool:
-    """Return True if the code below a syntax node compares pins (see ``pin_comparisons``)."""
+    """Return True if the code below a syntax node compares pins (see ``pin_comparisons``).
+
+    ``flow`` is the parsed Dart file.
+    """
     return any(True for _ in pin_comparisons(flow, node))
 
 
@@ -74,7 +80,7 @@ def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
     Such code is, for example, ``pins.contains(…)``, ``fingerprint == …`` or ``checkPin(…)``. A
     comparison with a literal counts only if the literal is a digest or a certificate in PEM, and
     the other value is computed from a certificate. A comparison of lengths, for example, doesn't
-    count.
+    count. ``flow`` is the parsed Dart file.
     """
     for each in flow.tree.inside(node):
         check = _COMPARISONS.get(each.type)
@@ -86,6 +92,7 @@ def is_of_certificate(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression seems to be computed from a certificate, as a fingerprint is.
 
     A name in the expression shows this, or a name in the value of a local variable that it uses.
+    ``flow`` is the parsed Dart file, and ``run`` has the syntax nodes of the expression.
     """
     return any(_CERTIFICATE_NAMES & set(words(name)) for name in flow.origins(run))
 
@@ -113,7 +120,10 @@ def _is_pin_call(flow: DartFlow, arguments: Node) -> bool:
 
 
 def _is_certificate_digest(flow: DartFlow, run: list[Node]) -> bool:
-    """Return True if an expression, or a local variable in it, seems to hash a certificate."""
+    """Return True if an expression, or a local variable in it, seems to hash a certificate.
+
+    ``flow`` is the parsed Dart file, and ``run`` has the syntax nodes of the expression.
+    """
     parts = {word for name in (flow.origins(run) if run else ()) for word in words(name)}
     return bool(parts & _CERTIFICATE_NAMES and parts & _DIGEST_WORDS)
 
@@ -125,6 +135,7 @@ def enforcing_clients(flow: DartFlow) -> Iterator[Node]:
     """Yield each use of a client that enforces pins, or of a pin check, as the node of its name.
 
     Imports, types and definitions are left out. So are clients that the code makes, but never uses.
+    ``flow`` is the parsed Dart file.
     """
     for name in _ENFORCING:
         for node in flow.tree.names.get(name, ()):
@@ -139,7 +150,7 @@ def _is_dropped(flow: DartFlow, name: Node) -> bool:
     The new client is then a whole statement, or the value of a local variable without a use. A
     variable that is not local can have uses in other files. A call of a function as a statement is
     a use, because the function can change its arguments. ``name`` is the node of the class or
-    function that makes the client.
+    function that makes the client. ``flow`` is the parsed Dart file.
     """
     arguments = flow.code.arguments_of(name)
     around = (x for x in flow.tree.ancestors(name) if x.type not in SELECTORS | CREATIONS)
@@ -155,7 +166,10 @@ def _is_dropped(flow: DartFlow, name: Node) -> bool:
 
 
 def _is_unused(flow: DartFlow, definition: Node) -> bool:
-    """Return True if a syntax node defines a local variable that its function doesn't use later."""
+    """Return True if a syntax node defines a local variable that its function doesn't use later.
+
+    ``flow`` is the parsed Dart file, and ``definition`` is the node.
+    """
     function = next(flow.around(definition), None)
     if function is None:
         return False
@@ -165,7 +179,10 @@ def _is_unused(flow: DartFlow, definition: Node) -> bool:
 
 
 def _is_passed_on(flow: DartFlow, name: Node) -> bool:
-    """Return True if a name is that of a function, and the code passes it as an argument."""
+    """Return True if a name is that of a function, and the code passes it as an argument.
+
+    ``flow`` is the parsed Dart file.
+    """
     parent = flow.tree.parent(name)
     is_argument = parent is not None and parent.type in {"argument", "named_argument"}
     return is_argument and not _is_class(flow, name)
@@ -176,7 +193,10 @@ def _is_class(flow: DartFlow, name: Node) -> bool:
 
 
 def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report pinning HTTP clients that only debug builds use, or only release builds."""
+    """Report pinning HTTP clients that only debug builds use, or only release builds.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     clients = list(enforcing_clients(flow))
     for node in clients:
         gate = flow.gate(node)
@@ -194,7 +214,7 @@ def _has_other_branch(flow: DartFlow, node: Node, clients: list[Node]) -> bool:
     """Return True if the ``if`` around a pinning client contains another pinning client.
 
     Both branches then have one. Return False if there is no ``if``. ``node`` is the name of the
-    client in the code, and ``clients`` has those of all.
+    client in the code, and ``clients`` has those of all. ``flow`` is the parsed Dart file.
     """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
@@ -203,7 +223,10 @@ def _has_other_branch(flow: DartFlow, node: Node, clients: list[Node]) -> bool:
 
 
 def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report functions that check certificates, but accept any certificate in debug builds."""
+    """Report functions that check certificates, but accept any certificate in debug builds.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for statement in flow.tree.kinds.get("return_statement", ()):
         if flow.is_true(flow.tree.children(statement)[1:2]):
             branch = _debug_branch(flow, statement)
@@ -225,7 +248,8 @@ def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> N
 def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
     """Return the ``if`` around a statement that makes it run only in debug builds.
 
-    Return None if there is no such ``if`` in the function that contains the statement.
+    Return None if there is no such ``if`` in the function that contains the statement. ``flow`` is
+    the parsed Dart file.
     """
     current = statement
     for parent in flow.tree.ancestors(statement):
@@ -246,7 +270,10 @@ def _is_validator(function: Function) -> bool:
 
 
 def _check_empty_release(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report ``kDebugMode ? pins : []``, because a release build then has no pins."""
+    """Report ``kDebugMode ? pins : []``, because a release build then has no pins.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for node in flow.tree.kinds.get("conditional_expression", ()):
         condition, first, second = flow.code.branches(node)
         mode = flow.mode(condition)
@@ -266,7 +293,7 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
     """Return True if a value is assigned to a variable or parameter with a name such as ``pins``.
 
-    ``node`` is the node of the value.
+    ``node`` is the node of the value. ``flow`` is the parsed Dart file.
     """
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []
@@ -278,7 +305,10 @@ def _is_of_pins(flow: DartFlow, node: Node) -> bool:
 
 
 def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report comparisons of pins in an ``assert``, because release builds don't contain them."""
+    """Report comparisons of pins in an ``assert``, because release builds don't contain them.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for assertion in flow.tree.kinds.get("assertion", ()):
         # In a constructor, it checks arguments, not a connection.
         above = {each.type for each in flow.tree.ancestors(assertion)}
@@ -288,7 +318,10 @@ def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report pins that come from a build option (``String.fromEnvironment``)."""
+    """Report pins that come from a build option (``String.fromEnvironment``).
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for arguments in _calls(flow, "fromEnvironment", "String.fromEnvironment"):
         key = flow.code.value(flow.code.first_argument(arguments)) or ""
         definition = flow.code.definition_of(arguments)
@@ -304,6 +337,7 @@ def _calls(flow: DartFlow, name: str, call: str) -> Iterator[Node]:
     """Yield the arguments of each call of a function, such as ``String.fromEnvironment``.
 
     ``call`` is the name of the function, and ``name`` its last identifier (``fromEnvironment``).
+    ``flow`` is the parsed Dart file.
     """
     for node in flow.tree.names.get(name, ()):
         arguments = flow.code.arguments_of(node)

@@ -97,7 +97,7 @@ def may_have_mistakes(lower: bytes) -> bool:
 def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
     """Add the mistakes in a Dart file to ``findings``, the results for this file, sorted by line.
 
-    ``path`` is the path of the file for the results.
+    ``path`` is the path of the file for the results. ``flow`` is the parsed Dart file.
     """
     reporter = FileReporter(path, findings)
     for check in _CHECKS:
@@ -106,7 +106,10 @@ def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
 
 
 def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report uses of getters that ``X509Certificate`` doesn't have, such as ``cert.sha256``."""
+    """Report uses of getters that ``X509Certificate`` doesn't have, such as ``cert.sha256``.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     names = [name for name in _NO_GETTERS if name in flow.tree.names]
     if not names or _EXTENSION.search(flow.tree.data):
         return
@@ -122,7 +125,7 @@ def _owner(flow: DartFlow, member: Node) -> str:
     """Return the expression before the name of a member, as text: ``cert`` for ``cert.sha256``.
 
     ``member`` is the node of the name ``sha256``. Return an empty text if no expression is before
-    it.
+    it. ``flow`` is the parsed Dart file.
     """
     selector = flow.tree.parent(member)
     if selector is None or "assignable_selector" not in selector.type:
@@ -147,7 +150,10 @@ def _is_certificate(flow: DartFlow, node: Node, owner: str) -> bool:
 
 
 def _is_callback(flow: DartFlow, function: Function) -> bool:
-    """Return True if a function is a closure that is set as a callback for certificates."""
+    """Return True if a function is a closure that is set as a callback for certificates.
+
+    ``flow`` is the parsed Dart file.
+    """
     for name in (*CALLBACKS, _LATE):
         for node in flow.tree.names.get(name, ()):
             closure = flow.closure(flow.assigned(node))
@@ -157,7 +163,10 @@ def _is_callback(flow: DartFlow, function: Function) -> bool:
 
 
 def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report each ``SecurityContext`` without trust anchors with which a client connects."""
+    """Report each ``SecurityContext`` without trust anchors with which a client connects.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for node in flow.tree.names.get("SecurityContext", ()):
         arguments = flow.code.arguments_of(node)
         if arguments is None or flow.code.call(arguments) != "SecurityContext":
@@ -171,7 +180,8 @@ def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
 def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
     """Return True if a client uses a new ``SecurityContext`` without any trust anchor.
 
-    ``node`` is the name ``SecurityContext`` in the code that makes the new object.
+    ``node`` is the name ``SecurityContext`` in the code that makes the new object. ``flow`` is the
+    parsed Dart file.
     """
     tree = flow.tree
     creation = node
@@ -196,14 +206,17 @@ def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
 def _sets_anchors(flow: DartFlow, section: Node) -> bool:
     """Return True if a section of a cascade adds trust anchors to a ``SecurityContext``.
 
-    An example is ``..setTrustedCertificatesBytes(…)``.
+    An example is ``..setTrustedCertificatesBytes(…)``. ``flow`` is the parsed Dart file.
     """
     selector = flow.tree.child(section, "cascade_selector")
     return selector is not None and flow.code.name_of(selector) in _ANCHORS
 
 
 def _is_client_context(flow: DartFlow, argument: Node) -> bool:
-    """Return True if a named argument is the ``context`` of a client of dart:io."""
+    """Return True if a named argument is the ``context`` of a client of dart:io.
+
+    ``flow`` is the parsed Dart file.
+    """
     arguments = flow.tree.parent(argument)
     label = flow.tree.child(argument, "label")
     if arguments is None or label is None or flow.code.name_of(label) != "context":
@@ -212,7 +225,10 @@ def _is_client_context(flow: DartFlow, argument: Node) -> bool:
 
 
 def _check_late(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report checks of pins that run after the response has arrived."""
+    """Report checks of pins that run after the response has arrived.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for node in _late_checks(flow):
         reporter.report("check-after-response", flow.tree.line(node))
 
@@ -239,7 +255,7 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
     """Return True if code compares a value with a variable: ``certificate!.pem != expected``.
 
     ``node`` is a node of the value, such as ``certificate``. Return False for a comparison with a
-    literal: ``pin_comparisons`` finds those.
+    literal: ``pin_comparisons`` finds those. ``flow`` is the parsed Dart file.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":
@@ -251,6 +267,7 @@ def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if a callback returns only ``true`` or ``false``, and no computed value.
 
     Return False if the callback is not a closure. ``run`` has the syntax nodes of the callback.
+    ``flow`` is the parsed Dart file.
     """
     function = flow.closure(run)
     if function is None:
@@ -260,7 +277,10 @@ def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _response_handlers(flow: DartFlow) -> Iterator[Node]:
-    """Yield the bodies of response handlers: methods, or arguments, named ``onResponse``."""
+    """Yield the bodies of response handlers: methods, or arguments, named ``onResponse``.
+
+    ``flow`` is the parsed Dart file.
+    """
     for function in flow.functions.get("onResponse", ()):
         yield function.body
     for node in flow.tree.names.get("onResponse", ()):
@@ -272,13 +292,17 @@ def _response_handlers(flow: DartFlow) -> Iterator[Node]:
 def _is_check(flow: DartFlow, node: Node) -> bool:
     """Return True if a node is an identifier that reads or checks the certificate of a response.
 
-    Such an identifier is, for example, ``certificate`` or ``HttpCertificatePinning``.
+    Such an identifier is, for example, ``certificate`` or ``HttpCertificatePinning``. ``flow`` is
+    the parsed Dart file.
     """
     return node.type == "identifier" and flow.tree.text(node) in _LATE_NAMES
 
 
 def _is_response(flow: DartFlow, owner: str) -> bool:
-    """Return True if a variable contains an HTTP response: a result of ``request.close()``."""
+    """Return True if a variable contains an HTTP response: a result of ``request.close()``.
+
+    ``flow`` is the parsed Dart file. ``owner`` is the name of the variable.
+    """
     for definition in flow.code.definitions.get(owner, ()):
         types = {flow.tree.text(each) for each in flow.tree.children(definition.node)}
         last = definition.value[-1] if definition.value else None
@@ -289,7 +313,10 @@ def _is_response(flow: DartFlow, owner: str) -> bool:
 
 
 def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report certificate checks that use a separate connection, not that of the request."""
+    """Report certificate checks that use a separate connection, not that of the request.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for node in _other_clients(flow):
         reporter.report("check-on-other-connection", flow.tree.line(node))
     for name in _SOCKETS:
@@ -300,7 +327,10 @@ def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _other_clients(flow: DartFlow) -> Iterator[Node]:
-    """Yield the nodes of calls of plugins that check the certificate on a separate connection."""
+    """Yield the nodes of calls of plugins that check the certificate on a separate connection.
+
+    ``flow`` is the parsed Dart file.
+    """
     own = {flow.code.name_of(each) for each in flow.tree.kinds.get("class_definition", ())}
     if _INTERCEPTOR not in own and _PLUGIN.search(flow.tree.data):
         for node in flow.tree.names.get(_INTERCEPTOR, ()):
@@ -313,7 +343,10 @@ def _other_clients(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
-    """Return True if a node is the start of a call of ``path``, as in ``Socket.connect(…)``."""
+    """Return True if a node is the start of a call of ``path``, as in ``Socket.connect(…)``.
+
+    ``flow`` is the parsed Dart file.
+    """
     run = [node]
     for each in flow.tree.after(node):
         if each.type != "selector" or flow.tree.child(each, "argument_part") is not None:
@@ -326,6 +359,7 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
     """Return True if the function around a node opens a socket only to compare its certificate.
 
     The function compares pins, closes the socket, and neither sends data nor returns the socket.
+    ``flow`` is the parsed Dart file.
     """
     function = next(flow.around(node), None)
     if function is None:
@@ -342,7 +376,8 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
 def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
     """Report code that detects a TLS error by a search in the error's message.
 
-    An example is ``error.message.contains('certificate')``.
+    An example is ``error.message.contains('certificate')``. ``flow`` is the parsed Dart file, and
+    ``reporter`` collects the mistakes.
     """
     for node in flow.tree.names.get("contains", ()):
         arguments = flow.code.arguments_of(node)
@@ -378,7 +413,10 @@ def _is_of_error(flow: DartFlow, node: Node, owner: list[str]) -> bool:
 
 
 def _check_private_keys(flow: DartFlow, reporter: FileReporter) -> None:
-    """Report private keys in the string literals of the code."""
+    """Report private keys in the string literals of the code.
+
+    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    """
     for literal in flow.tree.strings:
         if b"PRIVATE KEY" in flow.tree.data[literal.start_byte : literal.end_byte]:
             whole = flow.code.value([flow.code.unit(literal)]) or flow.code.decode(literal, {})

@@ -42,7 +42,8 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
     """Report addresses without TLS, such as ``http://…``, in the code.
 
     Not reported: loopback and private addresses, names of XML namespaces, addresses of CRLs,
-    regular expressions, and addresses that only debug builds use.
+    regular expressions, and addresses that only debug builds use. ``flow`` is the parsed Dart file,
+    and ``reporter`` collects the mistakes.
     """
     for literal in flow.tree.strings:
         start = flow.tree.data[literal.start_byte : literal.start_byte + 16].lower()
@@ -65,7 +66,8 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
 def _hosts(flow: DartFlow, arguments: Node) -> Iterator[list[Node]]:
     """Yield the host in a call of ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``.
 
-    ``arguments`` is the node of the call's arguments. Each host is a list of syntax nodes.
+    ``arguments`` is the node of the call's arguments. Each host is a list of syntax nodes. ``flow``
+    is the parsed Dart file.
     """
     call = flow.code.call(arguments)
     if call == "Uri.http":
@@ -82,14 +84,20 @@ def _report(flow: DartFlow, reporter: FileReporter, node: Node, shown: str) -> N
 
 
 def _text(flow: DartFlow, literal: Node) -> str:
-    """Return the text of a string literal, with ``…`` in place of each interpolation."""
+    """Return the text of a string literal, with ``…`` in place of each interpolation.
+
+    ``flow`` is the parsed Dart file, and ``literal`` the syntax node of the literal.
+    """
     children = flow.tree.children(literal)
     inner = {each.id: _VARIES for each in children if each.type == "template_substitution"}
     return flow.code.decode(literal, inner).strip()
 
 
 def _is_pattern(flow: DartFlow, literal: Node) -> bool:
-    """Return True if a string literal is the pattern of a regular expression."""
+    """Return True if a string literal is the pattern of a regular expression.
+
+    ``flow`` is the parsed Dart file, and ``literal`` the syntax node of the literal.
+    """
     above = list(islice(flow.tree.ancestors(literal), 2))
     return above[-1].type == "arguments" and flow.code.call(above[-1]) == "RegExp"
 

@@ -102,7 +102,11 @@ def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
 
 
 def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
-    """Add the hosts of URLs in the code, and those in calls of ``Uri.https`` and ``Uri``."""
+    """Add the hosts of URLs in the code, and those in calls of ``Uri.https`` and ``Uri``.
+
+    ``code`` is the parsed Dart file, ``path`` its path in the results, and ``findings`` the
+    results.
+    """
     for literal in code.tree.strings:
         start = code.tree.data[literal.start_byte : literal.start_byte + 16]
         if b"s://" in start:
@@ -118,7 +122,8 @@ def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
 def _read_pinned_clients(code: DartCode, path: str, findings: FileFindings) -> None:
     """Add the places of clients from certpin's Dart package to the results.
 
-    These clients enforce a pin set that ``certpin export`` wrote.
+    These clients enforce a pin set that ``certpin export`` wrote. ``code`` is the parsed Dart file,
+    ``path`` its path in the results, and ``findings`` the results.
     """
     for name in _PINNED_CLIENTS:
         used = (each for each in code.tree.names.get(name, ()) if code.is_used(each))
@@ -126,7 +131,10 @@ def _read_pinned_clients(code: DartCode, path: str, findings: FileFindings) -> N
 
 
 def _uri_host(code: DartCode, literal: Node) -> str:
-    """Return the host in ``Uri.https('…')`` or ``Uri(host: '…')``; empty for another literal."""
+    """Return the host in ``Uri.https('…')`` or ``Uri(host: '…')``; empty for another literal.
+
+    ``code`` is the parsed Dart file, and ``literal`` the syntax node of the string with the host.
+    """
     argument = code.tree.parent(literal)
     arguments = code.tree.parent(argument) if argument is not None else None
     if arguments is None or arguments.type != "arguments":
@@ -198,7 +206,11 @@ class _PinReader:
                 yield unit, text
 
     def _lists_with(self, unit: Node) -> Iterator[Node]:
-        """Yield the lists and sets with a string as an element, directly or through a constant."""
+        """Yield the lists and sets with a string as an element, directly or through a constant.
+
+        ``unit`` is the syntax node of the string. The other elements of such a list are probably
+        pins too.
+        """
         definition = self.code.definition_of(unit)
         names: list[Node] = []
         if definition is not None and [each.id for each in definition.value] == [unit.id]:
@@ -215,7 +227,7 @@ class _PinReader:
     def _open_elements(self, collection: Node) -> Iterator[list[Node]]:
         """Yield the expressions of unknown value that can be elements of a list or set.
 
-        Each is a list of nodes.
+        ``collection`` is the node of the list or set. Each expression is a list of nodes.
         """
         children = self.tree.children(collection)
         start = next((at for at, each in enumerate(children) if each.type in {"[", "{"}), 0)
@@ -239,7 +251,8 @@ class _PinReader:
     def _is_read(self, run: list[Node]) -> bool:
         """Return True if an expression is no pin, or if ``read`` sees the strings in it.
 
-        It sees those in the value of a constant of this file, too.
+        It sees those in the value of a constant of this file, too. ``run`` has the syntax nodes of
+        the expression.
         """
         values = self.code.definitions.get(self.code.last_name(run), ())
         if any(self._is_constant(each) for each in (run, *(list(each.value) for each in values))):
@@ -311,7 +324,10 @@ class _PinReader:
         return 0
 
     def _is_environment_key(self, literal: Node) -> bool:
-        """Return True if a string names a build option: the key in ``….fromEnvironment(key)``."""
+        """Return True if a string names a build option: the key in ``….fromEnvironment(key)``.
+
+        ``literal`` is the syntax node of the string.
+        """
         argument = self.tree.parent(literal)
         if argument is None or argument.type != "argument":
             return False
@@ -340,7 +356,10 @@ class _PinReader:
             yield from self._usages(place, hops + 1, visited)
 
     def _places_of(self, definition: Definition) -> list[Node]:
-        """Return the nodes at which the code uses the name of a constant or variable."""
+        """Return the nodes at which the code uses the name of a constant or variable.
+
+        ``definition`` is the definition of the constant or variable; uses inside it are left out.
+        """
         name = definition.name
         if name not in self._used:
             every = self.tree.names.get(name, ())
@@ -377,7 +396,10 @@ class _PinReader:
 
 
 def _split(nodes: list[Node], kinds: Collection[str]) -> list[list[Node]]:
-    """Split a list of syntax nodes at the tokens of some kinds, such as commas."""
+    """Split a list of syntax nodes at the tokens of some kinds, such as commas.
+
+    ``kinds`` has the node kinds of these tokens. The tokens are left out; parts can be empty.
+    """
     runs: list[list[Node]] = [[]]
     for node in nodes:
         if node.type in kinds:

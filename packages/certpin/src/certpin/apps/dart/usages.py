@@ -63,7 +63,10 @@ _HOST_WORDS = frozenset(
 
 
 def usage_of(flow: DartFlow, node: Node) -> Usage:
-    """Return the names and hosts around a node, which is a string or the name of a constant."""
+    """Return the names and hosts around a node, which is a string or the name of a constant.
+
+    ``flow`` is the parsed Dart file.
+    """
     return _Climb(flow).usage(node)
 
 
@@ -146,7 +149,10 @@ class _Climb:
                 yield host
 
     def _add_hosts(self, hosts: Iterable[str]) -> None:
-        """Assign hosts to the examined string, unless nearer code has already assigned some."""
+        """Record the hosts of the examined string, unless nearer code has already named some.
+
+        Empty texts in ``hosts`` are left out.
+        """
         if not self.hosts:
             self.hosts += filter(None, hosts)
 
@@ -378,7 +384,10 @@ class _Climb:
         self._add_hosts([host for text in texts if (host := host_in(text))])
 
     def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
-        """Yield the operands of each ``a == b`` in a list of nodes, up to the first ``a != b``."""
+        """Yield the operands of each ``a == b`` in ``comparisons``, up to the first ``a != b``.
+
+        ``comparisons`` are the syntax nodes of conditions. Each operand is a syntax node.
+        """
         for each in comparisons:
             nodes = self.tree.children(each) if each.type == "equality_expression" else []
             if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):
@@ -418,7 +427,8 @@ class _Climb:
     def _condition_texts(self, run: list[Node]) -> Iterator[str]:
         """Yield the identifiers and the strings in a condition, among which a flavour can be.
 
-        For a string that is a host, yield an empty string, because a host names no flavour.
+        For a string that is a host, yield an empty string, because a host names no flavour. ``run``
+        has the syntax nodes of the expression.
         """
         for each in self.flow.nodes_in(run):
             if each.type == "string_literal":

@@ -32,7 +32,7 @@ class OneHost(Limitation):
     summary = "more than one host: export each separately with `--host`"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Return the pin set unchanged, without omissions.
+        """Return the pin set unchanged, and an empty list of omissions.
 
         Raises ``ConfigError`` if it has more than one policy.
         """
@@ -179,7 +179,7 @@ class NamesOnly(PolicyLimitation):
     summary = "IP addresses: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the host of the policy is an IP address.
         """
@@ -199,7 +199,7 @@ class NoWildcard(PolicyLimitation):
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the host pattern is a wildcard: the platform verifies no host name
         then, and would accept every server with a certificate of the authority.
@@ -292,7 +292,7 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield the missing policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover.
+    """Yield a policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover: exports need it.
 
     Neither pattern is broader than the other, so ``y.x`` needs its own policy: a copy of that of
     ``**.y.x``. Hosts that have their own policy already are left out.

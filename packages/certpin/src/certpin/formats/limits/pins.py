@@ -59,7 +59,7 @@ class TwoPins(PolicyLimitation):
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the policy has only one pin that clients accept.
         """
@@ -96,8 +96,8 @@ class NoCompromised(PolicyLimitation):
 class NoCompromisedAnchors(PolicyLimitation):
     """Export limitation: the platform can refuse the compromised key of a server only.
 
-    It can't refuse a chain because of the key of an authority, but it doesn't accept one to an
-    authority that is no trust anchor. So the export has no compromised anchors.
+    It can't refuse a chain because of the key of an authority. But it refuses chains that end at no
+    trust anchor. So the export leaves out compromised trust anchors.
     """
 
     aspect = "compromised"
@@ -294,8 +294,9 @@ def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
 
 
 def _of_authorities(policy: HostPolicy) -> list[HostPin]:
-    """Return the pins of authorities: by their role, or because ``trust`` has the certificate.
+    """Return those pins of a policy that are of authorities, by their role or their certificate.
 
+    A pin also counts if the policy's setting ``trust`` has the certificate of an authority with it.
     The role alone doesn't decide, because its default is ``leaf``.
     """
     anchors = _anchors(policy.trust)

@@ -23,7 +23,7 @@ class NoExpiry(PolicyLimitation):
     summary = "`expires`: the pins stay in force after it"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without its expiry date, and a text that says so."""
+        """Return the policy without its expiry date, and a text that reports this."""
         if policy.expires is None:
             return policy, ""
         return _without_date(policy), "expires is left out, so the pins stay in force after it"
@@ -87,7 +87,8 @@ class NoReportOnly(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy unchanged, and an empty text, if the policy is enforced.
 
-        For a report-only policy, return ``None`` (the host is left out), and a text that says so.
+        For a report-only policy, return ``None`` (the host is left out), and a text that reports
+        this to the user.
         """
         if policy.mode == "enforce":
             return policy, ""
@@ -101,7 +102,7 @@ class NoTrust(PolicyLimitation):
     summary = "`trust`: the platform uses its own roots"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without its trust anchors, and a text that says so."""
+        """Return the policy without its trust anchors, and a text that reports this."""
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
@@ -118,7 +119,7 @@ class RootsOnly(PolicyLimitation):
     summary = "`trust` without the root (self-signed) certificates of its anchors: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy unchanged, and an empty text.
+        """Return the policy unchanged, and an empty text, because nothing is omitted.
 
         Raises ``ConfigError`` if the root of one of the policy's trust anchors is missing, because
         the platform would refuse every chain to that anchor.
@@ -139,7 +140,7 @@ class NoTransparency(PolicyLimitation):
     summary = "`require_ct`: a certificate without SCTs is accepted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without the requirement of SCTs, and a text that says so."""
+        """Return the policy without the requirement of SCTs, and a text that reports this."""
         if policy.ct_logs is None:
             return policy, ""
         return replace(policy, ct_logs=None), "require_ct is left out"
@@ -176,7 +177,7 @@ class NoReports(PolicyLimitation):
     summary = "`report_to`: failures are not reported"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without its URLs for reports, and a text that says so."""
+        """Return the policy without its URLs for reports, and a text that reports this."""
         if not policy.report_to:
             return policy, ""
         return replace(policy, report_to=()), "report_to is left out"

@@ -38,7 +38,8 @@ def _fake(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged copy of the whole real chain.
 
     The copy includes a root with the name of the real root. All names and key identifiers are those
-    of the real certificates; all keys are the attacker's.
+    of the real certificates; all keys are the attacker's. ``pki`` has the keys and certificates of
+    the case. A scenario describes how the lab serves the client.
     """
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
@@ -54,7 +55,8 @@ def _fake_hidden(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged leaf with the real issuers.
 
     The leaf is signed by an attacker's authority that has the name of the real issuer. The
-    certificate of that authority is not sent.
+    certificate of that authority is not sent. ``pki`` has the keys and certificates of the case. A
+    scenario describes how the lab serves the client.
     """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def _rejection(pki: TestPKI) -> ServerStep:
     """Return a server step with a valid certificate for the public name, which rejects ECH.
 
-    A step describes how the lab serves one connection.
+    A step describes how the lab serves one connection. ``pki`` has the keys and certificates of the
+    case.
     """
     return ServerStep.of(pki.intermediate.issue(PUBLIC_NAME), role=Role.HONEST)
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
     """Return a scenario in which the honest server offers HTTP/3 to clients that connect over TCP.
 
-    The first answer is a redirect, so that the client makes a second request, for which it can use
-    HTTP/3. The TCP connection stays open, because urllib3-future forgets the offer when the
-    connection ends.
+    A scenario describes how the lab serves the client. The first answer is a redirect, so that the
+    client makes a second request, for which it can use HTTP/3. The TCP connection stays open,
+    because urllib3-future forgets the offer when the connection ends.
 
     Args:
-        pki: the test PKI of the case.
+        pki: the keys and certificates of the case.
         over_quic: how the lab serves the connections over QUIC: as the attacker or as the honest
             server.
     """

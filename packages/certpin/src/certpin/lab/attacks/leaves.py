@@ -42,7 +42,7 @@ def _with_key(
 ) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with an attacker's leaf.
 
-    ``make`` makes the private key of the leaf.
+    ``make`` makes the private key of the leaf. A scenario describes how the lab serves the client.
     """
     return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
 
@@ -68,7 +68,8 @@ def _version_1(pki: TestPKI) -> Scenario:
 def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with an attacker's leaf with the subject ``name``.
 
-    The host is in the SAN, which is critical if the subject is empty (RFC 5280 section 4.1.2.6).
+    The host is in the SAN, which is critical if the subject is empty (RFC 5280 section 4.1.2.6). A
+    scenario describes how the lab serves the client.
     """
 
     def scenario(pki: TestPKI) -> Scenario:
@@ -87,7 +88,10 @@ def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
 
 
 def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
-    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's."""
+    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's.
+
+    A scenario describes how the lab serves the client.
+    """
     others = (f"{number}.shop.example" for number in range(count))
     return Scenario.of(ServerStep.of(issuer.issue(host, *others)))
 
@@ -95,7 +99,8 @@ def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
 def _odd_extensions(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has legal, but unusual extensions.
 
-    Simple parsers may not expect them.
+    Simple parsers may not expect them. ``pki`` has the keys and certificates of the case. A
+    scenario describes how the lab serves the client.
     """
     names = pki.rogue.issue(pki.host).chain[0].extensions
     hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -123,7 +128,11 @@ def _odd_extensions(pki: TestPKI) -> Scenario:
 
 
 def _authority_as_server(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the attacker's server certificate is a CA certificate."""
+    """Return a scenario in which the attacker's server certificate is a CA certificate.
+
+    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
+    client.
+    """
     purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     names = pki.rogue.issue(pki.host).chain[0].extensions
     san = names.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -140,7 +149,8 @@ def _wildcard(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has a wildcard, and a signature with SHA-384.
 
     Clients must support both properties, so neither is a reason to refuse the leaf. The case finds
-    a client that skips its pin checks for such a leaf.
+    a client that skips its pin checks for such a leaf. ``pki`` has the keys and certificates of the
+    case. A scenario describes how the lab serves the client.
     """
     parent = pki.host.partition(".")[2]
     whole = is_address(pki.host) or "." not in parent  # no client accepts a wildcard for this host
@@ -154,7 +164,8 @@ def _without_purposes(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that expires after 2049 and has no purposes.
 
     "No purposes" means that the leaf has no extended key usage extension. One case is enough for
-    both properties, because Apple's platforms refuse a certificate for either of them.
+    both properties, because Apple's platforms refuse a certificate for either of them. ``pki`` has
+    the keys and certificates of the case. A scenario describes how the lab serves the client.
     """
     identity = pki.rogue.issue(pki.host, days=_LONG_LIFE)
     without = (x509.ExtendedKeyUsage,)

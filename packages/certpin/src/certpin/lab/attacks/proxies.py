@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def _answers(status: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: the proxy answers CONNECT with the code ``status``.
 
-    A client that doesn't use the proxy connects to the honest server.
+    A client that doesn't use the proxy connects to the honest server. A scenario describes how the
+    lab serves the client.
     """
     return lambda pki: Scenario((pki.honest,), proxy_status=status)
 
@@ -42,7 +43,7 @@ def _trusted_proxy(pki: TestPKI) -> ServerStep:
     A step describes how the lab serves one connection. The intermediate that issued the honest
     server's certificate also issued that of the proxy. So the proxy's chain matches pins on this
     intermediate. A client that checks pins only in the TLS to its proxy then accepts an attack
-    inside the tunnel.
+    inside the tunnel. ``pki`` has the keys and certificates of the case.
     """
     return ServerStep.of(pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST)
 
@@ -50,7 +51,8 @@ def _trusted_proxy(pki: TestPKI) -> ServerStep:
 def _in_tunnel(step: Callable[[TestPKI], ServerStep]) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: a trusted TLS proxy with an attack in its tunnel.
 
-    ``step`` returns the server step of the attack: how the lab serves the tunnelled connection.
+    ``step`` returns the server step of the attack: how the lab serves the tunnelled connection. A
+    scenario describes how the lab serves the client.
     """
     return lambda pki: Scenario((step(pki),), tls_proxy=_trusted_proxy(pki))
 

@@ -28,11 +28,11 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The ``CaseRun`` of one connection of a device. Its case is chosen when the host is known.
+    """The case run of one connection of a device. Its case is chosen when the host is known.
 
     A turn is the run of one case for one host. When the host is known, this object copies the data
-    of the ``CaseRun`` of the host's active turn. The connection stays with this turn, even if the
-    host's next turn begins meanwhile.
+    of the ``CaseRun`` (how the lab serves each connection, and the evidence) of the host's active
+    turn. The connection stays with this turn, even if the host's next turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, port: int) -> None:
@@ -48,19 +48,27 @@ class DeviceSession(CaseRun):
     def clear_application(self, seen: Connection) -> Starting | None:
         """Choose this connection's turn, and return the server for its clear-text part before TLS.
 
-        Return None if the protocol begins with TLS, and so has no clear-text part. Protocols with
-        STARTTLS have one. ``seen`` is the evidence of the connection. The state machine of the
-        connection (``Session``) calls this method before all others.
+        A turn is the run of a case for a host. Return None if the protocol begins with TLS, and so
+        has no clear-text part. Protocols with STARTTLS have one. ``seen`` is the evidence of the
+        connection. The state machine of the connection (``Session``) calls this method before all
+        others.
         """
         self.visit = self._schedule.admit(seen, self._port)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn (the run of a case for a host) has stored the connection already."""
+        """Do nothing: the turn (the run of a case for a host) has stored the connection already.
+
+        ``seen`` is the evidence of the connection. ``Session`` calls this method for each
+        connection.
+        """
 
     def failed(self, error: CannotServeError) -> None:
-        """Record in the connection's turn that the lab could not serve the connection."""
+        """Record that the lab could not serve the connection, in the connection's turn.
+
+        A turn is the run of a case for a host. ``error`` has the reason.
+        """
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:

@@ -194,7 +194,10 @@ class LabFolder:
             return file.read(_LARGEST)
 
     def _write(self, name: str, data: bytes, mode: int) -> None:
-        """Write a file atomically, with exactly the mode ``mode``, regardless of the umask."""
+        """Write the file ``name`` atomically, with the content ``data``.
+
+        The file gets exactly the mode ``mode``, regardless of the umask.
+        """
         passing = f".{name}.{secrets.token_hex(8)}"
         try:
             descriptor = os.open(passing, _CREATE, 0o600, dir_fd=self._folder)

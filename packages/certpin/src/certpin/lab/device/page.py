@@ -101,7 +101,10 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """Return the text of a pin file for the hosts of test PKIs. No file is written."""
+    """Return the text of a pin file for the hosts under test. No file is written.
+
+    ``pkis`` has the keys and certificates of each host.
+    """
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)

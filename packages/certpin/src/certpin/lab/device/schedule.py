@@ -60,7 +60,7 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
 
 
 class DevicePKI(TestPKI):
-    """A test PKI in which the keys of servers are derived from the root's key.
+    """The keys and certificates of a host under test, with server keys derived from the root's key.
 
     So the servers have the same keys in every session of the lab, and an app's pins still match.
     """
@@ -225,8 +225,8 @@ class Schedule:
         """Store the turn (the run of a case) that redirects a client to another host or port.
 
         The schedule then assigns the connection that follows the redirect to this turn. ``visit``
-        is the connection on which the redirect was sent. If its step contains no such redirect,
-        nothing is stored.
+        is the connection on which the redirect was sent. If the lab sends no such redirect on this
+        connection, nothing is stored.
         """
         turn, step = visit.turn, visit.seen.step
         if step and step.answer is Answer.REDIRECT_UNPINNED:
@@ -274,7 +274,7 @@ class Schedule:
     def _needs_second(self, pki: TestPKI) -> None:
         """Check that the lab can run a case about two hosts.
 
-        ``pki`` is the test PKI of the first host. It also names the second host.
+        ``pki`` has the keys and certificates of the first host. It also names the second host.
 
         Raises:
             CannotServeError: the app has only one host under test, or it pins an authority, so that
@@ -344,7 +344,8 @@ class ClearText:
     def _attack_of(self, clear: bytes) -> Turn | None:
         """Return the turn of the attack that led to a request; None if no attack did.
 
-        ``clear`` are the bytes of the request.
+        A turn is the run of a case for a host. ``clear`` are the bytes of the request, in clear
+        text.
         """
         for turn in self._redirecting:
             if turn.token in clear:
@@ -365,6 +366,7 @@ def _is_complete(visit: Visit) -> bool:
 
     This is so if the whole head of the request has arrived, or the head is too long. It is also so
     if nothing more can arrive, because the connection ended or the client closed its side.
+    ``visit`` is the connection.
     """
     clear = visit.seen.clear
     ended = visit.ended or visit.hung_up or b"\r\n\r\n" in clear or len(clear) >= KEPT

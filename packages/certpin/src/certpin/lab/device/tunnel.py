@@ -317,9 +317,10 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
     """Close the lab's side of a stream, and pass the client's last bytes to the conversation.
 
-    These bytes can be a TLS alert, which shows why the client refused the server. If the client
-    then closes its side, the conversation gets empty bytes, because the closing is evidence too.
-    ``near`` is the reading side of the stream.
+    The conversation is the protocol state machine that serves the stream. The bytes can be a TLS
+    alert, which shows why the client refused the server. If the client then closes its side, the
+    conversation gets empty bytes, because the closing is evidence too. ``near`` is the reading side
+    of the stream.
     """
     with suppress(OSError):
         stream.write_eof()

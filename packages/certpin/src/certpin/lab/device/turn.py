@@ -176,12 +176,15 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """True if the case is about two hosts. This turn then takes the connections of both."""
+        """True if the case of this turn is about two hosts.
+
+        The turn (the run of the case) then takes the connections of both hosts.
+        """
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
-        """Add a new connection to this turn, and return it as a ``Visit``.
+        """Add a new connection to this turn (the run of a case), and return it as a ``Visit``.
 
         ``seen`` is the evidence of the connection, which is updated while the connection is open.
         """
@@ -197,19 +200,20 @@ class Turn:
     def add_fallback(self, visit: Visit) -> None:
         """Add a request in clear text to the evidence of this turn, because its attack led to it.
 
-        ``visit`` is the connection with the request. It may have begun during a later turn.
+        This turn is the run of a case with an attack. ``visit`` is the connection with the request.
+        It may have begun during a later turn.
         """
         visit.attack = self
         if visit not in self.visits:
             self.visits.append(visit)
 
     def drop(self, visit: Visit) -> None:
-        """Remove an ended connection from the turn if the verdict doesn't need it, to limit memory.
+        """Remove an ended connection from the turn (the run of a case), to limit memory.
 
-        The verdict doesn't need a connection without a signal (a reaction of the client), or with
-        the signal NO_HELLO: the client sent no ClientHello, or junk after it. Of all other
-        connections with the same signal, the turn keeps at most 64 on which data leaks
-        (``exposed``), and 64 others.
+        Only connections are removed that the verdict doesn't need: those without a signal (a
+        reaction of the client), and those with the signal NO_HELLO: the client sent no ClientHello,
+        or junk after it. Of all other connections with the same signal, the turn keeps at most 64
+        on which data leaks (``exposed``), and 64 others. ``visit`` is the ended connection.
         """
         self._count_calls()
         same = [
@@ -243,8 +247,8 @@ class Turn:
     def clear_text_evidence(self) -> tuple[Attempt, ...]:
         """The requests in clear text to which the attack of this turn led, as evidence for reports.
 
-        The value is one ``Attempt`` (a run of the client) with these connections. It is empty if
-        there are none.
+        A turn is the run of a case. The value is one ``Attempt`` (a run of the client) with these
+        connections. It is empty if there are none.
         """
         seen = tuple(visit.seen for visit in self.visits if visit.in_clear and visit.attack is self)
         return (Attempt(Ending(0), self.scenario, seen),) if seen else ()
@@ -270,11 +274,12 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if enough connections of this turn show how the client reacts.
 
-        Normally, the turn needs a connection for each step that matters for the verdict. If an
-        honest server comes first, and the client may never meet the attack (``_may_follow``), less
-        is needed: one connection that is evidence, or three requests to the honest server, each of
-        which began after the answer to the previous one. Parallel requests count as one, because a
-        client may follow a redirect only after all of them are answered.
+        A turn is the run of a case. Normally, a connection is needed for each step that matters for
+        the verdict; a step is how the lab serves one connection. If an honest server comes first,
+        and the client may never meet the attack (``_may_follow``), less is needed: one connection
+        that is evidence, or three requests to the honest server, each of which began after the
+        answer to the previous one. Parallel requests count as one, because a client may follow a
+        redirect only after all of them are answered.
 
         Args:
             said: the connections that are evidence for the verdict.
@@ -299,7 +304,8 @@ class Turn:
 
         A connection without a clear reaction of the client is no evidence. A connection without a
         ClientHello is evidence only if the attack of this turn led to it: a redirect into clear
-        text, or a refusal after which the client fell back to clear text.
+        text, or a refusal after which the client fell back to clear text. ``visit`` is the
+        connection.
         """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
@@ -313,9 +319,10 @@ class Turn:
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if enough connections to one host show how the client reacts.
 
-        A connection is needed for each step that matters for the verdict. If the client closed one
-        of these connections silently, at least two are needed, because a single one may be an
-        accident. The exception: one is enough if the client later sent data to an honest server.
+        A connection is needed for each step that matters for the verdict; a step is how the lab
+        serves one connection. If the client closed one of these connections silently, at least two
+        are needed, because a single one may be an accident. The exception: one is enough if the
+        client later sent data to an honest server.
 
         Args:
             steps: the steps of one host.
@@ -353,5 +360,8 @@ def _gave(visit: Visit) -> bool:
 
 
 def is_control(turn: Turn) -> bool:
-    """Return True if a turn runs the good control: the case with the honest server."""
+    """Return True if a turn runs the good control: the case with the honest server.
+
+    A turn is the run of a case for a host.
+    """
     return turn.case is CONTROL

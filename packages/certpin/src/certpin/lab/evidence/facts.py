@@ -177,7 +177,7 @@ class AttackedFiles:
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Return numbers that identify the present state of a file or link.
+    """Return numbers that identify the present state of a file or link, to notice a change.
 
     They change if the file or link is written to, or replaced by another one.
     """

@@ -305,7 +305,10 @@ def print_pdf(page: Path, pdf: Path) -> dict[str, Any]:
 
 
 def _output(words: list[str]) -> str:
-    """Run a command until it ends, and return its standard output; empty if it fails."""
+    """Run a command until it ends, and return its standard output; empty if it fails.
+
+    ``words`` are the program and its arguments.
+    """
     try:
         done = subprocess.run(
             words,

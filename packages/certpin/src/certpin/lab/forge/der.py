@@ -149,7 +149,7 @@ def take_apart(certificate: x509.Certificate) -> CertificateFields:
 
 
 def put_together(parts: CertificateFields) -> x509.Certificate:
-    """Build a certificate from its fields.
+    """Build a certificate from its fields, which ``take_apart`` returned and a forger has changed.
 
     Only the outer ASN.1 structure is checked. The public key and the signature are not.
     """
@@ -162,12 +162,12 @@ def field(der: bytes) -> asn1.TLV:
 
 
 def bits(octets: bytes) -> asn1.BitString:
-    """Return a BIT STRING of these bytes, without unused bits."""
+    """Return a BIT STRING of the bytes ``octets``, without unused bits."""
     return asn1.BitString(octets, 0)
 
 
 def number(value: int) -> asn1.TLV:
-    """Return a positive INTEGER of any size (X.690 section 8.3)."""
+    """Return the positive INTEGER ``value``, of any size (X.690 section 8.3)."""
     return field(element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
 
 
@@ -185,7 +185,10 @@ _IMPLICIT = {
 
 
 def encode(value: typing.Any) -> bytes:
-    """Return the DER of a structure of this module, or of a field of one (X.690 section 10)."""
+    """Return the DER of a structure of this module, or of a field of one (X.690 section 10).
+
+    ``value`` is the structure, such as a ``CertificateFields``, or the field.
+    """
     if isinstance(value, asn1.TLV):
         return element(bytes(value.tag_bytes), bytes(value.data))
     if isinstance(value, asn1.BitString):

@@ -245,7 +245,7 @@ def _rsa(victim: rsa.RSAPublicKey) -> der.RSAPrivateKey:
 
 
 def pem(label: str, content: bytes) -> bytes:
-    """Return DER as PEM with this label (RFC 7468 section 2)."""
+    """Return ``content``, which is DER, as PEM with this label (RFC 7468 section 2)."""
     return ssl.DER_cert_to_PEM_cert(content).replace("CERTIFICATE", label).encode()
 
 

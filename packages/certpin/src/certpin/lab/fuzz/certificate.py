@@ -156,7 +156,7 @@ def text_of_name(name: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def private_key(seed: int, plan: KeyPlan) -> PrivateKey:
-    """Return the private key that is derived from a seed and from the owner and kind of a plan."""
+    """Return the private key that is derived from a seed and a key plan (its owner and kind)."""
     digest = hashlib.sha512(f"certpin fuzz key {seed} {plan.owner} {plan.kind}".encode()).digest()
     if plan.kind not in _CURVES:
         return ed25519.Ed25519PrivateKey.from_private_bytes(digest[:32])
@@ -165,13 +165,19 @@ def private_key(seed: int, plan: KeyPlan) -> PrivateKey:
 
 
 def private_pem(seed: int, plan: KeyPlan) -> bytes:
-    """Return the private key that is derived from a seed and a plan, as PKCS#8 PEM."""
+    """Return the private key that is derived from a seed and a key plan, as PKCS#8 PEM.
+
+    ``plan`` has the owner and the kind of the key.
+    """
     return private_key(seed, plan).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @lru_cache(maxsize=256)
 def public_info(seed: int, plan: KeyPlan) -> bytes:
-    """Return the SubjectPublicKeyInfo (DER) of the key that is derived from a seed and a plan."""
+    """Return the SubjectPublicKeyInfo (DER) of the key that a seed and a key plan determine.
+
+    ``plan`` has the owner and the kind of the key.
+    """
     public = private_key(seed, plan).public_key()
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -179,8 +185,8 @@ def public_info(seed: int, plan: KeyPlan) -> bytes:
 def compressed_info(seed: int, plan: KeyPlan) -> bytes:
     """Return the SubjectPublicKeyInfo of an EC key with a compressed point (RFC 5480, section 2.2).
 
-    The key is the one that is derived from ``seed`` and ``plan``. An Ed25519 key has no such form,
-    so its usual SubjectPublicKeyInfo is returned.
+    The key is the one that is derived from ``seed`` and ``plan``, a key plan. An Ed25519 key has no
+    such form, so its usual SubjectPublicKeyInfo is returned.
     """
     public = private_key(seed, plan).public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):
@@ -193,10 +199,10 @@ def compressed_info(seed: int, plan: KeyPlan) -> bytes:
 
 @lru_cache(maxsize=256)
 def key_identifier(seed: int, plan: KeyPlan) -> bytes:
-    """Return the identifier of the key that is derived from a seed and a plan.
+    """Return the identifier of the key that is derived from a seed and a key plan.
 
-    It is the first 20 octets of the SHA-256 of the SubjectPublicKeyInfo (RFC 5280 section 4.2.1.2
-    allows any unique value).
+    ``plan`` has the owner and the kind of the key. The identifier is the first 20 octets of the
+    SHA-256 of the SubjectPublicKeyInfo (RFC 5280 section 4.2.1.2 allows any unique value).
     """
     return hashlib.sha256(public_info(seed, plan)).digest()[:20]
 
@@ -204,7 +210,8 @@ def key_identifier(seed: int, plan: KeyPlan) -> bytes:
 def algorithm_of(kind: str) -> bytes:
     """Return the AlgorithmIdentifier (DER) of the signatures that a key of this kind makes.
 
-    It is ecdsa-with-SHA256 (RFC 5758) for all curves, and Ed25519 (RFC 8410).
+    ``kind`` is one of ``KEY_KINDS``. The result is ecdsa-with-SHA256 (RFC 5758) for all curves, and
+    Ed25519 (RFC 8410).
     """
     known = SignatureAlgorithmOID
     found = known.ED25519 if kind == "ed25519" else known.ECDSA_WITH_SHA256

@@ -92,7 +92,7 @@ class PeerAsClient:
         self._peer = peer
 
     def judge(self, chain: FuzzChain) -> PeerVerdict:
-        """Return the verdict of the verifier on a chain."""
+        """Return the verdict of the verifier on a chain: accepted, refused, or no verdict."""
         return self._peer.judge(chain.own)
 
     def stop(self) -> None:
@@ -201,7 +201,7 @@ def cases_of(run: FuzzRun) -> list[Case]:
     """Return the minimal chain of each class of disagreement as a case, for a case file.
 
     If the other verifiers agree, their verdict is the expected one. Otherwise no verdict is
-    expected, and the client's is only reported.
+    expected, and the client's is only reported. ``run`` is the result of a comparison.
     """
     expected = {
         Disagreement.ACCEPTED: ExpectedVerdict.REFUSE,
@@ -324,9 +324,9 @@ def _accepts(verdicts: dict[str, PeerVerdict]) -> dict[str, bool]:
 
 
 def kind_of(accepts: dict[str, bool]) -> Disagreement | None:
-    """Return how the client's verdict differs from those of the peers; None if all agree.
+    """Return how the client's verdict differs from those of the other verifiers; None if all agree.
 
-    ``accepts`` has True for each verifier that accepts, by name: ``client`` and at least one peer.
+    ``accepts`` has True for each verifier that accepts, by name: ``client`` and at least one other.
     """
     peers = {accepts[name] for name in accepts if name != CLIENT}
     if len(peers) > 1:

@@ -49,7 +49,8 @@ class GoPeer:
     def judge(self, own: OwnChain) -> PeerVerdict:
         """Return Go's verdict on the chain ``own.chain`` for the host ``own.host``.
 
-        The trusted roots are those with which the peer was created.
+        ``own`` has the inputs of a client. The trusted roots are those with which this object was
+        created.
 
         Raises:
             LabError: the helper process ended.

@@ -348,7 +348,7 @@ FLAGS = {"critical": TRUE, "not-critical": b"", "explicit-false": b"\x01\x01\x00
 
 
 def _content(value: bytes) -> tuple[bytes, bytes]:
-    """Split a DER element, which may be truncated, into its tag and its content.
+    """Split the DER element ``value``, which may be truncated, into its tag and its content.
 
     The length in the element is not checked. For fewer than two bytes, the content is empty; for no
     bytes, the tag is that of NULL.
@@ -424,7 +424,10 @@ def apply(plan: CertificatePlan, change: Mutation, host: str, seed: int) -> Cert
 
 
 def with_field(plan: CertificatePlan, field: str, value: bytes) -> CertificatePlan:
-    """Return a certificate's fields with the one named ``field`` replaced by the DER ``value``."""
+    """Return a certificate's fields with the one named ``field`` replaced by the DER ``value``.
+
+    ``plan`` has the fields of the certificate.
+    """
     fields: dict[str, Any] = {field: value}
     return replace(plan, **fields)
 
@@ -451,8 +454,8 @@ def _apply_to_extension(plan: CertificatePlan, change: Mutation, host: str) -> C
 def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan:
     """Return a certificate's fields with the extension ``new``.
 
-    It replaces the extensions of the same name. If the certificate has none, ``new`` becomes its
-    last extension.
+    ``plan`` has the fields of the certificate. The new extension replaces the extensions of the
+    same name. If the certificate has none, ``new`` becomes its last extension.
     """
     if all(each.name != new.name for each in plan.extensions):
         return replace(plan, extensions=(*plan.extensions, new))
@@ -461,6 +464,6 @@ def with_extension(plan: CertificatePlan, new: ExtensionPlan) -> CertificatePlan
 
 
 def without_extension(plan: CertificatePlan, name: str) -> CertificatePlan:
-    """Return a certificate's fields without the extensions named ``name``."""
+    """Return a certificate's fields (``plan``) without the extensions named ``name``."""
     kept = tuple(each for each in plan.extensions if each.name != name)
     return replace(plan, extensions=kept)

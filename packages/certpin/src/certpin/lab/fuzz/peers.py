@@ -71,7 +71,7 @@ class Peer(Protocol):
     def judge(self, own: OwnChain) -> PeerVerdict:
         """Return the verdict on ``own.chain`` for the host ``own.host``.
 
-        The verifier trusts the roots with which it was created.
+        ``own`` has the inputs of a client. The verifier trusts the roots with which it was created.
         """
 
     def close(self) -> None:
@@ -183,9 +183,10 @@ class CryptographyPeer:
         self._policy = PolicyBuilder().store(store).time(moment)
 
     def judge(self, own: OwnChain) -> PeerVerdict:
-        """Return the verdict on ``own.chain`` for the host ``own.host``.
+        """Return the verdict of ``cryptography`` on ``own.chain`` for the host ``own.host``.
 
-        The trusted roots are those with which the peer was created.
+        ``own`` has the inputs of a client. The trusted roots are those with which this object was
+        created.
         """
         try:
             with without_deprecations():

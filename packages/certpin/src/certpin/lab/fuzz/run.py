@@ -112,9 +112,9 @@ def verdict_words(verdicts: dict[str, bool]) -> str:
 def patterns(run: FuzzRun) -> Iterator[str]:
     """Yield a line for each combination of verdicts in which the other verifiers disagree.
 
-    Disagreements in which all of them contradict the client are left out. A line has the number of
-    chains, the verdicts, and the fields that the minimal chains changed. The most frequent
-    combination comes first.
+    ``run`` is the result of a comparison. Disagreements in which all of them contradict the client
+    are left out. A line has the number of chains, the verdicts, and the fields that the minimal
+    chains changed. The most frequent combination comes first.
     """
     chains: Counter[str] = Counter()
     fields: dict[str, Counter[str]] = {}

@@ -114,9 +114,10 @@ def clock_control(host: str, moment: datetime) -> Case:
 
 
 class OwnPKI(TestPKI):
-    """The test PKI of a case with the user's own chain. The user's anchors are its trusted roots.
+    """The keys and certificates of a case with the user's own chain.
 
-    The second host and the client certificate are those of the lab.
+    The user's anchors are its trusted roots. The second host and the client certificate are those
+    of the lab.
     """
 
     def __init__(self, authorities: Authorities, own: OwnChain, second: str, style: Style) -> None:

@@ -105,7 +105,10 @@ def _check_key(leaf: x509.Certificate, pem: bytes) -> None:
 
 
 def _names(leaf: Certificate) -> set[str]:
-    """Return the DNS names and addresses of a certificate; if it has neither, its common names."""
+    """Return the DNS names and addresses of a certificate; if it has neither, its common names.
+
+    ``leaf`` is the certificate. The names are in lower case.
+    """
     found = (*leaf.dns_names, *leaf.addresses)
     if not found:
         common = leaf.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

@@ -135,9 +135,10 @@ def _list(value: Any) -> list[Any]:
 def _depends(fields: dict[str, Any]) -> bool:
     """Return True if a client's verdict on this case is only reported, and not judged.
 
-    This is so if x509-limbo marks the case with a feature, which means that clients may decide
-    differently. It is also so if the expected verdict depends on an input that the lab doesn't give
-    to a TLS client: revocation lists, or a limit of the path's length.
+    ``fields`` are those of the case in the file of x509-limbo. The result is True if x509-limbo
+    marks the case with a feature, which means that clients may decide differently. It is also True
+    if the expected verdict depends on an input that the lab doesn't give to a TLS client:
+    revocation lists, or a limit of the length of the certification path.
     """
     return bool(fields.get("features") or fields.get("crls")) or (
         fields.get("max_chain_depth") is not None

@@ -109,7 +109,10 @@ class ChainContext:
         return next((entry.role for entry in self._matching(facts) if entry.live), "")
 
     def is_compromised(self, facts: CertificateFacts) -> bool:
-        """Return True if the pin set marks this certificate or its key as compromised."""
+        """Return True if the pin set marks this certificate or its key as compromised.
+
+        ``facts`` describes the certificate.
+        """
         return any(entry.state == "compromised" for entry in self._matching(facts))
 
     def _matching(self, facts: CertificateFacts) -> list[HostPin]:
@@ -139,8 +142,8 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 def _leaf_key(step: ServerStep) -> str:
     """Return the pin of the private key with which the server signed the handshake.
 
-    The result is empty if the key can't be read. In an attack, this key and the key of the
-    leaf can differ.
+    ``step`` describes how the lab served the connection. The result is empty if the key can't be
+    read. In an attack, this key and the key of the leaf can differ.
     """
     if not step.key_pem:
         return ""
@@ -161,9 +164,15 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class _Spot:
-    """One certificate of a path, at the position ``index``, and what it is checked against.
+    """One certificate of a path in a served chain, and the data against which it is checked.
 
     It is the argument of each function that looks for one kind of flaw.
+
+    Attributes:
+        context: the host, roots, pins and time for the check.
+        path: the path: certificates, each followed by its issuer. It begins at the leaf, or at a
+            certificate that the leaf doesn't need.
+        index: the position of the certificate in ``path``.
     """
 
     context: ChainContext
@@ -192,13 +201,13 @@ class _Spot:
 
 
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
-    """Return the flaws of one certificate of a path, each as a sentence.
+    """Return the flaws of one certificate of a certification path, each as a sentence.
 
     A flaw is a reason to refuse the certificate.
 
     Args:
         context: the host, roots, pins and time with which the certificate is checked.
-        path: the path.
+        path: the certification path.
         index: the position of the certificate in the path, 0 for the first, usually the leaf.
 
     Returns:
@@ -301,7 +310,7 @@ def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
 
 
 def _below(host: str, limit: x509.GeneralName) -> bool:
-    """Return True if a name constraint covers the host (RFC 5280 section 4.2.1.10).
+    """Return True if a name constraint (RFC 5280 section 4.2.1.10) covers the host.
 
     ``limit`` is the constraint. A DNS name covers itself and all names below it; a network covers
     its addresses.
@@ -334,8 +343,9 @@ def _other_key(spot: _Spot) -> str:
 def _compromised(spot: _Spot) -> str:
     """Return the flaw of a key that the pin set marks as compromised; empty if it has no such flaw.
 
-    Only certificates on the path from the leaf can have this flaw, because certpin also ignores all
-    other certificates when it checks a chain for compromised keys.
+    ``spot`` is the certificate with its position in the certification path. Only certificates on
+    the path from the leaf can have this flaw, because certpin also ignores all other certificates
+    when it checks a chain for compromised keys.
     """
     refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""

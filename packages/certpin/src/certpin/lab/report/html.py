@@ -178,7 +178,7 @@ def _controls(run: Run) -> ET.Element:
     """Return the section that shows if the client accepted the honest server, first and last.
 
     The section is needed because refusals of attacks prove nothing if the client refuses every
-    server.
+    server. ``run`` is the lab run.
     """
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
@@ -225,7 +225,7 @@ def _overview(numbered: _Numbered) -> ET.Element:
 def _rest(run: Run, numbered: _Numbered) -> ET.Element:
     """Return the section with the cases that need no attention, grouped by family of cases.
 
-    ``numbered`` has all results of the run, each with its number.
+    ``run`` is the lab run, and ``numbered`` has all its results, each with its number.
     """
     shown = {Outcome.WRONG, *(outcome for outcome, _ in _SECTIONS)}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]

@@ -180,7 +180,7 @@ def _validity(known: CertificateFacts) -> str:
 def _leaks(result: Result) -> Iterator[ET.Element]:
     """Yield the HTML of the data that the client leaked in its last run against a case.
 
-    Yield nothing if the client refused the attack.
+    Yield nothing if the client refused the attack. ``result`` is the result of the case.
     """
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
@@ -209,7 +209,7 @@ def _marked(data: bytes, canary: str) -> list[Child]:
 
 
 def _connections(attempt: Attempt, caption: str) -> ET.Element:
-    """Return an HTML table of the connections in one run of the client (attempt), in order.
+    """Return an HTML table of the connections in one run of the client (``attempt``), in order.
 
     The table has the first 50 connections, and the text ``caption`` as its caption.
     """
@@ -249,7 +249,10 @@ def _received(seen: Connection) -> str:
 
 
 def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
-    """Yield the HTML that describes how the client ended, with the end of the client's output."""
+    """Yield the HTML that describes how the client ended, with the end of the client's output.
+
+    ``attempt`` is one run of the client against a case.
+    """
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]
@@ -258,7 +261,7 @@ def _client_end(attempt: Attempt) -> Iterator[ET.Element]:
 
 
 def facts_list(pairs: dict[str, Child]) -> ET.Element:
-    """Return an HTML list of names and values. Entries without a value are left out."""
+    """Return an HTML list of names and values (``pairs``). Entries without a value are left out."""
     listed = tag("dl", class_="facts")
     for name, value in pairs.items():
         if value is not None and value != "":
@@ -293,7 +296,10 @@ _OF_OUTCOME = {
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """Return the outcome of a case as HTML: an icon, and ``words`` as its text."""
+    """Return the outcome of a case as HTML: an icon, and the text ``words``.
+
+    ``outcome`` selects the icon and its colour.
+    """
     return tag("span", icon(_OF_OUTCOME[outcome]), words, class_=f"badge {_css_class(outcome)}")
 
 

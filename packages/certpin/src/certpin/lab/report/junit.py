@@ -114,7 +114,7 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
 
 
 def _output_text(result: Result) -> str:
-    """Return the text of a test: the case, the verdict, and the client's output in each run."""
+    """Return the text of a JUnit test: case, verdict, and the client's output in each run."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]

@@ -213,7 +213,8 @@ def _assigned(value: str) -> Iterator[str]:
 def _credentials(value: str) -> list[str]:
     """Return the credentials in the URLs of a text: ``user:password``, and the password.
 
-    Each is returned as it is written, and with its percent-encoding decoded.
+    ``value`` is the text. Each credential is returned as it is written, and with its
+    percent-encoding decoded.
     """
     found = [text for pair in _USERINFO.findall(value) for text in pair]
     return [*found, *map(unquote, found)]
@@ -260,7 +261,10 @@ def mask_run(run: Run, secrets: Sequence[str]) -> Run:
 
 
 def _masked_why(result: Result, secrets: Sequence[str]) -> str:
-    """Return the reason of a verdict without secrets, also in the names of hosts not under test."""
+    """Return the reason of a verdict without secrets, also in the names of hosts not under test.
+
+    ``result`` has the verdict, and ``secrets`` are the texts to hide.
+    """
     why = result.why
     for made in result.attempts:
         for other in made.others:
@@ -273,13 +277,19 @@ def _masked_other(other: OtherHost, secrets: Sequence[str]) -> OtherHost:
 
 
 def _masked_host(host: str, secrets: Sequence[str]) -> str:
-    """Return a host's name without secrets. Upper and lower case are the same in it."""
+    """Return a host's name without secrets, in lower case. Secrets are found in any case.
+
+    ``secrets`` are the texts to hide.
+    """
     known = [secret.lower() for secret in secrets]
     return _masked(host.lower(), known, unfinished=len(host) >= LONGEST_HOST)
 
 
 def _masked_output(ending: Ending, secrets: Sequence[str]) -> str:
-    """Return a client's output without secrets, also without those that are only partly in it."""
+    """Return a client's output without secrets, also without those that are only partly in it.
+
+    ``ending`` has the output, and ``secrets`` are the texts to hide.
+    """
     # A client that was stopped may not have written the rest of a secret.
     text = _masked(ending.output, secrets, begun=ending.cut, unfinished=bool(ending.broken))
     if not ending.cut:

@@ -81,7 +81,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """The caption above certificates that the server sent, but that are not on the leaf's path."""
+    """The caption above certificates that the server sent, but that the leaf doesn't need."""
 
     top: int
     text: str
@@ -216,7 +216,11 @@ def _folded(kind: str, text: str, max_lines: int = _LINES) -> list[Line]:
 
 
 def _in_words(path: ChainPath, context: ChainContext) -> str:
-    """Return a description of a chain's path in words, for screen readers of the picture."""
+    """Return a description of a chain in words, for screen readers of the picture.
+
+    ``path`` is the certification path in the chain. ``context`` has the host, roots, pins and time
+    with which the certificates are checked for flaws.
+    """
     said = [] if path.on_path else ["Sent along:"]
     for index, place in enumerate(path.certificates):
         marks = [_role(path, index), *(["trusted"] if place.trusted else [])]

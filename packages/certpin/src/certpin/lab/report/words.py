@@ -101,7 +101,7 @@ def summary(run: Run) -> list[str]:
 
 
 def advice(run: Run) -> str:
-    """Return the advice on the next step after a lab run, in one or a few sentences."""
+    """Return the advice for the user after a lab run, in one or a few sentences."""
     counts = tally(run)
     if not run.controlled:
         untried = "Change the command or the style, for this reason:"
@@ -273,8 +273,8 @@ def other_host_lines(run: Run) -> list[str]:
 
     The lab sees these requests at its proxy. They change no verdict, because the client's reaction
     to the server under test is the same, but a client can send its data there after it refused an
-    attacker. If the good control failed, and the proxy refused a host in it, sentences say how the
-    client gets to a host that it needs.
+    attacker. If the good control (the case with the honest server) failed, and the proxy refused a
+    host in it, sentences say how the client gets to a host that it needs.
     """
     cases: dict[OtherHost, set[str]] = {}
     for result in run.results:
@@ -292,8 +292,8 @@ def other_host_lines(run: Run) -> list[str]:
 def _needed_host_lines(run: Run) -> list[str]:
     """Return sentences that say how the client gets to the hosts that the proxy refused it.
 
-    Only the hosts that it requested from the good control are included, because a client that needs
-    a host requests it there too.
+    Only the hosts that it requested in the good control (the case with the honest server) are
+    included, because a client that needs a host requests it there too.
     """
     controls = [result for result in run.results if result.case is CONTROL]
     needed = {
@@ -333,7 +333,7 @@ def other_hosts(result: Result) -> tuple[OtherHost, ...]:
 def _in_clear(attempt: Attempt) -> Iterator[tuple[str, bytes]]:
     """Yield the receiver and the bytes of each text that the client sent without TLS.
 
-    Heads of HTTP requests to the lab's proxy are included.
+    ``attempt`` is one run of the client. Heads of HTTP requests to the lab's proxy are included.
     """
     for seen in attempt.connections:
         if seen.clear:
@@ -434,7 +434,7 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """Return, in words, how the client program ended: its exit status, or the problem."""
+    """Return, in words, how the client program ended (``end``): its exit status, or the problem."""
     if end.problem:
         return end.problem
     if end.status is None:

@@ -188,7 +188,7 @@ class Unrelayed:
     _out = b""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing, because the lab never relays this connection."""
+        """Do nothing, because the lab never relays this connection. The arguments aren't used."""
 
     def resume(self) -> None:
         """Do nothing, because the lab never pauses this connection."""

@@ -27,7 +27,7 @@ class RecordKeys(Protocol):
     """The keys for TLS records of one direction, and the number of its next record."""
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted TLS record with this content type and content."""
+        """Return an encrypted TLS record with the content type ``kind`` and this content."""
 
     def decrypt(self, header: bytes, content: bytes) -> tuple[int, bytes]:
         """Return the type and the content of an encrypted TLS record.
@@ -256,17 +256,17 @@ def tls_error(reason: str) -> ssl.SSLError:
 
 
 def record(kind: int, content: bytes) -> bytes:
-    """Return an unencrypted TLS record with this content type and content."""
+    """Return an unencrypted TLS record with the content type ``kind`` and this content."""
     return bytes((kind, 3, 3)) + vector(2, content)
 
 
 def message(kind: int, content: bytes) -> bytes:
-    """Return a TLS handshake message with this type number and content."""
+    """Return a TLS handshake message with the type number ``kind`` and this content."""
     return bytes((kind,)) + vector(3, content)
 
 
 def extension(kind: int, content: bytes) -> bytes:
-    """Return a TLS extension with this type number and content, as bytes."""
+    """Return a TLS extension with the type number ``kind`` and this content, as bytes."""
     return kind.to_bytes(2) + vector(2, content)
 
 

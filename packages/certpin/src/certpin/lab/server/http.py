@@ -86,7 +86,7 @@ class Chunked:
     def _line(self, pending: bytearray) -> bytes | None:
         """Remove and return the next line (a chunk size or trailer) of the received bytes.
 
-        Return None if the line is incomplete.
+        ``pending`` are the received bytes. Return None if the line is incomplete.
         """
         text, end, _ = pending.partition(b"\n")
         if not end:
@@ -199,7 +199,11 @@ class Http:
         return bytes(replies)
 
     def _receive_frames(self, socket: WebSocket, data: bytes) -> bytes:
-        """Process WebSocket frames, and return the reply. Their payload is data of the client."""
+        """Process WebSocket frames, and return the reply. Their payload is data of the client.
+
+        ``socket`` is the lab's side of the WebSocket connection, and ``data`` the bytes of the
+        frames.
+        """
         said, reply = socket.receive(data)
         self.data += said[: KEPT - len(self.data)]
         self._keep_astray(said)

@@ -100,7 +100,7 @@ class MessageServer:
         """Set ``data``, the data that the client has sent so far, from the received messages.
 
         A message that is still incomplete counts too, because the client may disconnect in the
-        middle of it.
+        middle of it. ``secure`` is True under TLS.
         """
         if self.upgrade:
             self.rest = bytes(self.pending)
@@ -254,8 +254,8 @@ class Lines(MessageServer):
 def first_word(text: bytes) -> tuple[bytes, bool]:
     """Return the first word of a line in upper case, and True if the word is complete.
 
-    The word is complete if a space or a line end follows it. Without one, more of the word can
-    still arrive. If there is no word, the result is empty and False.
+    ``text`` is the line. The word is complete if a space or a line end follows it. Without one,
+    more of the word can still arrive. If there is no word, the result is empty and False.
     """
     words = text.split(None, 1)
     ended = bool(words) and text.lstrip()[len(words[0]) :] != b""

@@ -213,7 +213,7 @@ class Port:
         """Pause accepting for 0.1 seconds, because no file descriptor or memory is left.
 
         Without the pause, the event loop would try to accept the waiting connection again and
-        again.
+        again. ``exc`` is the error of the last attempt; it is not used.
         """
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
@@ -274,7 +274,8 @@ class Link:
     def read(self) -> bool:
         """Read from the socket once, and pass the bytes to the conversation.
 
-        Return True if there were any bytes.
+        The conversation is the protocol state machine that serves the connection. Return True if
+        there were any bytes.
         """
         if not self._open:
             return False
@@ -337,7 +338,10 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send as many of the conversation's bytes as the socket takes; send the rest later."""
+        """Send as many of the bytes to send as the socket takes; send the rest later.
+
+        The bytes are from the conversation, the protocol state machine that serves the connection.
+        """
         self._unsent += self.conversation.data_to_send()
         try:
             while self._unsent:
@@ -376,8 +380,8 @@ class Link:
         """Close the lab's side of the connection, and read on until the client closes its side.
 
         If the lab closed the socket while bytes are unread, the system would send a reset, which
-        can overtake the answer (RFC 9112 section 9.6). A conversation with ``resets`` is meant to
-        send a reset, so its socket is closed at once.
+        can overtake the answer (RFC 9112 section 9.6). If the case is meant to send a reset
+        (``resets``), the socket is closed at once.
         """
         if self.conversation.resets:
             with suppress(OSError):

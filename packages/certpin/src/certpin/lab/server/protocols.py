@@ -134,9 +134,14 @@ def suits(protocol: str, wanted: str) -> bool:
 
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """Return the first ALPN name in ``spoken``, the server's list, that the client offers.
+    """Return the ALPN name to negotiate: the first in ``spoken`` that the client offers.
 
-    The result is a tuple with this name. It is empty if the client offers none of the names.
+    Args:
+        offered: the ALPN names that the client offers.
+        spoken: the ALPN names of the server, best first.
+
+    Returns:
+        A tuple with this name; empty if the client offers none of the server's names.
     """
     return tuple(version for version in spoken if version in offered)[:1]
 

@@ -259,7 +259,10 @@ class Http3(QuicConnectionProtocol):
             http.send_data(stream, body, end_stream=True)
 
     def _note_end(self, event: ConnectionTerminated) -> None:
-        """Record why the client closed the connection: a TLS alert, or another error."""
+        """Record why the client closed the connection: a TLS alert, or another error.
+
+        ``event`` is aioquic's event for the end of the connection.
+        """
         if event.frame_type is not None and event.error_code in _CRYPTO_ERRORS:
             self.seen.alert = alert_name(event.error_code - _CRYPTO_ERRORS.start)
         elif event.error_code and event.reason_phrase:

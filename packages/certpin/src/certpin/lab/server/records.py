@@ -182,7 +182,10 @@ def _is_grease(number: int) -> bool:
 
 
 def _server_name(reader: Vectors) -> str:
-    """Return the host name in a server_name extension: its first host_name (RFC 6066 section 3)."""
+    """Return the host name in a server_name extension: its first host_name (RFC 6066 section 3).
+
+    ``reader`` has the content of the extension. The result is empty if there is no host name.
+    """
     names = reader.vector(2)
     while names:
         kind, name = names.number(1), names.vector(2).rest()
@@ -192,7 +195,10 @@ def _server_name(reader: Vectors) -> str:
 
 
 def _protocols(reader: Vectors) -> tuple[str, ...]:
-    """Return the protocol names in an ALPN extension (RFC 7301 section 3.1)."""
+    """Return the protocol names in an ALPN extension (RFC 7301 section 3.1).
+
+    ``reader`` has the content of the extension. The result is empty without names.
+    """
     names, found = reader.vector(2), []
     while names:
         found.append(names.vector(1).rest().decode("ascii", "replace"))
@@ -249,7 +255,8 @@ class RecordCounter:
     def unclear(self) -> bool:
         """True if no record with data was counted, and it is unknown whether the client sent data.
 
-        The docstring of the class has the two situations.
+        Either the bytes are not TLS, or the end of the client's handshake was not recognised,
+        because its certificate and its Finished are in one record.
         """
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
@@ -391,7 +398,10 @@ def _chosen(record: bytes) -> _Suite | None:
 
 
 def _chosen_version(hello: Vectors) -> bytes:
-    """Return the version in the extension supported_versions (TLS 1.3); empty if it is missing."""
+    """Return the version in the extension supported_versions (TLS 1.3); empty if it is missing.
+
+    ``hello`` is the rest of a ServerHello, from the length of its extensions on.
+    """
     extensions = hello.vector(2) if hello else Vectors(b"")
     while extensions:
         kind, body = extensions.number(2), extensions.vector(2)

@@ -72,7 +72,8 @@ def relay(
     Args:
         loop: the event loop of the lab. Call this function in the loop's thread.
         sock: the client's socket. It is closed at the end.
-        conversation: records evidence. It gets a copy of the relayed bytes.
+        conversation: the protocol state machine of the connection, which records evidence. It gets
+            a copy of the relayed bytes.
         to: the requested server.
         allow: returns False for an IP address that the client must not reach. It is not called for
             a server that the lab itself chose.
@@ -106,7 +107,8 @@ async def pass_through(
 
     Args:
         near: the client's stream.
-        conversation: records evidence. It gets a copy of the relayed bytes.
+        conversation: the protocol state machine of the connection, which records evidence. It gets
+            a copy of the relayed bytes.
         to: the requested server.
         allow: returns False for an IP address that the client must not reach.
     """
@@ -160,7 +162,8 @@ async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: floa
     Args:
         near: the client's streams.
         far: the server's streams.
-        conversation: records evidence. It gets a copy of the relayed bytes.
+        conversation: the protocol state machine of the connection, which records evidence. It gets
+            a copy of the relayed bytes.
         quiet: the longest time in seconds for which the client can be idle after an answer; None
             for no limit.
     """
@@ -199,9 +202,10 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read the bytes that arrive next, and return them.
+    """Read the bytes that arrive next, and return them; empty at the end of the stream.
 
-    ``hear`` gets the bytes too, to record them as evidence. If reading fails, it gets empty bytes.
+    ``reader`` is the reading side of a connection. ``hear`` gets the bytes too, to record them as
+    evidence. If reading fails, it gets empty bytes.
     """
     try:
         data = await reader.read(_PIECE)

@@ -88,9 +88,10 @@ class CaseRun:
         self._kinds: list[str] = []  # of the connections to the host under test
 
     def tests(self, host: str) -> bool:
-        """Return True if the scenario has steps for this host: the lab then serves its connections.
+        """Return True if the lab serves connections to this host in the case.
 
-        Connections to other hosts are refused, or relayed if the host under test has a real server.
+        The scenario of the case then describes how. Connections to other hosts are refused, or
+        relayed if the host under test has a real server.
         """
         return host in self._steps
 
@@ -107,7 +108,8 @@ class CaseRun:
     ) -> ServerStep:
         """Return the step with which to serve a new connection: its certificates, key and answer.
 
-        Each call moves on to the next step of the host. The last step of a host repeats.
+        A step is how the lab serves one connection. Each call moves on to the next step of the
+        host. The last step of a host repeats.
 
         Args:
             server_name: the name in the ClientHello, or empty.
@@ -154,9 +156,9 @@ class CaseRun:
     def clear_application(self, seen: Connection) -> Starting | None:
         """Return the server for the clear-text part of a connection, before STARTTLS.
 
-        Return None if the protocol has no such part. If the next step tampers with the clear text,
-        the step is assigned to the connection now. Otherwise a step is assigned later, by the name
-        in the ClientHello. ``seen`` is the evidence of the connection.
+        Return None if the protocol has no such part. A step (how the lab serves one connection) is
+        assigned to the connection now if it tampers with the clear text. Otherwise it is assigned
+        later, by the name in the ClientHello. ``seen`` is the evidence of the connection.
         """
         if not self._protocol.starting:
             return None
@@ -269,7 +271,10 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """Process bytes of the clear-text part of a connection, before STARTTLS."""
+        """Process bytes of the clear-text part of a connection, before STARTTLS.
+
+        ``data`` has the bytes from the client.
+        """
         assert self._clear is not None  # noqa: S101  # the caller checks this
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)

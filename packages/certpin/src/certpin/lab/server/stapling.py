@@ -185,7 +185,7 @@ class StaplingTls(HandMadeTls):
         return True
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True if a record has the type application data.
+        """Return True if a record is encrypted: if its type ``kind`` is application data.
 
         In TLS 1.3, all encrypted records have this type.
         """
@@ -232,7 +232,10 @@ class _Offer(Offer):
 
 
 def _shares(data: bytes) -> dict[int, bytes]:
-    """Return the key shares of a client by the number of their group."""
+    """Return the key shares of a client by the number of their group (RFC 8446 section 4.2.8).
+
+    ``data`` is the content of the extension key_share in its ClientHello.
+    """
     reader, found = Vectors(data).vector(2), {}
     while reader:
         group = reader.number(2)

@@ -171,7 +171,8 @@ def reason_of(exc: ssl.SSLError) -> str:
     """Return the reason of a TLS error: OpenSSL's name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
     If Python does not know OpenSSL's name for the error, the reason is derived from the message,
-    such as ``RECORD_LAYER_FAILURE`` from ``[SSL] record layer failure (_ssl.c:2580)``.
+    such as ``RECORD_LAYER_FAILURE`` from ``[SSL] record layer failure (_ssl.c:2580)``. ``exc`` is
+    the error.
     """
     known: str | None = getattr(exc, "reason", None)
     if known:
@@ -253,7 +254,8 @@ class _Moving(ssl.SSLObject):
 class _Keeper(ssl.SSLContext):
     """A TLS context without a certificate. It holds session ticket keys for several server steps.
 
-    A session ticket from one step is then valid for the others.
+    A step is how the lab serves one connection. A session ticket from one step is then valid for
+    the others.
     """
 
     sslobject_class = _Moving
@@ -313,7 +315,7 @@ def _will_not(exc: ssl.SSLError) -> CannotServeError:
 
 
 def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain and a private key into a context.
+    """Load a chain and a private key, both as PEM, into a context.
 
     Raises ``ssl.SSLError`` if one of them is invalid, or they don't belong together.
     """

@@ -84,7 +84,7 @@ class CbcKeys:
         self._number = 0
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted TLS record with this content type and content."""
+        """Return an encrypted TLS record with the content type ``kind`` and this content."""
         plain = content + self._authenticate(kind, content)
         padding = self._suite.block - len(plain) % self._suite.block
         plain += bytes((padding - 1,)) * padding
@@ -116,7 +116,10 @@ class CbcKeys:
         return header[0], plain[:size]
 
     def _authenticate(self, kind: int, content: bytes) -> bytes:
-        """Return the MAC of the next record, and count the record (RFC 5246 section 6.2.3.1)."""
+        """Return the MAC of the next record, and count the record (RFC 5246 section 6.2.3.1).
+
+        ``kind`` is the content type of the record, and ``content`` its content.
+        """
         made = _counted(self._number, kind, len(content)) + content
         self._number += 1
         return hmac.digest(self._mac, made, self._suite.mac)
@@ -130,7 +133,7 @@ class GcmKeys:
         self._number = 0
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted TLS record with this content type and content."""
+        """Return an encrypted TLS record with the content type ``kind`` and this content."""
         nonce = self._number.to_bytes(_NONCE)
         counted = _counted(self._number, kind, len(content))
         self._number += 1

@@ -35,7 +35,7 @@ class TrafficKeys:
         return nonce
 
     def encrypt(self, kind: int, content: bytes) -> bytes:
-        """Return an encrypted TLS record with this content type and content."""
+        """Return an encrypted TLS record with the content type ``kind`` and this content."""
         header = b"\x17\3\3" + (len(content) + 1 + 16).to_bytes(2)
         return header + self._cipher.encrypt(self._nonce(), content + bytes((kind,)), header)
 
@@ -66,7 +66,10 @@ def verify_data(secret: bytes, transcript: bytes) -> bytes:
 
 
 def handshake_secret(shared: bytes) -> bytes:
-    """Return the handshake secret of a key exchange without a PSK (RFC 8446 section 7.1)."""
+    """Return the handshake secret of a key exchange without a PSK (RFC 8446 section 7.1).
+
+    ``shared`` is the result of the key exchange.
+    """
     return _extract(derive(_extract(bytes(32), bytes(32)), b"derived", b""), shared)
 
 
@@ -76,7 +79,10 @@ def master_secret(secret: bytes) -> bytes:
 
 
 def derive(secret: bytes, label: bytes, messages: bytes) -> bytes:
-    """Return Derive-Secret (RFC 8446 section 7.1) for a secret, a label and handshake messages."""
+    """Return a secret that is derived from another one by Derive-Secret (RFC 8446 section 7.1).
+
+    ``secret``, ``label`` and ``messages`` (handshake messages) are the inputs in the RFC.
+    """
     return expand(secret, label, hashlib.sha256(messages).digest(), 32)
 
 

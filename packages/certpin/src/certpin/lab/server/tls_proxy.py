@@ -43,7 +43,7 @@ class _Tunnels:
         self._requested = False
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return no bytes, because the client speaks first."""
+        """Return no bytes, because the client speaks first. ``secure`` has no effect."""
         del secure
         return b""
 
@@ -115,7 +115,7 @@ class TlsProxied:
             self.done = self._tunnels.proxied.done
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Do nothing, because the lab never relays this connection."""
+        """Do nothing, because the lab never relays this connection. The arguments aren't used."""
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and remove them from the buffer."""

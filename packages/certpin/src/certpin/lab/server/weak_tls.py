@@ -189,7 +189,9 @@ class WeakTls(HandMadeTls):
         self._say(_HELLO_DONE, b"")
 
     def _choose(self, offer: Offer) -> None:
-        """Choose the suite and the key exchange.
+        """Choose the suite and the key exchange with this server's weakness, such as 3DES.
+
+        ``offer`` has the client's ClientHello.
 
         Raises:
             NotOfferedError: the client offers no suite with the weakness.
@@ -226,7 +228,10 @@ class WeakTls(HandMadeTls):
             raise NotOfferedError(f"{NOT_OFFERED} {wanted}")
 
     def _server_hello(self, offer: Offer) -> bytes:
-        """Return the body of the ServerHello (RFC 5246 section 7.4.1.3)."""
+        """Return the body of the ServerHello (RFC 5246 section 7.4.1.3).
+
+        ``offer`` has the client's ClientHello.
+        """
         extensions = alpn_extension(self._alpn)
         if _RENEGOTIATION in offer.extensions or _RENEGOTIATION_SUITE in offer.suites:
             extensions += extension(_RENEGOTIATION, vector(1, b""))
@@ -285,7 +290,7 @@ class WeakTls(HandMadeTls):
         self._send(HANDSHAKE, made)
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True: every record after ChangeCipherSpec is encrypted."""
+        """Return True: every record after ChangeCipherSpec is encrypted. ``kind`` is not used."""
         return True
 
 
@@ -309,7 +314,10 @@ class _Signature:
         self._number, self._padding = accepted[0], known[accepted[0]]
 
     def sign(self, key: rsa.RSAPrivateKey, data: bytes) -> bytes:
-        """Return the number of the algorithm and the signature of data (RFC 5246 section 4.7)."""
+        """Return the number of the algorithm and the signature of data (RFC 5246 section 4.7).
+
+        ``key`` is the server's private key.
+        """
         return self._number.to_bytes(2) + vector(2, key.sign(data, self._padding, hashes.SHA256()))
 
 
@@ -345,7 +353,8 @@ class _RsaExchange:
     def secret(self, body: Vectors) -> bytes:
         """Return the decrypted premaster secret.
 
-        A wrong secret is not detected here, but at the Finished message.
+        ``body`` is the content of the client's ClientKeyExchange. A wrong secret is not detected
+        here, but at the Finished message.
         """
         return self._key.decrypt(body.vector(2).rest(), padding.PKCS1v15())
 
@@ -360,7 +369,10 @@ class _DheExchange:
         self.parameters = b"".join(vector(2, number) for number in numbers)
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the premaster secret: the shared number, without leading zeros."""
+        """Return the premaster secret: the shared number, without leading zeros.
+
+        ``body`` is the content of the client's ClientKeyExchange.
+        """
         public = int.from_bytes(body.vector(2).rest())
         if not 1 < public < SMALL_PRIME - 1:
             raise ValueError("the public key is trivial")
@@ -380,7 +392,10 @@ class _EcdheExchange:
         self.parameters = b"\3" + _P256.to_bytes(2) + vector(1, point)
 
     def secret(self, body: Vectors) -> bytes:
-        """Return the premaster secret: the first coordinate of the shared point."""
+        """Return the premaster secret: the first coordinate of the shared point.
+
+        ``body`` is the content of the client's ClientKeyExchange.
+        """
         point = body.vector(1).rest()
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         return self._private.exchange(ec.ECDH(), public)

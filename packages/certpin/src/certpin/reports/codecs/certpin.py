@@ -99,7 +99,8 @@ def _id(fields: Fields) -> str:
     """Return the identity of a report from its field ``id``; empty if the field is missing.
 
     The identity, by which repeated uploads are recognised, is the field's value after the prefix
-    ``id:``. The prefix distinguishes it from an identity that is a digest.
+    ``id:``. The prefix distinguishes it from an identity that is a digest. ``fields`` are those of
+    the report.
     """
     own = fields.text("id")
     if own and not ID.fullmatch(own):

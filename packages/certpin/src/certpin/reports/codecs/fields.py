@@ -167,7 +167,10 @@ class Fields:
         return bool(value)
 
     def one_of(self, name: str, known: Mapping[str, Any]) -> str:
-        """Return a required text field. Its value must be one of the keys of ``known``."""
+        """Return the text field ``name``, which is required. Its value must be a key of ``known``.
+
+        ``known`` is a mapping with the accepted values as keys, such as ``refuse`` and ``report``.
+        """
         value = self._data.get(name)
         if type(value) is not str or value not in known:
             self.refuse(name, f"this is none of {', '.join(known)}")
@@ -207,7 +210,7 @@ class Fields:
     def as_host(self, name: str, value: object) -> str:
         """Return the host name ``value`` in normalised form.
 
-        ``name`` is the field that contains it, which the error names if the value is no host.
+        ``name`` is the field with the value. If the value is no host, the error names the field.
         """
         if type(value) is not str or len(value) > MAX_HOST:
             problem = "this is missing" if value is None else "this is not a host name"

@@ -98,7 +98,10 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
 
 
 def _place(fields: Fields) -> tuple[str, int]:
-    """Return the host and the port of the URL that the browser requested (the field ``url``)."""
+    """Return the host and the port of the URL that the browser requested (the field ``url``).
+
+    ``fields`` are those of one entry in the browser's list of errors.
+    """
     try:
         url = urlsplit(fields.text("url", _MAX_URL))
         host, port = url.hostname, url.port

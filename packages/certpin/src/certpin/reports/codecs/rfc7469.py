@@ -71,15 +71,18 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def port_of(fields: Fields) -> int:
-    """Return the port of the reported connection, from the field ``port``; 0 if it is missing."""
+    """Return the port of the reported connection, from the field ``port``; 0 if it is missing.
+
+    ``fields`` are those of the report.
+    """
     return fields.number("port", MAX_PORT)
 
 
 def pattern_of(fields: Fields) -> str:
     """Return the host pattern of the policy in a report.
 
-    The pattern combines the fields ``noted-hostname`` and ``include-subdomains``. It is empty if
-    the report has no ``noted-hostname``.
+    ``fields`` are those of the report. The pattern combines ``noted-hostname`` and
+    ``include-subdomains``. It is empty if the report has no ``noted-hostname``.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 

@@ -277,7 +277,8 @@ def _document(
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Return the certificates of a chain that a collector accepts: at most 20, each at most 16 KiB.
 
-    All other certificates are left out, because an attacker may serve any number of bytes.
+    A collector is a server that receives reports. All other certificates are left out, because an
+    attacker may serve any number of bytes.
     """
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 

@@ -77,7 +77,8 @@ class ReportFolder:
     def names(self) -> list[str]:
         """Return the file names of the queued reports, oldest first. Never raises.
 
-        Deletes old temporary files of killed processes.
+        The list is empty if the folder can't be read. Deletes old temporary files of killed
+        processes.
         """
         with suppress(OSError):
             found = [path.name for path in self._path.iterdir()]
@@ -87,7 +88,7 @@ class ReportFolder:
         return []
 
     def remove(self, name: str) -> None:
-        """Delete a file of the reporter's folder. Never raises."""
+        """Delete the file ``name`` of the reporter's folder. Never raises."""
         try:
             (self._path / name).unlink()
         except PermissionError:
@@ -170,7 +171,8 @@ class ReportFolder:
     def save_reported(self, reported: dict[str, float]) -> None:
         """Write the time of each failure's last report (seconds since the epoch), by its digest.
 
-        This replaces all stored times. The caller must have held the lock since it read them.
+        ``reported`` replaces all stored times. The caller must have held the lock since it read
+        them.
         """
         self._save(_REPORTED_FILE, reported)
 
@@ -182,7 +184,10 @@ class ReportFolder:
         return self._times(_RETRY_FILE)
 
     def save_retry_times(self, times: dict[str, float]) -> None:
-        """Write the end of each ``Retry-After`` (seconds since the epoch), by digest of the URL."""
+        """Write the end of each ``Retry-After`` (seconds since the epoch), by digest of the URL.
+
+        ``times`` replaces all stored ends.
+        """
         self._save(_RETRY_FILE, times)
 
     def _times(self, name: str) -> dict[str, float]:
@@ -322,7 +327,8 @@ class ReportQueue:
     def names(self, now: datetime) -> list[str]:
         """Return the names of the queued reports, oldest first.
 
-        Reports that are older than ``settings.keep`` are deleted, and counted as lost.
+        Reports that are older than ``settings.keep`` at the time ``now`` are deleted, and counted
+        as lost.
         """
         with self._guard:
             in_memory = list(self._in_memory)
@@ -337,7 +343,7 @@ class ReportQueue:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[QueuedReport | None]:
-        """Lock a queued report during a ``with`` block, and yield it.
+        """Lock the queued report ``name`` during a ``with`` block, and yield it.
 
         Yield ``None`` if the report can't be sent now, for example because another process is
         sending it.
@@ -356,8 +362,8 @@ class ReportQueue:
     def retry_after(self, to: str, now: datetime) -> float:
         """Return the seconds for which the URL ``to`` must not be contacted; 0 if there is no wait.
 
-        The wait comes from the last ``Retry-After`` header in an HTTP response of that URL, even if
-        another process that shares the folder received the response.
+        ``now`` is the current time. The wait comes from the last ``Retry-After`` header in an HTTP
+        response of that URL, even if another process that shares the folder received the response.
         """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
@@ -374,7 +380,10 @@ class ReportQueue:
             self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
     def remove(self, name: str) -> None:
-        """Delete a report from the queue after it was sent, or refused by the collector."""
+        """Delete the report ``name`` from the queue after it was sent, or the collector refused it.
+
+        A collector is a server that receives reports.
+        """
         with self._guard:
             in_memory = self._in_memory.pop(name, None)
         if in_memory is None:
@@ -382,7 +391,7 @@ class ReportQueue:
             self._folder.remove(name)
 
     def discard(self, name: str) -> None:
-        """Delete a report from the queue that was not sent, and count it as lost."""
+        """Delete the report ``name`` from the queue, which was not sent, and count it as lost."""
         self.remove(name)
         self._count_lost()
 
@@ -404,7 +413,7 @@ def _age(now: datetime, name: str) -> tuple[bool, str]:
 
 
 def _queued_report(content: object) -> QueuedReport | None:
-    """Return the queued report in a file's JSON value.
+    """Return the queued report in ``content``, a file's JSON value.
 
     Return ``None`` if the value is not a queued report, or if its URL is not allowed for reports.
     """

@@ -162,8 +162,10 @@ class DiskWriter:
 class _UpdateEvent(Protocol):
     """The part of ``certpin.updates.UpdateEvent`` that a reporter reads.
 
-    ``status`` has the name and the version of the updater's pin set, and ``what`` is ``updated`` if
-    the updater has just changed to it.
+    Attributes:
+        what: the kind of event, such as ``updated``: the updater has just changed to another pin
+            set.
+        status: the updater's status, with the name and the version of its pin set.
     """
 
     @property
@@ -251,10 +253,11 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust)
 
     def attach(self, context: PinnedContext) -> None:
-        """Use the pins of this SSL context for connections to collectors of reports.
+        """Use the pins of this SSL context for connections to collectors.
 
-        ``certpin.tls`` calls this method when a ``PinnedSSLContext`` gets the reporter as a hook,
-        and after each change of its pin set. The pins are used even when the context is gone.
+        Collectors are the servers that receive reports. ``certpin.tls`` calls this method when a
+        ``PinnedSSLContext`` gets the reporter as a hook, and after each change of its pin set. The
+        pins are used even when the context is gone.
         """
         if self._trust.attach(context):
             self._sender.recheck()

@@ -130,8 +130,8 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 def retry_after_seconds(result: PostResult, now: datetime) -> float:
     """Return the seconds in the response's ``Retry-After``, at most a day.
 
-    Return 0 if the header is missing or invalid.
-    The header has a number or a date (RFC 9110 section 10.2.3).
+    Return 0 if the header is missing or invalid. The header has a number or a date (RFC 9110
+    section 10.2.3). ``result`` is the response, and ``now`` the current time.
     """
     text = result.retry_after.strip()
     if text.isascii() and text.isdigit():

@@ -76,7 +76,7 @@ class Sender:
         queue: the reports to send.
         settings: the limits of storage, rate and time.
         clock: a function that returns the current time with a time zone.
-        trust: chooses the SSL context for a collector.
+        trust: the object that chooses the SSL context for a collector.
     """
 
     def __init__(
@@ -173,8 +173,8 @@ class Sender:
     def _round(self, *, urgent: bool) -> float | None:
         """Try to send each queued report once.
 
-        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds until the
-        first of the remaining reports can be sent; ``None`` if no report remains.
+        If ``urgent`` is True, the pauses after failed requests are ignored. Return the seconds
+        until the first of the remaining reports can be sent; ``None`` if no report remains.
         """
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
@@ -190,10 +190,14 @@ class Sender:
     def _try(self, name: str, *, urgent: bool) -> float:
         """Send a queued report, unless its URL has a pause, or another process is sending it.
 
-        If ``urgent`` is True, the pauses after failures are ignored. Return the seconds to wait
-        before the next attempt. Return 0 if the collector accepted or refused the report: it is
-        then removed from the queue. Return 0 also if the report must wait for a pin set
-        (``recheck``).
+        Args:
+            name: the file name of the report in the queue.
+            urgent: True to ignore the pauses after failed requests.
+
+        Returns:
+            The seconds to wait before the next attempt. 0 if the collector accepted or refused the
+            report: it is then removed from the queue. 0 also if the report must wait for a pin set
+            (``recheck``).
         """
         with self._queue.claim(name) as report:
             if report is None:

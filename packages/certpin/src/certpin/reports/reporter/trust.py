@@ -68,18 +68,20 @@ class ReportTrust:
 
     If a known pin set covers the collector's host, the chosen context enforces its pins. For all
     other collectors, the context ``given`` is used; if it is ``None``, a new context with the
-    platform's roots. Pin sets are known once they were given to ``attach`` or ``add``. The newest
-    version of a pin set replaces the others of its name. A host that only a replaced or older one
-    covers stays pinned: with its pins while a context enforces them, and afterwards reports for it
-    wait; unless the context that had the replaced one got the newer. Several threads can use the
-    object at the same time.
+    platform's roots. Several threads can use the object at the same time.
+
+    Pin sets are known once they were given to ``attach`` or ``add``. The newest version of a pin
+    set replaces the others of its name. The replaced version may have covered a host that the new
+    one does not cover. While an SSL context enforces the replaced version, its pins apply to this
+    host. After that, reports for the host wait, so that they are not sent without pins. They don't
+    wait if the same context changed from the replaced version to the new one.
 
     Args:
         given: the context for collectors that no pin set covers. If it is pinned, its pin set is
             known, too. Otherwise its roots are also those for collectors that a pin set covers
             without ``trust``.
-        clock: returns the current time, for the expiry of pin sets that come without a context,
-            unless a context had one of the same name.
+        clock: a function that returns the current time. It is used for the expiry of pin sets that
+            come without a context, unless a context had one of the same name.
     """
 
     def __init__(self, given: ssl.SSLContext | None, clock: Callable[[], datetime]) -> None:
@@ -102,9 +104,10 @@ class ReportTrust:
     def attach(self, context: PinnedContext) -> bool:
         """Use the pins of this SSL context for collectors, also when the context is gone.
 
-        Call it again when the context got another pin set. Only then can a lower version replace
-        the known one: after a recovery of ``PinUpdater``, the higher one may be an attacker's.
-        Return True if reports that had to wait may be sent now.
+        Collectors are the servers that receive reports. Call it again when the context has changed
+        to another pin set. Only then can a lower version replace the known one: after a recovery of
+        ``PinUpdater``, the higher one may be an attacker's. Return True if reports that had to wait
+        may be sent now.
         """
         with self._guard:
             before = self._attached.get(context)
@@ -113,11 +116,14 @@ class ReportTrust:
             return self._add(pins, context.clock, follow=follow, before=before)
 
     def add(self, pins: PinSetVersion, *, updated: bool = False) -> bool:
-        """Use these pins for collectors.
+        """Use these pins for collectors. Return True if reports that had to wait may be sent now.
 
-        ``pins`` is a ``PinSet``, or an updater's status. Any other object is ignored. A lower
-        version replaces the known one only if the updater has just changed to it (``updated``) in a
-        recovery. Return True if reports that had to wait may be sent now.
+        Collectors are the servers that receive reports.
+
+        Args:
+            pins: a ``PinSet``, or an updater's status. Any other object is ignored.
+            updated: True if the updater has just changed to these pins. Only then, and only in a
+                recovery, can a lower version replace the known one.
         """
         enforced = pins if isinstance(pins, PinSet) else getattr(pins, "pins", None)
         if not isinstance(enforced, PinSet):
@@ -127,21 +133,22 @@ class ReportTrust:
             return self._add(enforced, None, follow=follow)
 
     def begin(self) -> bool:
-        """Allow unpinned collectors from now on. Return False if they were allowed before.
+        """Allow reports to collectors without pins. Return False if they were allowed before.
 
-        Before that, the app may still be about to give the pin set that covers a collector.
+        Until then, reports for such collectors wait, because the app may still give the pin set
+        that covers the collector.
         """
         begun, self._begun = self._begun, True
         return not begun
 
     def pin_sets(self) -> list[PinSet]:
-        """Return the known pin sets, and that of a pinned context that was given."""
+        """Return the known pin sets, after that of the context ``given`` if it is pinned."""
         given = getattr(self._given, "pins", None)
         known = [each.pins for each in self._known]
         return [given, *known] if isinstance(given, PinSet) else known
 
     def covers(self, address: str) -> bool:
-        """Return True if a connection to this URL uses TLS, and a known pin set covers its host.
+        """Return True if a known pin set covers the host of a URL (``address``) with ``https://``.
 
         Return True also if a pin set was dropped, because it may have covered the host.
         """
@@ -182,7 +189,11 @@ class ReportTrust:
         return max((each.pins.version for each in self._known if each.pins.name == name), default=0)
 
     def _outdated(self, host: str) -> bool:
-        """Return True if a newer version of the given context's pin set covers the host."""
+        """Return True if a newer version of the pin set of context ``given`` covers the host.
+
+        This context is the one that the app gave for collectors without pins; it can be pinned
+        itself.
+        """
         given = getattr(self._given, "pins", None)
         return isinstance(given, PinSet) and any(
             each.pins.policy_for(host)
@@ -197,7 +208,10 @@ class ReportTrust:
         return sorted(found, key=lambda each: each.pins.version, reverse=True)
 
     def _holds(self, host: str) -> bool:
-        """Return True if a pin set that is not used any more covered the host, or may have."""
+        """Return True if reports for a host must wait for its pin set.
+
+        This is so if a pin set that is not used any more covered the host, or may have covered it.
+        """
         return self._dropped or not self._held.isdisjoint(covering_patterns(host))
 
     def _add(
@@ -219,9 +233,21 @@ class ReportTrust:
         follow: bool,
         before: PinSet | None,
     ) -> bool:
-        """Keep a pin set, and hold the hosts that only another one of its name covers.
+        """Add a pin set to the known ones, and remove those that it replaces.
 
-        The hosts of ``before`` are not held: its context has replaced it with ``pins``.
+        Reports for a host that only a replaced pin set covers must wait (``_hold``).
+
+        Args:
+            pins: the pin set.
+            clock: the clock of the context that enforces it; None if the pin set came without a
+                context.
+            follow: True to replace a known pin set of the same name even if ``pins`` has a lower
+                version.
+            before: the pin set from which the context changed to ``pins``: reports for its hosts
+                don't have to wait. None if there is none.
+
+        Returns:
+            True if the known pin sets have changed.
         """
         if clock is None:  # no context came with it: an earlier one may have, with its clock
             named = (each.clock for each in self._known if each.pins.name == pins.name)
@@ -245,15 +271,15 @@ class ReportTrust:
         return True
 
     def _hold(self, pin_sets: Iterable[PinSet]) -> None:
-        """Make reports wait for the hosts that these pin sets cover, and no known one."""
+        """Make reports wait for hosts that these pin sets cover, and no known pin set covers."""
         known = {pattern for each in self._known for pattern in _patterns(each.pins)}
         self._held |= {pattern for pins in pin_sets for pattern in _patterns(pins)} - known
 
     def _pinned_context(self, known: _Known, host: str) -> ssl.SSLContext:
-        """Return a context that enforces the pins of a known pin set, without hooks.
+        """Return an SSL context that enforces the pins of a known pin set, without hooks.
 
-        If the given context has roots, and the policy of the host no ``trust``, only those roots
-        are trusted for the host.
+        ``known`` is the pin set with its clock. If the context ``given`` has roots, and the policy
+        of the host has no ``trust``, only those roots are trusted for the host.
         """
         import ssl
 
@@ -297,7 +323,10 @@ class ReportTrust:
         self._warn_once("reports for %s wait for the pin set that covered it: %s", host, fix)
 
     def _warn_once(self, text: str, *values: str) -> None:
-        """Log a warning, unless one with the same ``text`` was logged before."""
+        """Log a warning, unless one with the same ``text`` was logged before.
+
+        ``text`` is a format string, and ``values`` are the values for its placeholders.
+        """
         if text not in self._warned:
             self._warned.add(text)
             _log.warning(text, *values)
@@ -308,7 +337,10 @@ def _patterns(pins: PinSet) -> set[str]:
 
 
 def _roots_of(context: ssl.SSLContext) -> list[bytes]:
-    """Return the roots that a context without pins has loaded from files, if it lists them."""
+    """Return the roots (DER) that an SSL context without pins has loaded from files.
+
+    The list is empty for a pinned context, and for one that can't list its roots.
+    """
     if hasattr(context, "report_context"):
         return []
     try:
@@ -318,7 +350,7 @@ def _roots_of(context: ssl.SSLContext) -> list[bytes]:
 
 
 def _loadable(roots: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Return the roots that a pinned context can load."""
+    """Return the roots (DER) that a pinned context can load, without those that can't be parsed."""
     found = []
     for der in roots:
         with suppress(CertificateParseError):

@@ -37,9 +37,10 @@ _NO_COMMON_NAME = ("rogue-no-common-name", "rogue-empty-subject")
 def _only_first_ones(seen: VerdictPattern) -> bool:
     """Return True if the client checks its pins only on its first connections, not on later ones.
 
-    This is derived from cases that attack one numbered connection each, from the second to the
-    sixth. The client must have failed one of them, and passed none with a higher number. If it
-    failed none of them, it must have failed the case ``swap-on-reconnect``.
+    ``seen`` has the verdicts of a run. The result is derived from cases that attack one numbered
+    connection each, from the second to the sixth. The client must have failed one of them, and
+    passed none with a higher number. If it failed none of them, it must have failed the case
+    ``swap-on-reconnect``.
     """
     failed = [number for number, name in enumerate(_NUMBERED) if seen.failed(name)]
     passed = [number for number, name in enumerate(_NUMBERED) if seen.passed(name)]

@@ -44,22 +44,23 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed at least one of these cases."""
+        """Return True if the client failed at least one of these cases (``names``)."""
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
         """Return True if the client failed one of these cases, and its wrong verdict was not LEAK.
 
-        LEAK means that the client sent data to an attacker, but reported an error afterwards.
+        ``names`` are the cases. LEAK means that the client sent data to an attacker, but reported
+        an error afterwards.
         """
         return any(self._wrong.get(name, Verdict.LEAK) is not Verdict.LEAK for name in names)
 
     def passed(self, *names: str) -> bool:
-        """Return True if the client passed at least one of these cases."""
+        """Return True if the client passed at least one of these cases (``names``)."""
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
-        """Return True if the client rightly refused the server in at least one of these cases."""
+        """Return True if the client rightly refused the server in a case of ``names``."""
         return any(name in self._refused for name in names)
 
 
@@ -93,8 +94,8 @@ def _first_hostile(connections: Sequence[Connection]) -> tuple[float, float]:
 def open_ways(result: Result) -> set[str]:
     """Return the ways of connecting, such as by an HTTP proxy, in which the attack got through.
 
-    The result is empty unless the way decides: in each way, the attack always got through or was
-    always refused, and in at least one way it was refused.
+    ``result`` is the result of one case. The set is empty unless the way decides: in each way, the
+    attack always got through or was always refused, and in at least one way it was refused.
     """
     found: dict[str, set[Verdict | None]] = {}
     for attempt in result.attempts:
@@ -189,12 +190,18 @@ def only_some_connections(result: Result) -> bool:
 
 
 def of(*families: Family) -> Callable[[Result], bool]:
-    """Return a function that returns True for results of attacks of these families of cases."""
+    """Return a function that recognises attacks: True for results of cases of these families.
+
+    A fault (a mistake of a client) uses the function to find the results that the fault explains.
+    """
     return lambda result: got_through(result) and result.case.family in families
 
 
 def named(*names: str) -> Callable[[Result], bool]:
-    """Return a function that returns True for a result of a case with one of these names."""
+    """Return a function that returns True for a result of a case with one of these names.
+
+    A fault (a mistake of a client) uses the function to find the results that the fault explains.
+    """
     return lambda result: result.case.matrix_name in names
 
 
@@ -216,8 +223,8 @@ def in_clear(result: Result) -> bool:
 def pins_hold(seen: VerdictPattern) -> bool:
     """Return True if the client failed no case of an ordinary man in the middle.
 
-    The client then seems to check its pins. The certificate of an ordinary man in the middle is
-    from an unknown authority, or from a trusted one.
+    The client then seems to check its pins. ``seen`` has the verdicts of a run. The certificate of
+    an ordinary man in the middle is from an unknown authority, or from a trusted one.
     """
     return not seen.failed(*TRUSTED_AUTHORITY, *UNKNOWN_AUTHORITY)
 

@@ -142,6 +142,8 @@ def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
     """Return the value of ``Evaluation.readable``: the known pairs of pin set and host pattern.
 
     Return None if the content of every pin file is known.
+
+    ``evidence`` has the policies, and shows if a pin file could never be read.
     """
     probes = evidence.probes
     if probes.is_complete:

@@ -106,7 +106,7 @@ def parse_headers(headers: Secret | None) -> dict[str, str]:
         The values, by lower-case name.
 
     Raises:
-        ConfigError: the text has another form. The error doesn't contain the text.
+        ConfigError: the text has a different form. The error doesn't contain the text.
     """
     text = headers.reveal() if headers else ""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]

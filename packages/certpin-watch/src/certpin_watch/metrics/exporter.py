@@ -100,7 +100,10 @@ class _StoreCollector(Collector):
             self._reports.begin(connection, self._watch.clock(), names)
 
     def describe(self) -> list[Metric]:
-        """Return an empty list. Without this method, registration would call ``collect``."""
+        """Return an empty list: the names of the metrics are not checked at registration.
+
+        Without this method, the registry of Prometheus would call ``collect`` to find the names.
+        """
         return []
 
     def collect(self) -> Iterator[Metric]:

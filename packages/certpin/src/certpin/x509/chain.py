@@ -86,7 +86,10 @@ class CertificateFacts:
 
     @cached_property
     def is_self_signed(self) -> bool:
-        """True if the certificate ends its path: see ``certpin.x509.is_self_signed``."""
+        """True if OpenSSL takes the certificate for self-signed, so that its path ends there.
+
+        False if the certificate can't be read.
+        """
         if self.certificate is None or not self.is_self_issued:
             return False
         return is_self_signed(self.certificate)
@@ -206,9 +209,9 @@ def mistaken_issuer(
     """Return a certificate and its signer, if OpenSSL doesn't accept the signer as the issuer.
 
     The signatures are valid from the leaf up to a trusted certificate. But the
-    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it names
-    another one, with the same name and key. For example, the identifier has the serial number of a
-    root, and the root was later issued again with another serial number.
+    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it
+    identifies a different certificate with the same name and key. For example, the identifier has
+    the serial number of a root, and the root was later issued again with another serial number.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
@@ -420,7 +423,7 @@ def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 def _is_slow(issuer: CertificateFacts) -> bool:
     """Return True if verifying a signature with the issuer's key takes much longer than usual.
 
-    Return False if the key can't be read.
+    This depends on the size of the numbers in the key. Return False if the key can't be read.
     """
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 

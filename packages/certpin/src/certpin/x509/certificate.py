@@ -393,7 +393,7 @@ def is_self_signed(certificate: Certificate) -> bool:
 
 
 class ServedPath(NamedTuple):
-    """The path that leads upwards from a leaf through the certificates that a server sent.
+    """The certification path that leads up from a leaf through the certificates a server sent.
 
     ``issuer_missing`` is True if the last certificate is not self-signed, and the server did not
     send the certificate of its issuer.
@@ -409,7 +409,7 @@ class ServedPath(NamedTuple):
 
 
 def served_path(served: Sequence[Certificate]) -> ServedPath:
-    """Return the path upwards from the leaf, built from the certificates that a server sent.
+    """Return the certification path up from the leaf, built from the certificates a server sent.
 
     After each certificate comes the first one that OpenSSL takes for its issuer: the subject, the
     key identifiers and the type of key fit (X509_check_issued). Not checked: signatures, dates, and

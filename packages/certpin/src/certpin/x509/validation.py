@@ -88,7 +88,7 @@ _TLS_CURVES = frozenset(
 
 @dataclass(frozen=True)
 class PathFault:
-    """The reason why clients refuse a path of certificates, whatever keys are pinned.
+    """The reason why clients refuse a certification path, whatever keys are pinned.
 
     Attributes:
         certificate: the certificate with the fault.
@@ -113,7 +113,7 @@ def path_fault(
     is_whole: bool = True,
     strict: bool = False,
 ) -> PathFault | None:
-    """Return the first fault for which clients refuse a path; ``None`` if it has no fault.
+    """Return the first fault for which clients refuse a certification path; ``None`` if none.
 
     Args:
         path: the certificates, each issued by the next one.

@@ -255,8 +255,9 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no subject twice.
 
-    The path ends before a subject that is already in it. With repeated subjects, the verifier would
-    try every possible order: with ten certificates that all sign each other, it would never end.
+    The certification path ends before a subject that is already in it. With repeated subjects, the
+    verifier would try every possible order: with ten certificates that all sign each other, it
+    would never end.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()

@@ -178,6 +178,8 @@ def _trace_requests(
     the host, path and query of a request, the address and agent of the client, and headers if an
     environment variable asks for them. So the instrumentation gets a request that has only a
     method, and ``app`` gets the real request.
+
+    ``instrument`` wraps an ASGI application with OpenTelemetry's instrumentation.
     """
 
     async def inside(shown: Scope, receive: Receive, send: Send) -> None:

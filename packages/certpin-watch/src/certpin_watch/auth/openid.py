@@ -81,7 +81,7 @@ class PendingLogin:
 
     Attributes:
         secret: a random secret, from which ``state``, ``nonce`` and ``verifier`` are derived.
-        next: the path to redirect to at the end.
+        next: the URL path of the page to redirect to at the end.
         at: when the login began, in Unix seconds.
         recheck: True if the browser already has a session, and the provider is asked to confirm its
             user without a prompt (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1).
@@ -96,8 +96,8 @@ class PendingLogin:
     def new(cls, next_path: str, now: datetime, *, recheck: bool = False) -> PendingLogin:
         """Create a login with a new random secret.
 
-        ``next_path`` is the path to redirect to at the end of the login. ``recheck`` is True if the
-        provider only has to confirm the user of an existing session.
+        ``next_path`` is the URL path of the page to redirect to at the end of the login.
+        ``recheck`` is True if the provider only has to confirm the user of an existing session.
         """
         return cls(new_secret(), local_path(next_path), int(now.timestamp()), recheck)
 

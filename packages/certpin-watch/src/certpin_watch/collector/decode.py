@@ -253,9 +253,10 @@ def read_report(data: bytes, source: str) -> CountedFailure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, a function with an ``lru_cache``.
+    """Parse a JSON value with ``read``, which caches its results: many reports have equal values.
 
-    ``raw`` is the JSON text of the value. A long value is parsed without the cache.
+    ``read`` has an ``lru_cache``. ``raw`` is the JSON text of the value. A long value is parsed
+    without the cache.
     """
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 

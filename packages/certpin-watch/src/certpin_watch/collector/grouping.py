@@ -90,10 +90,11 @@ class ReportLimits:
         return limit if self.share_of(host) else limit // 4
 
     def has_own_share(self, host: str) -> bool:
-        """Return True if the share of this host is the host itself, and not a wildcard.
+        """Return True if this host has its own part of the limits, not that of a wildcard.
 
-        This is so if the monitor probes the host by its name. ``fold`` never removes such a name:
-        senders of reports can't invent these names, so their number is limited.
+        The part is that of a *share*: a monitored host, or all names that one pattern covers. The
+        host is a share if the monitor probes the host by its name. ``fold`` never removes such a
+        name: senders of reports can't invent these names, so their number is limited.
         """
         return self.share_of(host) == host
 

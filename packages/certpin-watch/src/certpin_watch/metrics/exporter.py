@@ -211,8 +211,8 @@ def _counts(
 ) -> Counter[tuple[int, Key]]:
     """Return the number of reports since ``since`` (Unix seconds), by hour and labels.
 
-    The labels are the host, the format and the decision. If a report's host is not in
-    ``monitored``, its label for the host is empty.
+    The labels are the host, the format and the decision (whether the client refused the
+    connection). If a report's host is not in ``monitored``, its label for the host is empty.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

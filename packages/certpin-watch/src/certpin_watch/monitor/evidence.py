@@ -59,7 +59,7 @@ class ServerView:
         edge: the probed address, if each address of the host is probed separately; else empty.
         address: the address that the last probe connected to.
         served: the chain that the server sends; None if it is unknown.
-        verified: the path that OpenSSL verified; None if there is none.
+        verified: the certification path that OpenSSL verified; None if there is none.
         problem: the reason if ``outcome`` is not "verified".
         code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.

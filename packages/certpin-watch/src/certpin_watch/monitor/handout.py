@@ -267,8 +267,9 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
     """Return which probes exist: all pairs of a target and a location that probes it, as keys.
 
-    A target is a host, a port and a way to connect. The value of a pair is True if every address of
-    the host is probed separately, else False.
+    A result that a worker posts is accepted only for one of these pairs. A target is a host, a port
+    and a way to connect. The value of a pair is True if every address of the host is probed
+    separately, else False.
     """
     return {
         (*target.key, location): target.every_address

@@ -94,7 +94,7 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
         edge: the probed address, if each address of the host is probed; else empty.
         served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
-        verified: the path that OpenSSL verified, as indexes into the same list.
+        verified: the certification path that OpenSSL verified, as indexes into the same list.
         tls: the TLS version.
         problem: the reason if the outcome is not "verified".
         code: OpenSSL's error number if the chain does not verify.

@@ -260,7 +260,7 @@ class DueProbe:
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
-    """Return the targets that are probed from a location.
+    """Return the targets (servers) that are probed from a location (a machine).
 
     Each returned target has only this location in ``locations``.
     """

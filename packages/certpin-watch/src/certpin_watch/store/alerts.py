@@ -535,8 +535,9 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
 def standing_alerts(connection: Connection, service: str, after: int = 0) -> tuple[AlertRow, ...]:
     """Return open alerts about which a notification service has accepted a message.
 
-    The result is in the order of their IDs, and has at most ``MAX_STANDING`` alerts. To get the
-    following ones, pass the last ID as ``after``: only alerts with a greater ID are returned.
+    Alertmanager needs them again at intervals. The result is in the order of their IDs, and has at
+    most ``MAX_STANDING`` alerts. To get the following ones, pass the last ID as ``after``: only
+    alerts with a greater ID are returned.
     """
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))

@@ -162,9 +162,9 @@ class HourCount:
     """Counts report identities by the hour in which the reports arrived. An instance is callable.
 
     An identity is a digest that recognises a repeated report. Each call counts the identities of
-    one hour, and stores the number. A report can be stored long after it arrived. So the first call
-    goes back to an hour, and the time ``waits``, before the last counted hour, and counts again
-    from there. Earlier hours are not counted again.
+    one hour, and stores the number. A report can be stored long after it arrived. So some hours are
+    counted again: the first call starts one hour plus ``waits`` before the last counted hour.
+    Earlier hours are not counted again.
 
     Args:
         since: hours before this time are not counted. In seconds since 1970.

@@ -163,8 +163,9 @@ def _execute_many(
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
     """Insert the identities of reports and their arrival times.
 
-    An identity is a digest that recognises a repeated report. The number of rows in a statement is
-    always a power of two, so that the driver has to remember only a few different statements.
+    An identity is a digest that recognises a repeated report. ``rows`` are pairs of an identity and
+    a time. The number of rows in a statement is always a power of two, so that the driver has to
+    remember only a few different statements.
 
     Returns:
         The identities that were not stored before.

@@ -209,9 +209,9 @@ class Served:
     Attributes:
         vantages: the latest probe results of these locations.
         picture: the chain as SVG.
-        certificates: the certificates of the verified path, or of the served chain if it didn't
-            verify. Each is in a pair with the role of its pin, or with an empty text if it isn't
-            pinned.
+        certificates: the certificates of the verified certification path, or of the served chain if
+            it didn't verify. Each is in a pair with the role of its pin, or with an empty text if
+            it isn't pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -258,8 +258,8 @@ def host_page(page: PageRequest) -> Response:
 def describe_change(what: tuple[str, ...]) -> str:
     """Describe in words the differences between two consecutive probe results of a server.
 
-    If both the served chain and the verified path are new, only the served chain is mentioned. If a
-    new chain has the old key, the text says so.
+    If both the served chain and the verified certification path are new, only the served chain is
+    mentioned. If a new chain has the old key, the text says so.
 
     Args:
         what: the names of the fields that differ, such as "served" (the chain) or "key".

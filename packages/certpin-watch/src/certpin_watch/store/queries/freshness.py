@@ -57,7 +57,7 @@ _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick 
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """How current the probe results of one location are.
+    """How current the probe results of one location (a machine that probes hosts) are.
 
     Attributes:
         vantage: the name of the location.

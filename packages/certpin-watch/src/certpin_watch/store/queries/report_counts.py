@@ -283,6 +283,7 @@ def count_traits(
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
     """Yield the number of reports in each hour from ``since`` on, by host, kind and decision.
 
+    The kind is the format of the report; the decision is whether the client refused the connection.
     Each tuple has the hour (its first second), host, kind, decision and number. ``since`` is in
     seconds since 1970.
     """

@@ -378,7 +378,7 @@ def hours_with_reports(connection: Connection, until: int, span: int) -> frozens
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
     """Return every chain that probes observed at these hosts, as pairs of host and digest.
 
-    Both the served chains and the paths that were verified from them are included.
+    Both the served chains and the certification paths that were verified from them are included.
     """
     table = SIGHTINGS.c
     found: set[HostChain] = set()

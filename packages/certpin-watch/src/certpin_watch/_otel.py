@@ -200,7 +200,8 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
 def exported_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
     """Return the attributes of a span that are safe to export, under their exported names.
 
-    ``ATTRIBUTES`` maps the names of these attributes to the exported names. All others are dropped.
+    ``recorded`` has all attributes of the span, as OpenTelemetry recorded them. ``ATTRIBUTES`` maps
+    the names of the safe ones to the exported names. All others are dropped.
     """
     return {
         ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]

@@ -130,6 +130,8 @@ def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool])
 def network_of(address: Address | None, bits: dict[int, int]) -> str:
     """Return the network that contains an address, as text such as ``192.0.2.0/24``.
 
+    Logs, stored reports and limits use this text instead of the whole address.
+
     Args:
         address: the address. If it is None, the result is empty.
         bits: the prefix length for each IP version: ``{4: 24, 6: 48}``.
@@ -147,9 +149,10 @@ def _network_text(version: int, first: int, bits: int) -> str:
 
 
 def provider_network(network: str) -> str:
-    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network, as text.
+    """Return the network of the internet provider that contains a client's network, as text.
 
-    The result is empty if ``network`` is not a network.
+    This is an IPv4 /16 or an IPv6 /32: address ranges that usually belong to one provider. The
+    result is empty if the text ``network`` is not a network.
     """
     try:
         found = ipaddress.ip_network(network)
@@ -238,7 +241,7 @@ def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
 def host_of(text: str) -> str:
     """Return the host name or IP address in ``HOST`` or ``HOST:PORT``, without the port.
 
-    The result is empty if the text has another form.
+    The result is empty if the text has a different form.
     """
     if not text.isprintable() or set(text) & set("/@?#\\ "):
         return ""
@@ -251,13 +254,17 @@ def host_of(text: str) -> str:
 def local_path(text: str) -> str:
     """Return ``text`` if it is a path on this service and safe to redirect to; else return ``/``.
 
-    A text is not safe if a browser could read it as the address of another host. Browsers read a
-    backslash as a slash and two slashes as the start of a host, and drop tabs and line ends.
+    A text is not safe if a browser could read it as the address of a different host. Browsers read
+    a backslash as a slash and two slashes as the start of a host, and drop tabs and line ends.
     """
     fine = text.startswith("/") and text[1:2] not in {"/", "\\"} and "\\" not in text
     return text if fine and text.isascii() and text.isprintable() and len(text) < 1000 else "/"
 
 
 def _last(headers: dict[str, list[str]], name: str) -> str:
-    """Return the last value of a header, which the nearest proxy added; empty if it is missing."""
+    """Return the last value of a header, which the nearest proxy added; empty if it is missing.
+
+    ``headers`` maps the lower-case name of each header to its values. A value can be a list with
+    commas: then the last item counts.
+    """
     return ",".join(headers.get(name, ())).rpartition(",")[2].strip()

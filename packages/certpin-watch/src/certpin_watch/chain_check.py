@@ -55,10 +55,10 @@ ChainVerdict = Literal["accepted", "issued", "refused", "unknown"]
 
 @dataclass(frozen=True)
 class ChainJudge:
-    """Checks reported chains against the pin files, and older versions that clients may still hold.
+    """Checks chains that clients reported against the pins in the pin files.
 
-    The current time ``now`` decides which versions clients may hold. The roots of this machine are
-    read once, at the first verdict.
+    Older versions of the pin sets that clients may still hold count, too. The current time ``now``
+    decides which versions these are. The roots of this machine are read once, at the first verdict.
     """
 
     sets: tuple[MonitoredPinSet, ...]
@@ -161,7 +161,7 @@ def is_issued_for(
 
 
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the path of a chain: certificates from the leaf up, each signed by the next one.
+    """Return the certification path of a chain: from the leaf up, each signed by the next one.
 
     The last certificate of the path is one that no other certificate in the chain or in ``roots``
     signed. But the path ends earlier, before a certificate that can't be read. Certificates that
@@ -186,11 +186,16 @@ def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chai
 def _accepts(
     chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
 ) -> bool:
-    """Return True if at least one of the policies accepts the chain.
+    """Return True if at least one of a host's policies (its pins) accepts a reported chain.
 
-    Only the signed path from the leaf is checked. If any policy marks a key of the path as
-    compromised, the result is False: otherwise the policy of an older version, which doesn't have
-    the mark, would accept a chain with the stolen key.
+    Only the signed certification path from the leaf is checked. If any policy marks a key of the
+    path as compromised, the result is False: otherwise the policy of an older pin-set version,
+    which doesn't have the mark, would accept a chain with the stolen key.
+
+    Args:
+        chain: DER certificates, leaf first.
+        policies: the policies of the host in the pin files, and in older versions of the pin sets.
+        roots: DER certificates of roots that can complete the chain.
     """
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
@@ -236,9 +241,10 @@ def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """Yield the begin of each certificate's validity, and the first second after its end.
+    """Yield when the validity of each certificate begins, and the first second after its end.
 
-    The times are in seconds since 1970. A certificate with an unreadable date is left out.
+    Only at these times can the result of verifying a chain change. They are in seconds since 1970.
+    A certificate with an unreadable date is left out.
     """
     for certificate in certificates:
         with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
@@ -249,8 +255,9 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no subject twice.
 
-    The path ends before a subject that is already in it. With repeated subjects, the verifier would
-    try every possible order: with ten certificates that all sign each other, it would never end.
+    The certification path ends before a subject that is already in it. With repeated subjects, the
+    verifier would try every possible order: with ten certificates that all sign each other, it
+    would never end.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
@@ -372,14 +379,15 @@ def issuer_of(
     anchors: tuple[bytes, ...] = (),
     verdict: ChainVerdict = "unknown",
 ) -> ChainIssuer:
-    """Return the issuer of a reported chain.
+    """Return the issuer of a reported chain, and how it is known.
 
     Not checked: dates and host names.
 
     Args:
         chain: DER certificates, leaf first.
-        expected: the path that the monitor verified for the host, leaf first.
-        anchors: the roots that the pin file names for the host.
+        expected: the certification path that the monitor verified for the host, as DER, leaf first;
+            empty if there is none.
+        anchors: the roots that the pin file names for the host, as DER.
         verdict: the verdict of the pins on the chain, from ``ChainJudge.verdict``: "accepted",
             "issued", "refused" or "unknown".
     """

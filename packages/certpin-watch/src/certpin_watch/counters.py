@@ -193,7 +193,7 @@ class Counters:
             listener: the function. It gets the metric's name, the value and the labels.
 
         Returns:
-            Another function, which removes the listener.
+            A function without arguments that removes the listener.
         """
         self._listeners = (*self._listeners, listener)
 

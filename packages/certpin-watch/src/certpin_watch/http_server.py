@@ -41,7 +41,8 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
     Args:
         address: IP address and port, as ``resolve_listen`` returns them.
         app: the ASGI application.
-        tls: paths of the certificate chain and of the private key, both PEM; None for plain HTTP.
+        tls: the file paths of the certificate chain and of the private key, both PEM; None for
+            plain HTTP.
 
     Raises:
         ConfigError: the certificate or the key can't be used.
@@ -213,6 +214,9 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Schedule a callback in the loop's thread, after the callbacks that were submitted before.
+
+        It is called with ``args``, in the ``contextvars`` context ``context`` (by default a copy of
+        the current one), as asyncio's own loop does.
 
         Raises:
             RuntimeError: the loop is closed.

@@ -68,7 +68,7 @@ def highest_role(roles: Iterable[str]) -> str | None:
 
 
 def check_location(name: str, key: str) -> str:
-    """Return the name of a location unchanged if it is valid.
+    """Return the name of a location (a machine that probes hosts) unchanged if it is valid.
 
     A valid name has 1 to 64 lower-case letters, digits, hyphens and underscores. It begins and ends
     with a letter or a digit.
@@ -88,16 +88,18 @@ def check_location(name: str, key: str) -> str:
 def worker_scope(location: str) -> str:
     """Return the scope of a token for workers of a location: ``worker:LOCATION``.
 
-    A worker's token has no other scope.
+    A worker is a program that probes hosts from another machine, its location. Its token has no
+    other scope.
     """
     return f"{WORKER}:{location}"
 
 
 def location_of(scopes: frozenset[str]) -> str:
-    """Return the location in the scopes of a worker's token; empty for any other token.
+    """Return the location that the scopes of a worker's token name; empty for any other token.
 
-    ``scopes`` are all scopes of one token. A worker's token has exactly one, ``worker:LOCATION``.
-    So the result is empty for a token with several scopes.
+    A location is a machine that probes hosts. ``scopes`` are all scopes (permissions) of one token.
+    A worker's token has exactly one, ``worker:LOCATION``. So the result is empty for a token with
+    several scopes.
     """
     if len(scopes) != 1:
         return ""

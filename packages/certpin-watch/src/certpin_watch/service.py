@@ -205,8 +205,14 @@ async def _keep_running(
 ) -> None:
     """Run one background task until it ends. If it fails, restart it after a pause.
 
-    The pause gets longer with each failure. ``health`` (the state of this process) lists a task
-    that fails.
+    The pause gets longer with each failure.
+
+    Args:
+        name: the name of the task.
+        task: the task's function.
+        watch: the argument of the function: settings, store, pin files and clock.
+        stop: ends the task, and the pause before a restart.
+        health: the state of this process, which lists a task that fails under its name.
     """
     seconds = _FIRST_PAUSE
     while not stop.is_set():

@@ -49,12 +49,12 @@ class MonitoredPinSet:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """Every version of the pin set that the journal records as released to clients."""
+        """Every version of the pin set that was released to clients, as the journal records it."""
         return self.history.deployed
 
     @property
     def timing(self) -> AdoptionDelays:
-        """The time that clients take to get a new version: from the journal, or the default."""
+        """The delays until clients get a new pin-set version, from the journal or by default."""
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
@@ -132,7 +132,7 @@ class PinFiles:
         """Return the content of all monitored pin files, and messages about invalid files.
 
         For an invalid file, the last valid content is returned. A valid file is read again only if
-        the file, its journal, or a file that it names changed. Never raises.
+        the file, the journal of its rotation, or a file that it names changed. Never raises.
         """
         with self._lock:
             self._refresh()
@@ -172,8 +172,8 @@ class PinFiles:
     def _read(self, path: Path) -> MonitoredPinSet | None:
         """Return the new content of a pin file; None if it did not change, or is invalid.
 
-        The journal, and the files that the pin file names, are checked for changes, too. If a file
-        can't be read or is invalid, the reason is stored in ``_problems``.
+        The journal of its rotation, and the files that the pin file names, are checked for changes,
+        too. If a file can't be read or is invalid, the reason is stored in ``_problems``.
         """
         try:
             journal = journal_of(path)
@@ -213,7 +213,8 @@ def _shared_name(path: Path, other: Path, name: str) -> SharedNameError:
 def _with_folder(problem: str, path: Path) -> str:
     """Return an error message, with the current folder added if the path of the file is relative.
 
-    With the folder, the user can notice that the program was started in the wrong one.
+    ``problem`` is the message, ``path`` the path of the file that the message is about. With the
+    folder, the user can notice that the program was started in the wrong one.
     """
     if path.is_absolute():
         return problem
@@ -222,17 +223,21 @@ def _with_folder(problem: str, path: Path) -> str:
 
 
 def _named_files(pins: PinSet) -> list[str]:
-    """Return the names of the files that a pin file names: trust anchors, and a list of CT logs."""
+    """Return the names of the files that a pin file names: trust anchors, and a list of CT logs.
+
+    If one of them changes, the pin file is read again.
+    """
     anchors = (*(policy.trust for policy in pins.policies), pins.debug)
     return sorted({entry.source for entry in (*anchors, pins.ct_logs) if entry is not None})
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of the contents of files, as hexadecimal digits.
+    """Return the SHA-256 of the contents of the files ``paths``, as hexadecimal digits.
 
-    Missing files are skipped. If a file changes after its content was loaded and before this call,
-    the digest is not that of the loaded content. But the next call of ``PinFiles.snapshot`` notices
-    the change, and reads the file again.
+    It shows if processes that share a store have different files. Missing files are skipped. If a
+    file changes after its content was loaded and before this call, the digest is not that of the
+    loaded content. But the next call of ``PinFiles.snapshot`` notices the change, and reads the
+    file again.
     """
     found = hashlib.sha256()
     for path in paths:
@@ -244,9 +249,9 @@ def _digest(paths: Iterable[Path]) -> str:
 def _mark(path: Path) -> object:
     """Return a value that changes if a file changes: its times, size and inode.
 
-    The times are those of the last change of the content and of the inode. The latter also changes
-    with the permissions, which can make an unreadable file readable. Return None if the file is
-    missing.
+    There are two times: that of the last change of the content, and that of the last change of the
+    inode. The second one also changes with the permissions, which can make an unreadable file
+    readable. Return None if the file is missing.
     """
     try:
         stat = path.stat()
@@ -287,11 +292,12 @@ class Patterns:
         return pattern
 
     def share_of(self, host: str) -> str:
-        """Return the name of the share to which a host belongs.
+        """Return the name of the share to which a host belongs, for limits on reports about it.
 
-        If a monitored pin set covers the host, the name is the host itself if the settings name it,
-        else the pattern that covers it. It is empty for a host that is not monitored. Without pin
-        sets, all hosts have one share, ``*``.
+        A share is a monitored host, or all names that one pattern covers. If a monitored pin set
+        covers the host, the name is the host itself if the settings name it, else the pattern that
+        covers it. It is empty for a host that is not monitored. Without pin sets, all hosts have
+        one share, ``*``.
         """
         if not self.sets:
             return "*"

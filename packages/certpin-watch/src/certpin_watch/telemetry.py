@@ -106,7 +106,7 @@ def parse_headers(headers: Secret | None) -> dict[str, str]:
         The values, by lower-case name.
 
     Raises:
-        ConfigError: the text has another form. The error doesn't contain the text.
+        ConfigError: the text has a different form. The error doesn't contain the text.
     """
     text = headers.reveal() if headers else ""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
@@ -178,6 +178,8 @@ def _trace_requests(
     the host, path and query of a request, the address and agent of the client, and headers if an
     environment variable asks for them. So the instrumentation gets a request that has only a
     method, and ``app`` gets the real request.
+
+    ``instrument`` wraps an ASGI application with OpenTelemetry's instrumentation.
     """
 
     async def inside(shown: Scope, receive: Receive, send: Send) -> None:

@@ -243,9 +243,9 @@ def _start(
         deadline: the seconds after which the thread shuts its connections down.
 
     Returns:
-        An event that is set when the service no longer sends, also if nobody waits for the result
-        any more; and a future. The future's result is the reason if sending failed, else an empty
-        text.
+        An event that is set when the service no longer sends, also if no caller waits for the
+        result any more; and a future. The future's result is the reason if sending failed, else an
+        empty text.
     """
     answer: Future[str] = Future()
     ended = threading.Event()

@@ -153,9 +153,10 @@ def gather_service(
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
     """Return the report groups (identical failure reports) of the last day, the largest first.
 
-    Only monitored hosts are included. If there are more than ``_MAX_GROUPS``, only the largest are
-    returned. But each monitored host or wildcard gets at least its ``_RESERVED_GROUPS`` largest
-    groups, so that a flood of reports about one host doesn't displace the reports about another.
+    Only monitored hosts are included: those that the host patterns of the monitored pin sets,
+    ``patterns``, cover. If there are more than ``_MAX_GROUPS``, only the largest are returned. But
+    each monitored host or wildcard gets at least its ``_RESERVED_GROUPS`` largest groups, so that a
+    flood of reports about one host doesn't displace the reports about another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -288,7 +289,8 @@ def signed_roles(monitored: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield an entry for each TUF role of a pin set, with the expiry of its newest metadata.
 
     The metadata (a signed file, as The Update Framework defines it) is read from the folder
-    ``publish`` beside the pin file. A role without readable metadata is left out.
+    ``publish`` beside the pin file of ``monitored``, the pin set. A role without readable metadata
+    is left out.
 
     Signatures are not verified here; ``certpin publish status`` and clients verify them. The only
     effect of a forged date is that an alert fires too early or too late.

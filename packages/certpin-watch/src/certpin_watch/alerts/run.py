@@ -151,7 +151,8 @@ async def _notify(
 ) -> None:
     """Send queued messages to one notification service until ``stop`` is set.
 
-    Messages are sent only while this process holds the lease.
+    Messages are sent only while this process holds the lease, the right to send them. ``evaluator``
+    knows if the process holds it; ``notifier`` sends the messages of the service.
     """
     while not stop.is_set():
         more = False
@@ -208,9 +209,10 @@ class Evaluator:
         """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
-            The number of messages that were queued. None if this process does not hold the lease,
-            so that nothing was evaluated. Either another process holds it, or this process has
-            older pin files than another one, and leaves the lease to that process.
+            The number of messages that were queued. None if this process does not hold the lease
+            (the right to do this), so that nothing was evaluated. Either another process holds it,
+            or this process has older pin files than another one, and leaves the lease to that
+            process.
 
         Raises:
             StoreError: the store is unavailable.
@@ -286,7 +288,7 @@ class Evaluator:
         self._last_at = now
 
     def release(self, *, stopped: bool = False) -> None:
-        """Release the lease, so that another process can take over at once.
+        """Release the lease, the right to evaluate rules, so that another process can take it.
 
         Args:
             stopped: True if this process is about to end. Then the stored digests of its settings
@@ -438,6 +440,9 @@ def _event_note(
     settings: AlertSettings,
 ) -> tuple[str, str]:
     """Return the user and the note to store with an event of an alert, for the page and messages.
+
+    ``change`` has the alert and its previous state, ``transition`` is the event, and ``silencing``
+    has the silences and maintenance windows.
 
     Returns:
         For the start of a silence: the user who made the silence, and the reason that this user

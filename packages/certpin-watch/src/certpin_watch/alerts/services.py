@@ -197,7 +197,7 @@ def _format_of(plugin: Any) -> Format:
 
 
 def _asset() -> Any:
-    """Return apprise's options: store no files, generate no keys, follow no HTTP redirects."""
+    """Return apprise's options (``AppriseAsset``): no stored files or keys, no HTTP redirects."""
     from apprise import AppriseAsset
 
     asset = AppriseAsset(async_mode=False, secure_logging=True)
@@ -305,8 +305,9 @@ def _install_limits() -> None:
 def _hold_connection(event: str, args: tuple[Any, ...]) -> None:
     """Make a connection that is about to be opened subject to the deadline of ``_limited``.
 
-    When the time is up, the deadline shuts the connection down. This function is an audit hook,
-    which Python calls with each event. Outside of ``_limited``, it does nothing.
+    When the time is up, the deadline shuts the connection down. This function is an audit hook (PEP
+    578), which Python calls with the name and the arguments of each event. The first argument of a
+    connection is its socket. Outside of ``_limited``, it does nothing.
 
     Raises:
         TimeoutError: the time is up already. The call of ``connect`` fails with this error.
@@ -323,6 +324,7 @@ def _beginning(response: Any, deadline: Deadline) -> bytes:
     The HTTP status, which arrives first, shows if the message was accepted. So an incomplete body
     is not an error: otherwise, an accepted message would be sent again and again. Reading takes at
     most half of the time that is left, so that the status can still be reported in time.
+    ``deadline`` is the time limit for the whole message.
     """
     from requests import RequestException
 

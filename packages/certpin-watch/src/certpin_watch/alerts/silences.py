@@ -47,7 +47,7 @@ _MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: tha
 
 @dataclass(frozen=True)
 class MaintenanceWindow:
-    """A period after a step of a rotation, in which servers are expected to change to another key.
+    """A period after a step of a rotation, in which servers are expected to change to a new key.
 
     Attributes:
         pin_set: the name of the pin set.
@@ -79,6 +79,8 @@ def suppression_of(
 ) -> Suppression:
     """Return the condition that suppresses messages about a problem, if there is one.
 
+    ``silencing`` has the silences and the open maintenance windows.
+
     Returns:
         "silenced" if a silence matches, "maintenance" if a maintenance window matches, or an empty
         text if messages are sent.
@@ -94,6 +96,8 @@ def describe_suppression(
     problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
 ) -> tuple[str, str]:
     """Return the user and the reason if messages about a problem are suppressed.
+
+    ``silencing`` has the silences and the open maintenance windows.
 
     Returns:
         A pair of user and reason. For a silence: the user who created it, and the reason that this
@@ -124,10 +128,10 @@ def _is_silenced_by(
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
     """Return True if a maintenance window suppresses messages about a problem.
 
-    The window has to be open, and the problem's rule has to be in ``EXPLAINED`` (the rules about
-    changed keys). The window and the problem must have the same pin set and host, and servers must
-    present the key that the window names. A critical problem is never suppressed, because clients
-    then refuse the server.
+    A window is a period in which a change of a server's key is expected. It has to be open, and the
+    problem's rule has to be in ``EXPLAINED`` (the rules about changed keys). The window and the
+    problem must have the same pin set and host, and servers must present the key that the window
+    names. A critical problem is never suppressed, because clients then refuse the server.
     """
     pins = served_pins(problem.details)
     return (
@@ -144,8 +148,8 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
     """Return the pins of the chains that servers present now, from the details of an alert.
 
     The pins are in two members, which may both be missing. ``after`` is a pin, or a list of
-    certificates, each with its pin. ``keys`` maps each location to the pins of the keys that it
-    received.
+    certificates, each with its pin. ``keys`` maps each location (a machine that probes hosts) to
+    the pins of the keys that it received.
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -159,10 +163,11 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the maintenance windows that are open at ``now``.
+    """Return the maintenance windows that are open at ``now``, and suppress messages.
 
-    Two kinds of steps in a pin set's journal begin a window: ``activate`` (a server starts to use a
-    key) and ``publish`` (a version is published). The module's docstring has the details.
+    A window is a period in which a change of a server's key is expected. Two kinds of steps in a
+    pin set's journal (the log of its rotation) begin a window: ``activate`` (a server starts to use
+    a key) and ``publish`` (a version is published). The module's docstring has the details.
 
     Args:
         sets: the pin sets, with their journals.
@@ -272,7 +277,8 @@ def acknowledge(connection: Connection, number: int, who: str, now: int, note: s
 def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
     """Withdraw the acknowledgement of an alert, so that messages about it are repeated again.
 
-    Return True if that was done; False if the alert is not open, or not acknowledged.
+    ``number`` is the number of the alert, ``who`` the user. Return True if that was done; False if
+    the alert is not open, or not acknowledged.
     """
     if not set_acknowledged(connection, number, who, None):
         return False
@@ -286,7 +292,7 @@ def host_warning(host: str, snapshot: Snapshot) -> str:
     There are two reasons. If no monitored pin set covers the host, no alert is about it. If only a
     wildcard covers it, alerts about probes name the wildcard, and only alerts about reports of
     clients name the host. The result is empty if a pin set names the host itself, or if there are
-    no pin sets.
+    no pin sets. ``snapshot`` has the monitored pin sets.
     """
     patterns = _monitored_patterns(snapshot)
     if not patterns or host in map(str, patterns):
@@ -331,7 +337,11 @@ def matches_host(pattern: str, host: str) -> bool:
 
 
 def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
-    """Return the host patterns of the pin files, and of all deployed versions of the pin sets."""
+    """Return the host patterns of the pin files, and of all versions released to clients.
+
+    ``snapshot`` has the pin files. A silence for a host that matches none of these patterns causes
+    a warning.
+    """
     return frozenset(
         policy.pattern
         for monitored in snapshot.sets

@@ -213,6 +213,7 @@ def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, 
     """Return the new events of an open alert with a problem that remains, such as "repeated".
 
     ``alert`` is the alert with the current data of the problem, ``known`` the alert as stored.
+    ``context`` has the silences, the time and the settings.
     """
     rose: tuple[What, ...] = ("escalated",) if is_worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:

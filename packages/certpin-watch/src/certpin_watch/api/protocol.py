@@ -90,7 +90,10 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Return a ``Parameter`` that accepts text without NUL, because PostgreSQL can't store NUL."""
+    """Return a ``Parameter`` that accepts text without NUL, because PostgreSQL can't store NUL.
+
+    ``name`` is the name of the query parameter, ``about`` a description for OpenAPI.
+    """
     schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
     return Parameter(name, about, _read_text, schema)
 
@@ -140,12 +143,18 @@ def number(
 
 
 def moment(name: str, about: str) -> Parameter:
-    """Return a ``Parameter`` that accepts a time with a time zone (RFC 3339)."""
+    """Return a ``Parameter`` that accepts a time with a time zone (RFC 3339).
+
+    ``name`` is the name of the query parameter, ``about`` a description for OpenAPI.
+    """
     return Parameter(name, about, _read_moment, {"type": "string", "format": "date-time"})
 
 
 def digest(name: str, about: str) -> Parameter:
-    """Return a ``Parameter`` that accepts a SHA-256 digest in lower-case hexadecimal."""
+    """Return a ``Parameter`` that accepts a SHA-256 digest in lower-case hexadecimal.
+
+    ``name`` is the name of the query parameter, ``about`` a description for OpenAPI.
+    """
     return Parameter(name, about, read_digest, {"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 

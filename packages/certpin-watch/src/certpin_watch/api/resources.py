@@ -128,7 +128,7 @@ def _listed(page: Page[Any]) -> Listed[Any]:
 
 
 def _host_name(request: ResourceRequest) -> str:
-    """Return the normalised host name in the path of a request.
+    """Return the normalised host name in the URL path of a request.
 
     Raises:
         RefusedError: the path has no valid host name.
@@ -140,7 +140,7 @@ def _host_name(request: ResourceRequest) -> str:
 
 
 def _monitored_host(request: ResourceRequest) -> str:
-    """Return the host name in the path of a request, if the host is monitored.
+    """Return the host name in the URL path of a request, if the host is monitored.
 
     Otherwise the request is refused, even if probe results of the host are still stored.
 
@@ -232,7 +232,7 @@ def _chain(request: ResourceRequest) -> chains.KeptChain:
 
 
 def chain_pem(request: ResourceRequest) -> bytes:
-    """Return a stored chain as PEM, leaf first. The path of the request has its digest.
+    """Return a stored chain as PEM, leaf first. The URL path of the request has its digest.
 
     Raises:
         RefusedError: the digest is invalid, or the chain is not stored (status 404).

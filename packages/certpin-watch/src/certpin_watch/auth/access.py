@@ -164,6 +164,9 @@ class AccessMiddleware:
     ) -> tuple[Response | None, Receive]:
         """Identify the sender of a request, and check its host name and CSRF token.
 
+        ``origin`` has the addresses of the client and of the service. ``answer`` sends the
+        response, and gives the identity a CSRF token.
+
         Returns:
             A pair. First, the response that refuses the request, or None if the request is passed
             on. Second, the ASGI ``receive`` for the application: if the body was read for the CSRF
@@ -194,8 +197,9 @@ class AccessMiddleware:
     def _is_unknown(self, origin: Origin) -> bool:
         """Return True if a request must be refused because its host name isn't in the settings.
 
-        If the settings have no host names, every name is accepted. Requests from this machine to
-        ``localhost`` or a loopback IP are always accepted.
+        ``origin`` has the host name and the client's address. If the settings have no host names,
+        every name is accepted. Requests from this machine to ``localhost`` or a loopback IP are
+        always accepted.
 
         Don't call this for programs with a token. They can request any name, because they have no
         cookies and follow no links. Prometheus, for example, requests each process by its address.
@@ -209,7 +213,8 @@ class AccessMiddleware:
         In this attack, the host name of an attacker's page resolves to this machine, so that the
         page can send requests to the service. The attack can succeed only while the service needs
         no login; with a login, return False. Without one, return True if the request comes from
-        another machine, or is for another host than ``localhost`` or a loopback address.
+        another machine, or is for a host other than ``localhost`` or a loopback address. ``origin``
+        has that host, and the client's address.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
@@ -284,7 +289,8 @@ def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
     """Add the security headers to a response, such as ``Content-Security-Policy``.
 
     HTML pages, and responses without a ``Cache-Control`` header, also get ``Cache-Control:
-    no-store``.
+    no-store``. If ``origin`` shows that the browser used TLS, the response also gets
+    ``Strict-Transport-Security``.
     """
     for name, value in _HEADERS.items():
         headers[name] = value

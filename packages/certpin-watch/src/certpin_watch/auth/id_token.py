@@ -199,7 +199,8 @@ def _check(claims: dict[str, Any], expected: ExpectedClaims) -> None:
 def _offset(value: object, now: int) -> str:
     """Return by how much the time in a claim differs from ``now``, as text for the log.
 
-    The result is empty if the claim is no time.
+    For example, the text is ``, 90 s ahead``. ``value`` is the value of the claim, from an ID token
+    that was refused. The result is empty if it is no time.
     """
     if not isinstance(value, int | float) or not abs(value) < _MAX_TIME:
         return ""

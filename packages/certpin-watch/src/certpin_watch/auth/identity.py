@@ -101,7 +101,10 @@ class Identity(Actor):
 
     @property
     def location(self) -> str:
-        """The location of the worker that sent the request; empty for any other sender."""
+        """The location of the worker that sent the request; empty for any other sender.
+
+        A worker is a program that probes hosts from another machine, its location.
+        """
         return location_of(self.scopes)
 
     def may(self, requirement: str) -> bool:
@@ -236,6 +239,9 @@ def _verify(
 
     If too many wrong tokens came from the client's network, the token is refused without the check.
 
+    ``token`` is the stored token, ``secret`` the secret in the request, ``state`` has the caches
+    and throttles, and ``origin`` the client's address.
+
     Returns:
         The refusal, or None if the secret is correct.
     """
@@ -254,7 +260,8 @@ def _verify(
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
     """Store when a token was last used, at most once a minute. Errors of the store are ignored.
 
-    The first use of the token is also written to the audit log.
+    The first use of the token is also written to the audit log, with the client's network from
+    ``origin``. ``state`` has the database.
     """
     if token.used_at is not None and _is_use_recorded(token.used_at, now):
         return

@@ -359,7 +359,8 @@ class _OpenIDPages:
     def _continue(self, request: Request, owner: SessionOwner) -> str:
         """Continue a session, with a new cookie, after the OpenID provider confirmed its user.
 
-        The time at which the session ends does not change.
+        ``owner`` is the user, with the name and role that the provider states now. The time at
+        which the session ends does not change.
 
         Returns:
             The value of the new cookie.
@@ -415,7 +416,8 @@ class _OpenIDPages:
     def _end_unconfirmed(self, identity: Identity) -> bool:
         """End the session of a request, because the OpenID provider did not confirm its user.
 
-        Return True if the session was ended; False if the store has no such session.
+        ``identity`` is the sender of the request. Return True if the session was ended; False if
+        the store has no such session.
         """
         with self._watch.store.write() as connection:
             session = stored_session(connection, identity.session or b"")

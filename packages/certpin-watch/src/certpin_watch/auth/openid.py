@@ -81,7 +81,7 @@ class PendingLogin:
 
     Attributes:
         secret: a random secret, from which ``state``, ``nonce`` and ``verifier`` are derived.
-        next: the path to redirect to at the end.
+        next: the URL path of the page to redirect to at the end.
         at: when the login began, in Unix seconds.
         recheck: True if the browser already has a session, and the provider is asked to confirm its
             user without a prompt (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1).
@@ -96,13 +96,16 @@ class PendingLogin:
     def new(cls, next_path: str, now: datetime, *, recheck: bool = False) -> PendingLogin:
         """Create a login with a new random secret.
 
-        ``next_path`` is the path to redirect to at the end of the login.
+        ``next_path`` is the URL path of the page to redirect to at the end of the login.
+        ``recheck`` is True if the provider only has to confirm the user of an existing session.
         """
         return cls(new_secret(), local_path(next_path), int(now.timestamp()), recheck)
 
     @classmethod
     def from_cookie(cls, text: str, now: datetime) -> PendingLogin:
         """Decode the login in the cookie of a browser that returns from the provider.
+
+        ``text`` is the value of the cookie.
 
         Raises:
             InputError: the cookie is missing, invalid or too old.
@@ -351,6 +354,8 @@ def _add_basic(
     This replaces a function of authlib that does not form-encode the ID and the secret, as RFC
     6749, 2.3.1, requires. Without the encoding, the provider misreads an ID with a colon, or a
     secret with a percent or plus sign.
+
+    ``client`` is authlib's client. All other arguments are parts of the request.
 
     Returns:
         The URL, the headers and the body of the request. Only the headers are changed.

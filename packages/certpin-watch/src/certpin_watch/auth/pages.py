@@ -88,13 +88,19 @@ class _AccountPages:
         return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
 
     async def end_session(self, request: Request) -> Response:
-        """End the user's session that has the ID in the form, also if it is in another browser."""
+        """End the user's session that has the ID in the form, also if it is in a different browser.
+
+        Return a redirect to the page of the account.
+        """
         public_id = str((await request.form()).get("session", ""))
         await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)
 
     async def end_all_sessions(self, request: Request) -> Response:
-        """End all sessions of the user, including that of this browser."""
+        """End all sessions of the user, including that of this browser.
+
+        Return a redirect to the login page.
+        """
         identity, origin = request.state.identity, request.state.origin
         if identity.session is not None:
             await to_thread.run_sync(self._end_all, identity)
@@ -140,7 +146,7 @@ class _AccountPages:
     def _store_password(self, request: Request, identity: Identity, hashed: PasswordHash) -> str:
         """Store the hash of a new password, end all sessions of the user, and begin a new one.
 
-        Return the value of the new session's cookie.
+        ``identity`` is the user, ``hashed`` the hash. Return the value of the new session's cookie.
         """
         now, agent = self._watch.clock(), request.headers.get("user-agent", "")
         owner, settings = (
@@ -157,7 +163,7 @@ class _AccountPages:
     def _end(self, identity: Identity, public_id: str) -> None:
         """End the session with a public ID (an ID that pages show) if it belongs to the user.
 
-        Sessions of other users are not affected.
+        ``identity`` is this user, who sent the request. Sessions of other users are not affected.
         """
         owner, now = self._owner(identity), self._watch.clock()
         if owner is None:
@@ -178,7 +184,8 @@ class _AccountPages:
     def _owner(self, identity: Identity) -> SessionOwner | None:
         """Return the user of the request's session; None if the request has no session.
 
-        For example, there is no session if the service runs on this machine without accounts.
+        ``identity`` is the sender of the request. For example, there is no session if the service
+        runs on this machine without accounts.
         """
         if identity.session is None:
             return None

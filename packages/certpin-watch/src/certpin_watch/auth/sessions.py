@@ -194,7 +194,8 @@ def is_same_origin(headers: Headers, own_origin: str) -> bool:
 def _cookie_name(name: str, origin: Origin) -> str:
     """Return the full name of a cookie: with the prefix ``__Host-`` if the browser used TLS.
 
-    Browsers accept the prefix only over TLS. Plain http is used only on the loopback.
+    ``origin`` shows if the browser used TLS. Browsers accept the prefix only over TLS. Plain http
+    is used only on the loopback.
     """
     return f"__Host-{name}" if origin.is_secure else name
 
@@ -271,7 +272,11 @@ def is_forged(headers: Headers, body: bytes, own_origin: str, csrf: str) -> bool
 
 
 def _field(body: bytes, name: str) -> str:
-    """Return the value of a form's field; empty if the field is missing, or occurs twice."""
+    """Return the value of a field of a submitted form; empty if it is missing, or occurs twice.
+
+    ``body`` is the form as the browser sent it, and ``name`` the name of the field. The result is
+    empty, too, if the form can't be read.
+    """
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
     except ValueError:

@@ -91,7 +91,7 @@ def _print_alert(alert: AlertRow) -> None:
 
 
 def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
-    """Send a test message to each notification service, and print the results.
+    """Send a test message to each notification service, and print the results, as text or JSON.
 
     Return True if a service did not accept its message.
 

@@ -127,7 +127,8 @@ async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attack
 def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
     """Yield a list of TLS contexts, one for each demo app.
 
-    Each context checks the demo's pins, and sends a report if a check fails.
+    Each context checks the pins in ``pins.toml`` in ``folder``, and sends a report to the service
+    with these settings if a check fails.
     """
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")

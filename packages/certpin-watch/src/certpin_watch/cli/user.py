@@ -204,9 +204,12 @@ def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
 
 
 def _read_password(name: str) -> str:
-    """Prompt for the password on a terminal, or else read the first line of standard input.
+    """Return a password: from a prompt on a terminal, else the first line of standard input.
 
     ``name`` is the account, which the prompt shows.
+
+    Raises:
+        UsageError: the line is not UTF-8. This is click's error for wrong usage.
     """
     if sys.stdin.isatty():
         text: str = click.prompt(

@@ -289,14 +289,20 @@ def _read_head(headers: Iterable[tuple[bytes, bytes]]) -> _Head:
 
 
 def _name(host: bytes) -> bytes:
-    """Return the host in the value of a Host header, without its port, in lower case."""
+    """Return the host in the value of a Host header, without its port, in lower case.
+
+    The collector compares it with the host names that the settings permit.
+    """
     if host.startswith(b"["):
         return host.partition(b"]")[0][1:].lower()
     return host.partition(b":")[0].lower()
 
 
 async def _refuse(send: Send, refused: RequestRefusedError) -> int:
-    """Send an error response with problem and fix as one line of JSON. Return its HTTP status."""
+    """Send an error response with problem and fix as one line of JSON. Return its HTTP status.
+
+    ``refused`` has the status, the problem and the fix.
+    """
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
         _ANY_ORIGIN,

@@ -214,7 +214,7 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
 
 
 def _unbrotli(data: bytes, max_bytes: int) -> bytes:
-    """Decompress Brotli within a limit.
+    """Decompress the Brotli data of a body, up to ``max_bytes`` of the result.
 
     Without the limit, a body of 80 bytes can fill the memory (CVE-2025-6176).
     """
@@ -264,7 +264,7 @@ def _json_problem(data: bytes, exc: Exception) -> str:
     """Return why a body is not JSON, as a text for the response.
 
     This is the text of ``exc``, the error that msgspec raised. But if the body contains half of a
-    surrogate pair, msgspec's text can be wrong, so a fixed text is returned.
+    surrogate pair, msgspec's text can be wrong, so a fixed text is returned. ``data`` is the body.
     """
     if _HALF_PAIR.search(data):
         return r"half of a surrogate pair, such as \ud800, is no character (RFC 8259, section 8.2)"

@@ -95,7 +95,8 @@ class BatchResult:
     """The numbers of counted, repeated and folded reports of a batch, and the database rows used.
 
     Attributes:
-        reports: how many reports were counted, presences included.
+        reports: how many reports were counted, presences included (a client sends one to report its
+            pin-set version).
         repeats: how many reports were not counted, because they were counted before.
         folded: how many of the counted reports were stored with less detail, because of a limit.
         hours: the database rows that the transaction wrote or read, by hour, for
@@ -167,8 +168,8 @@ def _first_seen(
     its identity is stored already, or is that of an earlier report in the batch.
 
     Returns:
-        The reports of failed connections; the presences of clients, each with its time of arrival;
-        and the number of repeats.
+        The reports of failed connections; the presences, with which clients report the version of
+        their pins, each with its time of arrival; and the number of repeats.
     """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
@@ -197,8 +198,8 @@ def _first_seen(
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
     """Group reports of failed connections that arrived in one hour and have equal fields.
 
-    Identities are not compared, because they differ for each report. Return a list of reports for
-    each group.
+    Such reports are counted together, in one database row. Identities are not compared, because
+    they differ for each report. Return a list of reports for each group.
     """
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
@@ -301,7 +302,8 @@ def _choose_rows(
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
     The chosen row is the group itself or, if the hour or day is nearly full, a group with less
-    detail. The database is queried only for groups that are not in ``cache``.
+    detail. The database is queried only for groups that are not in ``cache``. ``limits`` has the
+    maximum numbers of groups for an hour and for a day.
 
     Returns:
         The key and the fields of the chosen row, by the given group.
@@ -348,7 +350,7 @@ def _find_sums(
 
     A daily sum refers to two rows: a *place* has the host and the served chain, and *traits* have
     the other fields except the verified chain. Missing rows are inserted. The database is queried
-    only for groups that are not in ``cache``.
+    only for groups that are not in ``cache``. ``limits`` are the limits on stored reports.
 
     Returns:
         The row numbers of place and traits, by the key of the group.
@@ -378,8 +380,8 @@ def _fold_sums(
 
     A daily sum counts the reports of one day with equal fields. If the day already has too many
     sums, the fields have less detail than those of the group. But some sums are reserved for each
-    share (see ``snapshot.Patterns``). So a flood of reports about one share doesn't affect the sums
-    of others.
+    share: a monitored host, or all names that one pattern covers. So a flood of reports about one
+    share doesn't affect the sums of others. ``limits`` knows the share of a host, and the limits.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -453,6 +455,10 @@ def _record_origins(
     many networks. A network here is that of a whole provider (IPv4 /16, IPv6 /32), because one
     sender can have thousands of addresses within it. A report without a stored chain is recorded
     without the chain. The number of records is limited for each network and day.
+
+    ``limits`` knows the monitored hosts. ``members`` has the new reports of each report group
+    (equal reports of an hour). Networks that ``cache`` has for a chain are recorded already.
+    ``learned`` collects the new ones, which are added to the cache later.
     """
     new = set()
     for group, failures in members.items():
@@ -493,9 +499,11 @@ def _count_presences(
     presences: Iterable[tuple[CountedPresence, int]],
     limits: PresenceLimits,
 ) -> None:
-    """Count clients by day, version and app, from their presences.
+    """Count clients by day, pin-set version and app, from their presences.
 
-    ``presences`` are pairs of a presence and its time of arrival, in seconds since 1970.
+    With a presence, a client reports the version that it holds. ``presences`` are pairs of a
+    presence and its time of arrival, in seconds since 1970. ``limits`` is the maximum number of
+    rows for a day.
     """
     reported = Counter(
         PresenceGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)

@@ -102,7 +102,8 @@ class CountedFailure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 class CountedPresence(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
     """The counted fields of a presence: a client reports the version of a pin set that it holds.
 
-    The tag "holding" is stored in streams, so it does not change.
+    In messages of the NATS stream, the tag "holding" marks this type. It never changes, because
+    messages with it can be waiting in the stream.
 
     ``identity`` is a digest that is equal each time that the presence is sent. ``also`` is empty:
     only a ``CountedFailure`` can have a second digest.
@@ -126,7 +127,8 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         at: the time of arrival by this machine's clock, in seconds since 1970.
         source: the network that sent the body.
-        records: the reports of failed connections and the presences of clients.
+        records: the reports of failed connections and the presences, with which clients report the
+            version of their pins.
         sample: the JSON document without fields that identify a device; empty if no sample is
             needed.
         size: the number of bytes of the body.
@@ -212,7 +214,7 @@ def read_report(data: bytes, source: str) -> CountedFailure | None:
 
     Returns:
         The record that the codecs of ``certpin.reports`` would return; None if the codecs have to
-        decode the body, because it has another form.
+        decode the body, because it has a different form.
     """
     if not data.isascii():  # invalid UTF-8 could be in a value that is not parsed here
         return None
@@ -251,9 +253,10 @@ def read_report(data: bytes, source: str) -> CountedFailure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with ``read``, a function with an ``lru_cache``.
+    """Parse a JSON value with ``read``, which caches its results: many reports have equal values.
 
-    ``raw`` is the JSON text of the value. A long value is parsed without the cache.
+    ``read`` has an ``lru_cache``. ``raw`` is the JSON text of the value. A long value is parsed
+    without the cache.
     """
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
@@ -293,7 +296,8 @@ def records_of(reports: Sequence[Report | Presence], source: str) -> tuple[Count
     """Convert reports that a codec decoded to the fields that are counted.
 
     Args:
-        reports: reports of failed connections, and presences of clients (``Presence``).
+        reports: reports of failed connections, and presences (``Presence``), with which clients
+            report the version of their pins.
         source: the network that sent them.
     """
     return tuple(

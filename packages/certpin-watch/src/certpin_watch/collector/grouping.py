@@ -62,6 +62,9 @@ _encode = msgspec.msgpack.Encoder().encode
 class ReportLimits:
     """Limits on stored reports.
 
+    A *report group* counts the reports of one hour with equal fields. A *share* is a monitored
+    host, or all names that one pattern of a pin set covers.
+
     Attributes:
         groups: the maximum number of report groups in an hour.
         chains: the maximum number of new chains in an hour.
@@ -87,10 +90,11 @@ class ReportLimits:
         return limit if self.share_of(host) else limit // 4
 
     def has_own_share(self, host: str) -> bool:
-        """Return True if the share of this host is the host itself, and not a wildcard.
+        """Return True if this host has its own part of the limits, not that of a wildcard.
 
-        This is so if the monitor probes the host by its name. ``fold`` never removes such a name:
-        senders of reports can't invent these names, so their number is limited.
+        The part is that of a *share*: a monitored host, or all names that one pattern covers. The
+        host is a share if the monitor probes the host by its name. ``fold`` never removes such a
+        name: senders of reports can't invent these names, so their number is limited.
         """
         return self.share_of(host) == host
 
@@ -98,6 +102,9 @@ class ReportLimits:
 @dataclass
 class GroupCounts:
     """The numbers of report groups that are stored for one hour and its day.
+
+    A *report group* counts the reports of one hour with equal fields. A *share* is a monitored
+    host, or all names that one pattern covers.
 
     Attributes:
         hour: the number of groups of the hour.
@@ -111,7 +118,10 @@ class GroupCounts:
 
 
 def group_key(group: ReportGroup) -> bytes:
-    """Return the database key of a report group: the SHA-256 of all its fields."""
+    """Return the database key of a report group (equal reports of an hour): a hash of its fields.
+
+    It is the SHA-256 of all of them.
+    """
     return sha256(_encode(group)).digest()
 
 
@@ -153,7 +163,8 @@ def group_of(failure: CountedFailure, at: int, served: bytes, verified: bytes) -
 def fold(group: ReportGroup, step: int, limits: ReportLimits) -> ReportGroup:
     """Return a report group with less detail, so that one row counts more different reports.
 
-    A removed value becomes "other", empty or 0.
+    A report group counts the reports of one hour with equal fields. A removed value becomes
+    "other", empty or 0.
 
     Args:
         group: the group.
@@ -174,8 +185,9 @@ def fold(group: ReportGroup, step: int, limits: ReportLimits) -> ReportGroup:
 def every_fold(groups: Iterable[ReportGroup], limits: ReportLimits) -> set[bytes]:
     """Return the keys of report groups, and of all their forms with less detail (see ``fold``).
 
-    The key of a group is the SHA-256 of its fields. ``limits`` knows the hosts that the monitor
-    probes, because ``fold`` never removes the names of these.
+    A report group counts the reports of one hour with equal fields. Its key is the SHA-256 of the
+    fields. ``limits`` knows the hosts that the monitor probes, because ``fold`` never removes the
+    names of these.
     """
     return {
         group_key(fold(group, step, limits)) for group in groups for step in range(LAST_STEP + 1)
@@ -187,8 +199,8 @@ def choose_rows(
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Choose for each report group the row of ``report_groups`` that counts its reports.
 
-    The chosen row is the group itself or, if there is no room for a new row, a group with less
-    detail (see ``fold``).
+    A report group counts the reports of one hour with equal fields. The chosen row is the group
+    itself or, if there is no room for a new row, a group with less detail (see ``fold``).
 
     Args:
         groups: the groups of new reports.
@@ -278,6 +290,8 @@ def fold_step(count: int, limit: int) -> int:
 class RecentChains:
     """How much of the limits on newly reported chains is used.
 
+    A *share* is a monitored host, or all names that one pattern covers.
+
     Attributes:
         used: how many bytes of the budget for chains and samples are used.
         shares: the number of new chains of the last hour by the name of the share.
@@ -289,7 +303,10 @@ class RecentChains:
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains that a network (``source``) reported for a share."""
+        """Count ``number`` new chains that a network (``source``) reported for a host or pattern.
+
+        ``share`` is the name of this monitored host or pattern.
+        """
         self.shares[share] += number
         self.sources[source] += number
 
@@ -299,7 +316,8 @@ def chain_fits(
 ) -> bool:
     """Return True if there is room for a reported chain that is not stored yet.
 
-    There is room if one of these is true:
+    A *share* is a monitored host, or all names that one pattern covers. There is room if one of
+    these is true:
 
     1. The share has fewer than ``RESERVED`` new chains in the last hour, and the chain fits into
        the budget (the maximum bytes of chains and samples).
@@ -309,9 +327,9 @@ def chain_fits(
     For hosts without a policy (``share`` is empty), only the second condition counts, with a
     quarter of the limit on new chains and a quarter of the budget.
 
-    So invented chains for one host can't keep out the chains of another host, and one network can't
-    keep out the chains of others. If there is no room, the reports of the chain are still counted,
-    without the chain.
+    So invented chains for one host can't keep out the chains of a different host, and one network
+    can't keep out the chains of others. If there is no room, the reports of the chain are still
+    counted, without the chain.
 
     Args:
         share: the name of the share to which the chain's host belongs, or empty.
@@ -357,9 +375,10 @@ class RowCache:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return the cached rows of an hour: keys of report groups, digests of chains, and origins.
+        """Return the cached rows of an hour: report groups, chains, and origins of reports.
 
-        ``hour`` is the hour's first second. The result is empty if nothing is cached for the hour.
+        An origin is a network, and the chain that it reported. ``hour`` is the hour's first second.
+        The result is empty if nothing is cached for the hour.
         """
         if hour not in self._hours:
             self._hours[hour] = HourCache()
@@ -403,8 +422,9 @@ class PresenceLimits(NamedTuple):
     def rows_for(self, pin_set: str) -> int:
         """Return the maximum number of rows of a day, for presences with this pin set.
 
-        The result is the whole limit for a pin set with a pin file, and a quarter of the limit for
-        any other pin set. If there are no pin files, it is the whole limit for every pin set.
+        With a presence, a client reports the pin-set version that it holds. The result is the whole
+        limit for a pin set with a pin file, and a quarter of the limit for any other pin set. If
+        there are no pin files, it is the whole limit for every pin set.
         """
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
@@ -415,10 +435,10 @@ class CountingLimits:
     """All limits on the data that the collector stores about reports.
 
     Attributes:
-        reports: the limits on report groups and chains.
+        reports: the limits on report groups (equal reports of an hour) and chains.
         samples: the maximum number of samples (stored report documents) of a report group.
         max_samples: the maximum number of samples of all groups together.
-        presences: the limits on presences.
+        presences: the limits on presences, with which clients report the version of their pins.
     """
 
     reports: ReportLimits
@@ -428,7 +448,7 @@ class CountingLimits:
 
 
 def presence_limits(sets: Iterable[MonitoredPinSet], rows: int) -> PresenceLimits:
-    """Return the limits on presences.
+    """Return the limits on presences, with which clients report the version of their pins.
 
     Args:
         sets: the monitored pin sets.
@@ -446,8 +466,9 @@ def presence_limits(sets: Iterable[MonitoredPinSet], rows: int) -> PresenceLimit
 def presence_folds(key: PresenceGroup) -> tuple[PresenceGroup, PresenceGroup, PresenceGroup]:
     """Return the three rows that can count a presence of a client, the most detailed first.
 
-    The first row has all fields. The second has no app, app version and platform. The third has no
-    pin set and version either.
+    If a day has too many rows, presences are counted with less detail. The first row is ``key``,
+    with all fields. The second has no app, app version and platform. The third has no pin set and
+    version either.
     """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
@@ -458,8 +479,9 @@ def choose_presence_rows(
 ) -> dict[PresenceGroup, PresenceGroup]:
     """Choose the database row that counts each presence.
 
-    If a row with all fields of the presence is stored already, it is chosen. Otherwise the chosen
-    row is a new one with all fields, or, if the day has too many rows, a row with less detail.
+    With a presence, a client reports the pin-set version that it holds. If a row with all fields of
+    the presence is stored already, it is chosen. Otherwise the chosen row is a new one with all
+    fields, or, if the day has too many rows, a row with less detail.
 
     Args:
         keys: the presences of one day, with all fields.

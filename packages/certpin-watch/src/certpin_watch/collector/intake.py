@@ -335,7 +335,11 @@ class Committer:
             return count(connection, batch, limits, self._cache)
 
     def _renew_sets(self) -> None:
-        """Read the pin files again if they changed, at most once a second."""
+        """Read the pin files again if they changed, at most once a second.
+
+        They decide which hosts have a share of the limits, and which pin-set versions are always
+        counted.
+        """
         now = time.monotonic()
         if now - self._renewed_at < _RENEW_SETS:
             return

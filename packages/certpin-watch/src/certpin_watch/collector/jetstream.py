@@ -201,9 +201,10 @@ class PullConsumer:
         return cls(client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", inbox, answers)
 
     async def fetch(self, max_messages: int, seconds: float) -> list[Msg]:
-        """Return the available messages, at most ``max_messages``; wait up to ``seconds`` for one.
+        """Return the available messages of the stream; wait up to ``seconds`` for the first one.
 
-        The list is empty if no message arrives in this time, or the connection is broken.
+        At most ``max_messages`` are returned. The list is empty if no message arrives in this time,
+        or the connection is broken.
 
         Raises:
             ConsumerGoneError: the consumer or its stream was deleted.
@@ -261,7 +262,7 @@ def subject(settings: CollectorSettings) -> str:
 
 
 def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
-    """Return the configuration of the consumer through which all writers read the stream.
+    """Return the configuration of the NATS consumer through which all writers read the stream.
 
     It is a durable consumer: the server remembers it, and which messages were acknowledged.
     """
@@ -276,7 +277,7 @@ def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
 
 
 async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -> bool:
-    """Create the stream of reports if it is missing. An existing stream is checked, not changed.
+    """Create the NATS stream of reports if it is missing. An existing one is only checked.
 
     A message stays in the stream until a writer has counted it, however long that takes. A full
     stream refuses new messages (``discard new``), because it must not drop reports that were
@@ -298,7 +299,7 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
 
 
 async def open_stream(stream: JetStreamContext, watch: Watch) -> None:
-    """Check the stream of reports; create it if it is missing.
+    """Check the NATS stream in which reports wait to be counted; create it if it is missing.
 
     If the stream existed before and was deleted, this is logged.
 
@@ -310,7 +311,7 @@ async def open_stream(stream: JetStreamContext, watch: Watch) -> None:
 
 
 def _warn_of_lost_stream(watch: Watch) -> None:
-    """Log that messages are lost, if the stream existed before.
+    """Log that messages are lost, if the NATS stream of reports existed before.
 
     Call this after a missing stream was created. If a writer has recorded a queue of this stream in
     the store, the stream existed before, so it was deleted with its messages.
@@ -331,9 +332,9 @@ def _warn_of_lost_stream(watch: Watch) -> None:
 
 
 def _check_stream(config: StreamConfig) -> None:
-    """Check that a stream keeps each message until a writer has counted it, and then deletes it.
+    """Check that a NATS stream keeps each message until a writer has counted it.
 
-    A stream is refused if one of these is true:
+    ``config`` is its configuration. A stream is refused if one of these is true:
 
     - It drops its oldest messages when it is full (``discard old``).
     - It drops messages that wait too long (``max_age``).

@@ -44,7 +44,7 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class ConsumerGoneError(NatsError):
-    """The stream of reports, or the consumer that reads it, does not exist any more."""
+    """The NATS stream of reports, or the consumer that reads it, does not exist any more."""
 
     def __str__(self) -> str:
         return "the stream of the reports, or its consumer, was deleted"

@@ -169,10 +169,10 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A sample that ``keep_samples`` can choose to store.
+    """A sample (a request body with reports) that ``keep_samples`` can choose to store.
 
     Attributes:
-        key: the key of its report group.
+        key: the key of its report group, which counts equal reports of an hour.
         host: the host in the report.
         body: the request body that contains the sample.
     """
@@ -183,13 +183,15 @@ class OfferedSample(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that the sample adds to the used part of the storage quota."""
+        """The bytes that the sample (a request body) adds to the used part of the storage quota."""
         return len(self.body.sample) + ROW_OVERHEAD
 
 
 @dataclass
 class SampleCounts:
     """How many samples (report documents) are stored, and how much of the storage quota is used.
+
+    A *share* is a monitored host, or all names that one pattern covers.
 
     Attributes:
         total: the number of stored samples.
@@ -202,7 +204,10 @@ class SampleCounts:
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """Count one more sample, with ``size`` bytes; ``share`` is that of the sample's host."""
+        """Count one more sample (a report document), with ``size`` bytes.
+
+        ``share`` is the monitored host or pattern to which the sample's host belongs.
+        """
         self.total += 1
         self.used += size
         self.shares[share] += 1
@@ -249,8 +254,9 @@ def _is_tight(
 ) -> bool:
     """Return True if storing all offered samples could exceed the limit on their number or bytes.
 
-    Then the caller has to count the samples of the last hour by share, because some samples are
-    reserved for each share.
+    A sample is a report document. If the result is True, the caller has to count the samples of the
+    last hour by share, because some samples are reserved for each share (a monitored host or
+    pattern).
     """
     room = limits.reports.budget
     used = counts.used + sum(sample.size for sample in offered)

@@ -225,7 +225,7 @@ class _Writer:
 
 
 class QueueState(NamedTuple):
-    """How many messages in the stream wait to be counted, and when the oldest one arrived.
+    """How many messages in the NATS stream wait to be counted, and when the oldest arrived.
 
     ``oldest_at`` is in seconds since 1970; None if no message waits.
     """
@@ -252,6 +252,7 @@ async def keep_recording_queue(watch: Watch, client: Client) -> None:
     """Record in the store, every few seconds, how many messages wait in the NATS stream.
 
     Pages, API, metrics and alerts read this record. The coroutine runs until it is cancelled.
+    ``client`` is the connection to the NATS server.
     """
     while True:
         try:
@@ -290,7 +291,8 @@ def parse_queue(data: bytes) -> QueueState:
 def save_queue(watch: Watch, state: QueueState) -> None:
     """Record in the store how many messages wait in the NATS stream.
 
-    Pages, API, metrics and alerts read this record.
+    ``state`` has that number, and the time of the oldest message. Pages, API, metrics and alerts
+    read this record.
 
     Raises:
         StoreError: the store is unavailable.

@@ -32,7 +32,8 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 def compatible_gauges(view: View) -> Iterator[Metric]:
     """Yield the gauges of blackbox_exporter and ssl_exporter, with samples by server and location.
 
-    ``view`` has the monitored servers and the data of the store for one scrape of ``/metrics``.
+    A location is a machine that probes hosts. ``view`` has the monitored servers and the data of
+    the store for one scrape of ``/metrics``.
     """
     results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {
@@ -90,9 +91,10 @@ def _target(host: str, seen: Vantage) -> list[str]:
 
 
 def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Yield the labels of each readable certificate in a chain, with its expiry in Unix seconds.
+    """Yield the label values of each readable certificate in a chain, with its expiry.
 
-    Equal labels are yielded once: Prometheus rejects two samples with the same name and labels.
+    The expiry is in Unix seconds. Equal labels are yielded once: Prometheus rejects two samples
+    with the same name and labels.
     """
     yielded = set()
     for certificate in chain.certificates if chain else ():
@@ -135,7 +137,8 @@ def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
 def _attribute(name: str, kind: str) -> str:
     """Return one attribute, such as the ``CN``, of a distinguished name in RFC 4514 form.
 
-    Backslash escapes are removed. The text is empty if the name lacks the attribute.
+    ``name`` is the distinguished name, ``kind`` the type of the attribute. Backslash escapes are
+    removed. The text is empty if the name lacks the attribute.
     """
     found = re.search(rf"(?:^|[,+]){kind}=((?:\\.|[^,+\\])*)", name)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""

@@ -100,7 +100,10 @@ class _StoreCollector(Collector):
             self._reports.begin(connection, self._watch.clock(), names)
 
     def describe(self) -> list[Metric]:
-        """Return an empty list. Without this method, registration would call ``collect``."""
+        """Return an empty list: the names of the metrics are not checked at registration.
+
+        Without this method, the registry of Prometheus would call ``collect`` to find the names.
+        """
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -208,8 +211,8 @@ def _counts(
 ) -> Counter[tuple[int, Key]]:
     """Return the number of reports since ``since`` (Unix seconds), by hour and labels.
 
-    The labels are the host, the format and the decision. If a report's host is not in
-    ``monitored``, its label for the host is empty.
+    The labels are the host, the format and the decision (whether the client refused the
+    connection). If a report's host is not in ``monitored``, its label for the host is empty.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

@@ -86,7 +86,8 @@ def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified the chain of each probed server, in Unix seconds.
 
     If the chain of the latest probe was verified, the time is that of this probe. Otherwise, the
-    time is that of an older probe result, which is read from the store.
+    time is that of an older probe result, which is read from the store. ``view`` has the data of
+    one scrape.
 
     Returns:
         A mapping. Its keys consist of host, port, location, way to connect, and address (empty

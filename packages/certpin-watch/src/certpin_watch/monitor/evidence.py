@@ -59,7 +59,7 @@ class ServerView:
         edge: the probed address, if each address of the host is probed separately; else empty.
         address: the address that the last probe connected to.
         served: the chain that the server sends; None if it is unknown.
-        verified: the path that OpenSSL verified; None if there is none.
+        verified: the certification path that OpenSSL verified; None if there is none.
         problem: the reason if ``outcome`` is not "verified".
         code: OpenSSL's error number if the chain does not verify.
         since: when the current state was first observed.
@@ -92,8 +92,8 @@ class ServerView:
     def name(self) -> str:
         """The server as text for messages: host and port.
 
-        If each address of the host is probed separately, or the probe connects to another address
-        than the host's, the text contains the address, too.
+        If each address of the host is probed separately, or the probe connects to an address that
+        is not the host's, the text contains the address, too.
         """
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
@@ -101,7 +101,7 @@ class ServerView:
 
     @property
     def where(self) -> str:
-        """The server and the location as text for messages."""
+        """The server, and the location from which it is probed, as text for messages."""
         return f"{self.name} from {self.vantage}"
 
     @property
@@ -197,7 +197,7 @@ class PolicyEvidence:
         return shlex.join(["certpin", "rotate", "status", *self._status_options(view)])
 
     def _status_options(self, view: ServerView) -> list[str]:
-        """Return the options of ``status_command``.
+        """Return the options of ``status_command``: those that select the server of ``view``.
 
         ``certpin rotate`` contacts all servers that the pin file lists for a policy, and refuses a
         ``--host`` that leaves out one of them. ``--connect`` selects a server that is not listed.

@@ -59,8 +59,8 @@ def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> 
         watch: the settings, the store, the pin files and the clock.
         worker: the worker, identified by its token.
         request: how many jobs the worker accepts, and the jobs that it holds or returns. The leases
-            of held jobs are renewed, and the leases of returned jobs are deleted. A job in the
-            request that another worker holds is ignored.
+            of held jobs (the right to run them) are renewed, and those of returned jobs are
+            deleted. A job in the request that another worker holds is ignored.
 
     Returns:
         The new jobs, and when to ask again. If the settings allow no jobs for the worker's
@@ -191,13 +191,16 @@ def _claim(
 def _latest_end(now: int) -> int:
     """Return the latest time, in Unix seconds, at which a valid lease of a job can end.
 
-    A stored lease that ends later is ignored, because it was written while the clock was ahead.
+    A lease is the right of a worker to run the job. A stored lease that ends later is ignored,
+    because it was written while the clock was ahead.
     """
     return now + max(LEASE, _UNFIT_PAUSE) + _CLOCK_MARGIN
 
 
 def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> list[Fate]:
     """Store results. If the database refuses some of them, store all others.
+
+    ``worker`` is the worker that sent them.
 
     Returns:
         What happened to each result, in the order of ``results``: "unfit" if the database refused
@@ -264,8 +267,9 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
     """Return which probes exist: all pairs of a target and a location that probes it, as keys.
 
-    A target is a host, a port and a way to connect. The value of a pair is True if every address of
-    the host is probed separately, else False.
+    A result that a worker posts is accepted only for one of these pairs. A target is a host, a port
+    and a way to connect. The value of a pair is True if every address of the host is probed
+    separately, else False.
     """
     return {
         (*target.key, location): target.every_address
@@ -293,7 +297,8 @@ def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
     """Count stored results in the Prometheus metrics, and log the number of dropped results.
 
-    ``fates`` has what happened to each result, such as "kept", in the order of ``results``.
+    ``worker`` is the worker that sent them. ``fates`` has what happened to each result, such as
+    "kept", in the order of ``results``.
     """
     count_probes(result for result, fate in zip(results, fates, strict=True) if fate == "kept")
     for fate, count in Counter(fates).items():

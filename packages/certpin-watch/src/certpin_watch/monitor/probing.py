@@ -191,7 +191,7 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add a scan's result to the jobs that wait for it.
+        """Add ``seen``, a scan's result for one endpoint, to the jobs that wait for it.
 
         Yield the ``ResultBuilder`` of each job that is now complete.
         """

@@ -56,7 +56,7 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         way: how to connect and verify, as text; distinguishes targets with the same host and port.
         location: the location of the worker.
         slot: the planned time of the probe, in seconds since 1970.
-        connect: another address and port to connect to; None for those of the host.
+        connect: a different address and port to connect to; None for those of the host.
         starttls: the STARTTLS protocol; empty for plain TLS.
         every_address: True to probe each address of the host.
         anchors: the trust anchors as DER; None for the platform's roots.
@@ -78,7 +78,7 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """A digest that identifies the job: a hash of the target and the location.
+        """A digest that identifies the job: a hash of the server to probe and the location.
 
         A worker holds at most one job with each digest.
         """
@@ -94,7 +94,7 @@ class AddressResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
         edge: the probed address, if each address of the host is probed; else empty.
         served: the chain that the server sent, as indexes into ``ProbeResult.certificates``.
-        verified: the path that OpenSSL verified, as indexes into the same list.
+        verified: the certification path that OpenSSL verified, as indexes into the same list.
         tls: the TLS version.
         problem: the reason if the outcome is not "verified".
         code: OpenSSL's error number if the chain does not verify.
@@ -116,6 +116,7 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of a probe job.
 
     ``host``, ``port``, ``way``, ``location`` and ``slot`` are copied from the job (``ProbeJob``).
+    ``slot`` is the planned time of the probe.
 
     Attributes:
         at: when the job was done, in seconds since 1970 by the worker's clock.
@@ -153,7 +154,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     Attributes:
         process: a random number that distinguishes workers with the same token.
         max_jobs: how many jobs the worker accepts; ``most`` in JSON.
-        held: the identities of jobs that the worker still runs, so that it keeps them.
+        held: the identities (digests) of jobs that the worker still runs, so that it keeps them.
         returned: the identities of unfinished jobs that the worker returns, because it stops.
     """
 
@@ -168,8 +169,8 @@ class JobBatch(msgspec.Struct, frozen=True):
 
     Attributes:
         location: the location of the worker.
-        lease: for how many seconds the worker has its jobs, from the request with which it got or
-            last renewed them. Then other workers can get them.
+        lease: for how many seconds the worker has the right to run its jobs, from the request with
+            which it got or last renewed them. Then other workers can get them.
         wait: the seconds after which the worker should ask for jobs again if it has none.
         jobs: the jobs for the worker.
         note: the reason if the settings allow no jobs for this location, else empty.
@@ -379,9 +380,9 @@ class ResultBuilder:
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
         """Record the result of one endpoint (host, port, address) from a scan of many endpoints.
 
-        If the TLS handshake fails for another reason than the chain, the outcome is "unreachable",
-        even if the server sent a chain. ``edge`` is the address, if each address of the host is
-        probed; else empty.
+        ``seen`` is this result. If the TLS handshake fails for a reason other than the chain, the
+        outcome is "unreachable", even if the server sent a chain. ``edge`` is the address, if each
+        address of the host is probed; else empty.
         """
         reached: Outcome = "verified" if seen.verified else "unverified"
         self._add(
@@ -446,5 +447,8 @@ class ResultBuilder:
 
 
 def encoded_size(ders: Iterable[bytes]) -> int:
-    """Return how many bytes DER certificates take in JSON, as base64 with quotes and commas."""
+    """Return how many bytes DER certificates take in JSON, as base64 with quotes and commas.
+
+    The size of a request between worker and service is limited.
+    """
     return sum(4 * ((len(der) + 2) // 3) + 3 for der in ders)

@@ -94,8 +94,8 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 def _try_round(scheduler: Scheduler) -> int | None:
     """Run one round: probe the targets that are due, and return the number of stored results.
 
-    If the store can't be used, log that and return None. The targets are then probed in a later
-    round.
+    ``scheduler`` runs the probes. If the store can't be used, log that and return None. The targets
+    are then probed in a later round.
     """
     try:
         return scheduler.run_round()
@@ -129,7 +129,7 @@ class Scheduler:
         self._deference = Deference(self._lease_for)
 
     def run_round(self) -> int:
-        """Probe the targets that are due, if this process gets the lease.
+        """Probe the targets that are due, if this process gets the lease, the right to probe.
 
         Returns:
             The number of stored results. It is 0 if another process has the lease, or if this
@@ -177,7 +177,7 @@ class Scheduler:
             return 0
 
     def release(self) -> None:
-        """Release the lease, so that another process takes over at once.
+        """Release the lease, the right to probe, so that another process takes it at once.
 
         Raises:
             StoreError: the store can't be used. The lease then ends by itself.
@@ -231,8 +231,8 @@ def first_round(settings: MonitorSettings) -> timedelta:
     """Return how long after the start of a process every target should have been probed.
 
     Usually that is the interval between two probes of a target, because another process possibly
-    has the lease and probes at its own times. But it is always longer than a lease: if a process
-    was killed while it had the lease, no target is probed until the lease ends.
+    has the lease (the right to probe) and probes at its own times. But it is always longer than a
+    lease: if a process was killed while it had the lease, no target is probed until the lease ends.
     """
     return max(settings.interval, timedelta(seconds=_lease_seconds(settings) + MAX_PAUSE))
 
@@ -260,7 +260,7 @@ class DueProbe:
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
-    """Return the targets that are probed from a location.
+    """Return the targets (servers) that are probed from a location (a machine).
 
     Each returned target has only this location in ``locations``.
     """
@@ -319,7 +319,7 @@ def _regular_slot(key: ProbeKey, interval: int, now: int) -> int:
     """Return the latest regular probe time of a target that is not after ``now``, in Unix seconds.
 
     Each interval has one such time, which differs between targets, so that they are not all probed
-    at once. ``interval`` is in seconds.
+    at once. ``key`` identifies the target and the location; ``interval`` is in seconds.
     """
     offset = _hash(key, "offset") % interval
     number = (now - offset) // interval
@@ -352,10 +352,11 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 
 
 def _hash(key: ProbeKey, purpose: object) -> int:
-    """Return a 64-bit hash of a target's key and a purpose. It is equal in every process.
+    """Return a 64-bit hash of a target's key and a purpose, to spread probes over the time.
 
-    (Python's ``hash()`` of a text differs between processes.) Pass a different ``purpose`` for each
-    use: then the hashes of one target for different uses are independent.
+    It is equal in every process, unlike Python's ``hash()`` of a text, so that all processes plan
+    the same times. Pass a different ``purpose`` for each use: then the hashes of one target for
+    different uses are independent.
     """
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

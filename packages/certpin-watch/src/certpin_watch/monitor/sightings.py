@@ -76,7 +76,7 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
 
 
 def record_results(connection: Connection, results: Sequence[ProbeResult], now: datetime) -> int:
-    """Store probe results as new or extended sightings.
+    """Store probe results as new or extended sightings (periods of equal results).
 
     The chains in the results are stored, too.
 
@@ -148,10 +148,11 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the values of a sighting that must be equal for two sightings to count as the same.
+    """Return the values that must be equal for two sightings to count as the same.
 
-    They are the outcome, both chains and OpenSSL's error number. For an unreachable server, it is
-    only the outcome, because the reason why it is unreachable can vary.
+    A sighting is a period of equal probe results. The values are the outcome, both chains and
+    OpenSSL's error number. For an unreachable server, it is only the outcome, because the reason
+    why it is unreachable can vary.
     """
     if row.outcome == "unreachable":
         return (row.outcome,)
@@ -161,7 +162,7 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
     """Merge consecutive sightings into one if their ``_content`` is equal.
 
-    ``rows`` must be sorted by time.
+    A sighting is a period of equal probe results. ``rows`` must be sorted by time.
     """
     runs: list[SightingRow] = []
     for row in rows:
@@ -174,7 +175,9 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if the sighting ``runs[at]`` is confirmed. ``debounce`` explains when.
+    """Return True if several probes confirm the sighting ``runs[at]``, as ``debounce`` explains.
+
+    A sighting is a period of equal probe results.
 
     Args:
         runs: the merged sightings (``_runs``) of one location and address, by time.
@@ -195,11 +198,12 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Return ``runs[at]`` as confirmed, with the last earlier sighting that had another chain.
+    """Return ``runs[at]`` as confirmed, with the last earlier sighting that had a different chain.
 
     The result also has the time of the change: when the chain of ``runs[at]`` was first seen after
     that earlier sighting. Only verified chains are compared. Sightings without a verified chain, as
-    when the server was unreachable, are skipped. ``runs`` are sightings sorted by time.
+    when the server was unreachable, are skipped. ``runs`` are sightings (periods of equal probe
+    results) sorted by time.
     """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
@@ -211,7 +215,7 @@ def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
 
 
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
-    """Store results, at most one for each target, as new or extended sightings.
+    """Store results, at most one for each target, as new or extended periods of equal results.
 
     Returns:
         The number of results that were not stored before.
@@ -247,7 +251,10 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the sightings of these results' targets that have not ended, by target and address."""
+    """Return the current sightings of the targets of these results, by target and address.
+
+    A sighting is a period of equal probe results. It is current if it has not ended.
+    """
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -258,8 +265,8 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
     """Return True if a result has to be stored: no result of the same or a later probe is stored.
 
     The slot of the result (the planned time of its probe) must be later than the slots of the
-    current sightings, and not in the future. A sighting with a slot in the future is ignored,
-    because it was stored before the clock was set back.
+    current sightings (periods of equal results), and not in the future. A sighting with a slot in
+    the future is ignored, because it was stored before the clock was set back.
 
     Args:
         result: the result.
@@ -274,7 +281,8 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[SightingRow]:
     """Return the current sightings at addresses that are not in the latest result.
 
-    The host no longer resolves to these addresses, so the sightings have to end.
+    A sighting is a period of equal probe results. The host no longer resolves to these addresses,
+    so the sightings have to end.
 
     Args:
         result: the latest result, with the addresses to which the host resolves now.
@@ -321,11 +329,11 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return the value ``changes`` of a new sighting: how many one-probe sightings precede it.
+    """Return how many sightings with only one probe directly precede a new sighting.
 
-    Only consecutive sightings directly before the new one count: the result is 0 if each of those
-    that the new one replaces had at least two probes. A large number means that the server keeps
-    changing.
+    This is the value ``changes`` of the new sighting (a period of equal probe results). The result
+    is 0 if each of those that the new one replaces had at least two probes. A large number means
+    that the server keeps changing.
 
     Args:
         ended: the sightings that the new one replaces. Each has the value ``changes`` for those

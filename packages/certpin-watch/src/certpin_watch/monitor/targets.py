@@ -33,7 +33,7 @@ class Target:
     Attributes:
         host: the host name to connect to and to verify.
         port: the port.
-        connect: another address and port to connect to; None for those of the host.
+        connect: a different address and port to connect to; None for those of the host.
         starttls: the STARTTLS protocol; empty for plain TLS.
         trust: the trust anchors to verify the chain with; None for the platform's roots.
         every_address: True to probe each IP address of the host separately.

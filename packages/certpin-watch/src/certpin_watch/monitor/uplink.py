@@ -254,7 +254,8 @@ class ServiceLink:
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
     """Create an HTTP client for the service that verifies the service's certificate and pins.
 
-    Pins are checked only if the worker has a pin file.
+    Pins are checked only if the worker has a pin file. ``access`` has the address of the service,
+    the token, and the paths of the files.
 
     Raises:
         ConfigError: a file can't be used, or the pin file has no pins for the service.
@@ -289,7 +290,8 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
     """Convert an exception of a worker's request to the service into a ``ServiceError``.
 
-    The error contains neither the token nor any part of a body.
+    The error contains neither the token nor any part of a body. ``access`` is how the worker
+    reaches the service.
     """
     url = access.address.url
     if (refused := pin_error(exc)) is not None:

@@ -107,7 +107,10 @@ class Backoff:
 
 
 def jittered(seconds: float) -> float:
-    """Return a random number of seconds between half of ``seconds`` and ``seconds``."""
+    """Return a random number of seconds between half of ``seconds`` and ``seconds``.
+
+    With random pauses, workers don't all send their requests at the same time.
+    """
     return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, not a secret
 
 
@@ -244,7 +247,7 @@ class _Worker:
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """Wait for the response to a request, and return it.
+        """Wait for the response to the request ``call``, and return it.
 
         If the worker is stopped, wait at most ``_GRACE`` seconds more; return None if there is no
         response by then.
@@ -260,9 +263,10 @@ class _Worker:
             request.cancel()
 
     async def _renew_leases(self, pause: float) -> None:
-        """Renew the leases of this worker's unfinished jobs every ``pause`` seconds. Never returns.
+        """Renew this worker's leases of unfinished jobs every ``pause`` seconds. Never returns.
 
-        Without this, the service would give the jobs to another worker.
+        A lease is the right to run a job. Without renewal, the service would give the jobs to
+        another worker.
         """
         while True:
             await asyncio.sleep(pause)
@@ -289,6 +293,8 @@ class _Worker:
         ``trouble`` is called if the service gives a reason why it has no jobs for this location.
         Otherwise, ``connected`` is called if the service responds for the first time, or again
         after a problem.
+
+        ``batch`` is this response.
         """
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
@@ -321,9 +327,10 @@ def _probe(
 
 
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
-    """Remove all waiting results from the queue, and return them.
+    """Remove all waiting probe results from the queue ``seen``, and return them.
 
-    None in the queue marks the end of the results. It stays in the queue.
+    They are sent to the service in one request. None in the queue marks the end of the results. It
+    stays in the queue.
     """
     found: list[ProbeResult] = []
     while not seen.empty():

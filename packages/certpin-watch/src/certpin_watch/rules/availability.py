@@ -149,10 +149,10 @@ def _fits_in_a_job(evidence: PolicyEvidence) -> bool:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding if the monitor has not scheduled a probe recently, so it does not run.
+    """Yield a finding (a problem) if the monitor has not scheduled a probe recently.
 
-    The monitor is the part of the service that schedules probes. If it has never scheduled a probe,
-    there is no finding.
+    Then the monitor does not run. It is the part of the service that schedules probes. If it has
+    never scheduled a probe, there is no finding.
     """
     probes = evidence.probes
     locations = _used_locations(probes)
@@ -216,11 +216,11 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding for each pair of a host and a location without recent results for the host.
+    """Yield a finding for each pair of a host and a location without recent probe results.
 
-    A result is recent if it arrived in the last ``silent_after`` intervals (settings). If a
-    location never had a result for a host, there is a finding after it was awaited for longer than
-    that.
+    A finding is a detected problem, a location a machine that probes hosts. A result is recent if
+    it arrived in the last ``silent_after`` intervals (settings). If a location never had a result
+    for a host, there is a finding after it was awaited for longer than that.
 
     Args:
         probes: the state of the probed servers.
@@ -303,7 +303,8 @@ def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
 def _file_command(path: str) -> str:
     """Return the command with which a user finds the fault in a pin file, or in its journal.
 
-    ``path`` is the path of the file that can't be read.
+    The journal is the log of the rotation of pins. ``path`` is the path of the file that can't be
+    read.
     """
     pins = path.removesuffix(_JOURNAL)
     if pins != path:

@@ -98,10 +98,11 @@ def _after_changes(views: list[ServerView]) -> list[ServerView]:
 
 
 def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
-    """Yield a finding if one server presents chains with different keys to different locations.
+    """Yield a finding if a server presents chains with different keys to different locations.
 
-    The finding is "critical" if clients accept the chain at some locations, and refuse it at
-    others. Otherwise it is "info", and is yielded only if no key is common to all locations.
+    A finding is a detected problem, a location a machine that probes hosts. The finding is
+    "critical" if clients accept the chain at some locations, and refuse it at others. Otherwise it
+    is "info", and is yielded only if no key is common to all locations.
 
     Args:
         evidence: the policy of the server, with its pins.
@@ -214,7 +215,9 @@ def _issuer_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _change_severity(before: Chain, after: Chain) -> Severity | None:
-    """Return the severity of the change from one verified chain of a server to the next.
+    """Return the severity of the change from one verified chain of a server to another.
+
+    ``before`` is the earlier chain, ``after`` the current one.
 
     Returns:
         "warning" if the new chain ends at another root: another authority issued it. "info" if the

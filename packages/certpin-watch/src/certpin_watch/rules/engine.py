@@ -139,9 +139,11 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def _readable(evidence: Evidence) -> frozenset[tuple[str, HostPattern]] | None:
-    """Return the value of ``Evaluation.readable``: the known pairs of pin set and host pattern.
+    """Return the policies with known pins, for ``Evaluation.readable``; None if all pins are known.
 
-    Return None if the content of every pin file is known.
+    If a pin file could never be read since the process started, its policies are unknown. The
+    result then has the pairs of pin set and host pattern of all other policies. ``evidence`` has
+    the policies.
     """
     probes = evidence.probes
     if probes.is_complete:

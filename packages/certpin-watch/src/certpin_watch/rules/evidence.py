@@ -155,8 +155,8 @@ class ReportEvidence:
     def is_strange(self, group: ReportedFailures) -> bool:
         """Return True if the chain in a group of reports is refused, and no probe observed it.
 
-        The chain was compared with the pins of every live version, and none accepts it. A chain
-        that can't be read was not compared, and is not strange.
+        The chain was compared with the pins of every version that clients may hold, and none
+        accepts it. A chain that can't be read was not compared, and is not strange.
         """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.refused and not observed
@@ -164,8 +164,8 @@ class ReportEvidence:
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
         """Return the number of internet providers' networks that reported these chains for a host.
 
-        Reports about all hosts of the host's share are counted, because networks are stored by
-        share, and not by host.
+        Reports about all hosts of the host's share (all names that one pattern covers) are counted,
+        because networks are stored by share, and not by host.
 
         Args:
             host: the host.

@@ -104,8 +104,8 @@ def _certificate_expires(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def _certificates(evidence: PolicyEvidence) -> list[_SeenCertificate]:
     """Return each certificate in the chains of a policy's servers once, with its servers.
 
-    The chains are those that verified, and those that were refused only because they have expired.
-    Certificates with unreadable dates are left out.
+    ``evidence`` has the states of these servers. The chains are those that verified, and those that
+    were refused only because they have expired. Certificates with unreadable dates are left out.
     """
     found: dict[bytes, _SeenCertificate] = {}
     for view in evidence.views:

@@ -72,22 +72,23 @@ def _pin_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def version_holders(evidence: PolicyEvidence) -> list[Version]:
-    """Return those deployed versions that have the same version number as the pin file.
+    """Return those versions released to clients that have the same number as the pin file.
 
-    Only versions that clients may still hold are included. So the list is empty if the version in
-    the pin file is not deployed, or if no client can hold it any more.
+    If the pin file refuses the chain of a server, the clients that hold these versions are
+    affected. Only versions that clients may still hold are included. So the list is empty if the
+    version in the pin file is not released, or if no client can hold it any more.
     """
     number = evidence.monitored.pins.version
     return [version for version in evidence.live_versions if version.number == number]
 
 
 def holder_details(evidence: PolicyEvidence, view: ServerView) -> dict[str, Any]:
-    """Return how many clients a finding affects, as ``details`` of the finding.
+    """Return how many clients a detected problem affects, as ``details`` of its finding.
 
     The affected clients are those that hold the version of the pin file. If the rotation's journal
     doesn't give their number, the details have the number of the version instead, and the engine
-    counts the clients that reported this version. ``view`` is the state of the server that the
-    finding is about.
+    counts the clients that reported this version. ``evidence`` has the versions that clients hold.
+    ``view`` is the state of the server that the finding is about.
     """
     holders = version_holders(evidence)
     clients = clients_at_risk(evidence.situation([view]), holders) if holders else None
@@ -95,7 +96,9 @@ def holder_details(evidence: PolicyEvidence, view: ServerView) -> dict[str, Any]
 
 
 def refusal_outcome(evidence: PolicyEvidence) -> tuple[Severity, str]:
-    """Return the consequence for clients if a policy refuses the chain that a server presents.
+    """Return the consequence for clients if the pins of a host refuse a server's chain.
+
+    ``evidence`` has the policy of the host, and the versions that clients may hold.
 
     Returns:
         The severity, and a phrase about the clients, such as "clients refuse it". The severity is
@@ -151,7 +154,8 @@ def _field_mismatch(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def _has_policy_of_file(situation: Situation, version: Version) -> bool:
     """Return True if a deployed pin-set version has the same policy for the host as the pin file.
 
-    Such a version needs no separate check: the rule ``pin-mismatch`` checks the policy in the file.
+    ``situation`` has the pin file and the host. Such a version needs no separate check: the rule
+    ``pin-mismatch`` checks the policy in the file.
     """
     return situation.policy in situation.policies_of(version)
 
@@ -210,7 +214,8 @@ def _provider_set_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
 def match(evidence: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
     """Return a policy's verdict on a chain, as if the policy's pins had not expired.
 
-    Expired pins are the subject of another rule, ``pins-expired``.
+    Expired pins are the subject of another rule, ``pins-expired``. ``evidence`` has the time for
+    which the pins are compared with the chain.
     """
     return judge(chain, replace(policy, expires=None), evidence.now)
 
@@ -239,6 +244,7 @@ def leaf_pin(chain: Chain) -> Pin:
 def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
     """Return the pins of all keys that a server of this policy is expected to use.
 
+    Rules compare them with the keys that servers present, and with those of logged certificates.
     These are the pins in the pin file, in pin-set versions that clients may hold, and in the
     rotation's journal, except those of compromised keys.
     """
@@ -257,7 +263,7 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:
-    """Return subject, pin and SHA-256 of a certificate as JSON, for the details of a finding."""
+    """Return subject, pin and SHA-256 of a certificate as JSON, for the details of a problem."""
     return {
         "subject": name_of(certificate),
         "pin": str(Pin.of_key(certificate.spki_sha256)),
@@ -266,7 +272,7 @@ def certificate_details(certificate: Certificate) -> dict[str, str]:
 
 
 def chain_details(chain: Chain | None) -> list[dict[str, str]]:
-    """Return the certificates of a chain, leaf first, as a list for a finding's details (JSON).
+    """Return the certificates of a chain, leaf first, as JSON for the details of a problem.
 
     The list is empty if there is no chain.
     """

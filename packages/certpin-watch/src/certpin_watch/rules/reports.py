@@ -55,10 +55,10 @@ _APP_VERSION = {"app_version": "with the app version"}
     ),
 )
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding for each host with far more failure reports in an hour than usual.
+    """Yield a finding (a problem) for each host with an unusual number of failure reports.
 
-    Of the current and the previous hour, the one with more reports is compared with the hours of
-    the week before.
+    That is far more reports in an hour than usual. Of the current and the previous hour, the one
+    with more reports is compared with the hours of the week before.
     """
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
@@ -134,7 +134,7 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     ),
 )
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield one finding for each host for which clients report strange chains.
+    """Yield one finding (a problem) for each host for which clients report strange chains.
 
     A chain is strange if no pins match it and no probe observed it (``ReportEvidence.is_strange``).
     All strange chains of a host are in one finding: otherwise a sender of false reports could cause
@@ -251,7 +251,7 @@ def _platform_text(groups: Sequence[ReportedFailures]) -> str:
 
     The platform is the TLS library of the operating system, which decides without regard to pins. A
     chain that it refuses can't deceive the client. The phrase is empty if the share is below half a
-    per cent.
+    per cent. ``groups`` are the reports, identical ones in one group.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))
@@ -303,7 +303,7 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 def _old_app(
     evidence: Evidence, monitored: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding if old versions of an app refuse a host, and newer versions don't.
+    """Yield a finding (a problem) if old versions of an app refuse a host, and newer ones don't.
 
     Args:
         evidence: the numbers of clients by app version, and the settings.
@@ -369,7 +369,7 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
     why='Find the reason before you set `mode = "enforce"`: these clients would be locked out.',
 )
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding for each host with chains that clients would refuse if pins were enforced.
+    """Yield a finding (a problem) for each host with chains that enforced pins would refuse.
 
     The policy of these clients is in report mode: they reported a failure, and accepted the chain
     all the same. Reports with a strange chain (``ReportEvidence.is_strange``) are left out, because
@@ -415,7 +415,7 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     ),
 )
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding if no report arrived for an unusually long time.
+    """Yield a finding (a problem) if no report arrived for an unusually long time.
 
     The time without reports must be longer than the setting ``silent``, and longer than twice the
     longest gap between reports in a week. That week ends with the last report, so it does not
@@ -462,7 +462,8 @@ def _versions(groups: Iterable[ReportedFailures]) -> list[int]:
 def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]:
     """Return the most frequent values of one field of the reports, each with its number of reports.
 
-    Empty values are left out. ``name`` is a field of ``ReportedFailures``, such as "network".
+    Empty values are left out. Each item of ``groups`` counts identical reports. ``name`` is a field
+    of ``ReportedFailures``, such as "network".
     """
     counts: Counter[str] = Counter()
     for group in groups:
@@ -474,8 +475,9 @@ def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]
 def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str:
     """Return a phrase with the most frequent value of each field and its share of the reports.
 
-    Example: ``93 % of them in the network wifi``. ``names`` maps the name of a field to the words
-    before its value: ``network`` to ``in the network``.
+    Example: ``93 % of them in the network wifi``. Each item of ``groups`` counts identical reports.
+    ``names`` maps the name of a field to the words before its value: ``network`` to ``in the
+    network``.
     """
     whole = _total(groups) or 1
     return ", ".join(
@@ -489,6 +491,7 @@ def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> i
     """Count the internet providers' networks from which clients reported the chains in ``groups``.
 
     Each item of ``groups`` counts identical failure reports. All items must be for one host.
+    ``evidence`` has the networks that reported each chain.
     """
     if not groups:
         return 0
@@ -500,7 +503,8 @@ def _claim_severity(evidence: Evidence, networks: int) -> Severity:
     """Return the severity of a problem that only clients report, and no probe confirms.
 
     It is "critical" if reports came from at least ``limits.networks`` (a setting) networks of
-    internet providers, else "warning". ``networks`` is the number of these networks.
+    internet providers, else "warning". ``networks`` is the number of these networks, and
+    ``evidence`` has the settings.
     """
     return "critical" if networks >= evidence.limits.networks else "warning"
 
@@ -511,6 +515,9 @@ def _max_clients(
     """Return the largest number of clients that can have sent these reports; None if unknown.
 
     That is the number of reports, or the number of all clients of the pin set if that is smaller.
+
+    ``groups`` are the reports, identical ones in one group. ``evidence`` has the numbers of
+    clients, and ``monitored`` is the pin set.
     """
     holders = evidence.reports.count_holders(monitored.pins.name)
     return None if holders is None else min(holders, _total(groups))
@@ -533,6 +540,8 @@ def _check_command(evidence: Evidence, monitored: MonitoredPinSet, host: str) ->
 
     The command verifies the chain with the anchors in the pin file (``trust``), as the monitor
     does.
+
+    ``evidence`` has the servers of the host, and ``monitored`` is the pin set of the host.
     """
     server = server_words(evidence.probes.targets, host)
     return shlex.join(["certpin", "check", str(monitored.path), "--host", *server])

@@ -118,10 +118,10 @@ def policy_finding(
     subject: str = "",
     **details: Any,
 ) -> AlertFinding:
-    """Return a finding about a monitored policy, with the host pattern and pin set of the policy.
+    """Return a finding (a detected problem) about the policy of a host pattern.
 
-    The other arguments are the fields of ``AlertFinding``. Further keyword arguments become its
-    ``details``.
+    The host pattern and the pin set come from ``evidence``. The other arguments are the fields of
+    ``AlertFinding``. Further keyword arguments become its ``details``.
     """
     return AlertFinding(
         rule=rule,
@@ -152,7 +152,7 @@ def view_details(view: ServerView, *, since: datetime | None = None) -> dict[str
 
 
 def client_details(clients: int | None, versions: Iterable[int]) -> dict[str, Any]:
-    """Return how many clients a finding affects, as ``details`` of the finding.
+    """Return how many clients a detected problem affects, as ``details`` of its finding.
 
     If the number is known, the result has it as "clients". Otherwise the result has "versions", and
     the engine counts the clients that reported one of these versions (``affected_clients``).

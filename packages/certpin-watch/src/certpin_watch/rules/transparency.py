@@ -97,8 +97,9 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
     """Yield each pair of a policy and a logged certificate for one of the policy's hosts.
 
-    Two kinds of certificates are left out: those that have expired, and those that were first
-    recorded longer ago than the setting ``logged``.
+    ``probes`` has the policies and the logged certificates. Two kinds of certificates are left out:
+    those that have expired, and those that were first recorded longer ago than the setting
+    ``logged``.
     """
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
@@ -114,7 +115,8 @@ def _is_for(name: str, evidence: PolicyEvidence) -> bool:
     """Return True if a certificate's DNS name matches a host of the policy.
 
     If the name or the policy's host pattern is a wildcard (RFC 9525 section 6.3), the result is
-    True if at least one host name matches both.
+    True if at least one host name matches both. ``evidence`` has the policy (the pins of a host
+    pattern).
     """
     try:
         pattern = HostPattern.parse(name)
@@ -124,10 +126,11 @@ def _is_for(name: str, evidence: PolicyEvidence) -> bool:
 
 
 def _observed_issuers(evidence: PolicyEvidence) -> set[str]:
-    """Return the issuers (names) of leaf certificates that probes verified at a policy's servers.
+    """Return the issuers of leaf certificates that probes verified at the servers of a policy.
 
-    Two leaf certificates of each server count: that of its current verified chain, and that of the
-    chain before it.
+    A logged certificate with a different issuer is reported. Two leaf certificates of each server
+    count: that of its current verified chain, and that of the chain before it. The issuers are
+    names. ``evidence`` has the states of the servers.
     """
     issuers = set()
     for view in evidence.views:

@@ -31,7 +31,7 @@ _DEFAULT_SCOPES = ("openid", "profile", "email")
 def _issuer(table: Table, name: str) -> str:
     """Read the URL of an OpenID provider: https, without query and fragment.
 
-    See OpenID Connect Discovery 1.0, section 4.1.
+    See OpenID Connect Discovery 1.0, section 4.1. ``name`` is the key of the setting in ``table``.
     """
     issuer = table.text(name)
     try:

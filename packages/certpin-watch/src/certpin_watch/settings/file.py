@@ -94,7 +94,8 @@ def _public_url(table: Table, name: str) -> str:
     """Read the setting with the address at which users reach the pages. An empty text is valid.
 
     An address without a host is refused. With it, the service would accept requests for any host,
-    which permits DNS rebinding, and links in messages would lead nowhere.
+    which permits DNS rebinding, and links in messages would lead nowhere. ``name`` is the key of
+    the setting in ``table``.
 
     Raises:
         ConfigError: the text is not empty, and not a plain http or https URL with a host. User,
@@ -264,7 +265,7 @@ def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -
 
 
 def nats_address(secret: Secret) -> str:
-    """Check the address of the NATS server, and return it in the form that nats-py needs.
+    """Check ``secret``, the address of the NATS server; return it in the form that nats-py needs.
 
     Reports and the password are sent to this address. Without ``tls://``, the client uses TLS only
     if the server asks for it, and an attacker on the network can remove that request. So the
@@ -313,7 +314,10 @@ def nats_authorities(path: Path | None) -> ssl.SSLContext | None:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Return the scheme, host and query of a URL; three empty texts if it can't be parsed."""
+    """Return the scheme, host and query of a URL; three empty texts if it can't be parsed.
+
+    They decide if the connection to the NATS server at this URL is encrypted or local.
+    """
     try:
         parts = urlsplit(text)
         _ = parts.port  # urlsplit checks the port only on access

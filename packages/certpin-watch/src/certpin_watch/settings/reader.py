@@ -68,7 +68,7 @@ def table_setting(kind: type[Value]) -> Value:
 
 
 def read_table(kind: type[Value], table: Table) -> Value:
-    """Read a table into an instance of a settings class.
+    """Read a table into an instance of ``kind``, a settings class.
 
     Raises:
         ConfigError: a key is unknown, missing or has an invalid value.
@@ -105,7 +105,7 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
-    """Return the keys that a table of ``watch.toml`` may have: those of its settings class."""
+    """Return the keys that a table of ``watch.toml`` may have: those of ``kind``, its class."""
     return tuple(map(setting_key, _declared(kind)))
 
 
@@ -114,7 +114,7 @@ def _declared(kind: type[Any]) -> list[Field[Any]]:
 
 
 def setting_key(item: Field[Any]) -> str:
-    """Return the key that a field of a settings class has in ``watch.toml``."""
+    """Return the key in ``watch.toml`` of the field ``item`` of a settings class."""
     return item.metadata.get("key") or item.name
 
 

@@ -72,9 +72,9 @@ _port = whole_number(1, 65535)
 def _connect(table: Table, name: str) -> tuple[str, int]:
     """Read ``connect``: the host and port to connect to instead of those of the probed host.
 
-    If the text has no port, the port is the setting ``port`` in the same table. If that is missing,
-    too, it is the default port of the STARTTLS protocol in the table; without STARTTLS, that of
-    HTTPS.
+    ``name`` is the key of this setting in ``table``. If the text has no port, the port is the
+    setting ``port`` in the same table. If that is missing, too, it is the default port of the
+    STARTTLS protocol in the table; without STARTTLS, that of HTTPS.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
@@ -169,7 +169,13 @@ class MonitorSettings:
 
 
 def _stream(table: Table, name: str) -> str:
-    """Read the name of a JetStream stream. NATS wildcards are refused."""
+    """Read the name of a JetStream stream from the setting ``name`` in ``table``.
+
+    Only ASCII letters, digits, hyphens and underscores are accepted, so NATS wildcards are refused.
+
+    Raises:
+        ConfigError: the name contains other characters, or is empty or too long.
+    """
     stream = table.text(name)
     plain = stream.replace("_", "").replace("-", "")
     if not (stream.isascii() and plain.isalnum() and len(stream) < 64):
@@ -255,9 +261,10 @@ _MAX_NAME = 60  # characters
 
 
 def _service_name(table: Table, name: str) -> str:
-    """Return the name of a notification service; by default its number, such as ``service-1``.
+    """Read the name of a notification service; by default its number, such as ``service-1``.
 
-    The address can't be the default name, because it contains secrets.
+    ``table`` has the settings of the service, and ``name`` is the key of the setting. The address
+    can't be the default name, because it contains secrets.
     """
     place = re.search(r"\[(\d+)\]$", table.key)
     value = table.text(name, f"service-{int(place[1]) + 1}" if place else None)
@@ -337,6 +344,8 @@ class AlertSettings:
     @staticmethod
     def complete(values: dict[str, Any], table: Table) -> None:
         """Check the list of notification services.
+
+        ``values`` are the settings by field name, ``table`` is ``[alerts]``.
 
         Raises:
             ConfigError: two services have the same name, or there are too many.

@@ -161,8 +161,8 @@ def record_login(
         now: the time of the login.
 
     Returns:
-        True if the login was stored. False if the account was removed, or got another password,
-        after ``account`` was read: then nothing is stored, and the login must be refused.
+        True if the login was stored. False if the account was removed, or got a new password, after
+        ``account`` was read: then nothing is stored, and the login must be refused.
     """
     stored = ACCOUNTS.c.password == account.password
     updated = connection.execute(
@@ -214,7 +214,7 @@ class Token:
 
     @property
     def location(self) -> str:
-        """The location of the worker that has this token; empty for other tokens."""
+        """The location (a machine) of the worker that has this token; empty for other tokens."""
         return location_of(self.scopes)
 
     def is_valid(self, now: datetime) -> bool:

@@ -290,8 +290,8 @@ def record_event(
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
     """Return the alert that a queued message is about, and the note of the message's event.
 
-    The event, such as "opened", is the reason for the message. The note is additional text; empty
-    if the event has none.
+    ``delivery`` is the message. The event, such as "opened", is the reason for the message. The
+    note is additional text; empty if the event has none.
     """
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
@@ -406,7 +406,7 @@ def record_failed(
     problem: str,
     give_up: timedelta,
 ) -> None:
-    """Record that these messages could not be sent, because of ``problem``.
+    """Record that the messages ``rows`` could not be sent, because of ``problem``.
 
     Messages that became due ``give_up`` ago or earlier are given up: they are never sent. All
     others stay queued for their next attempt, which ``claim_deliveries`` has planned. ``now`` is in
@@ -482,7 +482,7 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 
 
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
-    """Return the key of the incident of each alert that these messages are about.
+    """Return the key of the incident of each alert that the messages ``rows`` are about.
 
     An incident is an object of a notification service such as PagerDuty, and can have several
     alerts. The result maps the ID of an alert to the key. Alerts without an incident are left out.
@@ -524,7 +524,7 @@ def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -
 
 
 def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
-    """Return the keys of the alerts with these IDs.
+    """Return the keys of the alerts with the IDs ``numbers``.
 
     The key identifies the problem: rule, pin set, host and subject.
     """
@@ -535,8 +535,9 @@ def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
 def standing_alerts(connection: Connection, service: str, after: int = 0) -> tuple[AlertRow, ...]:
     """Return open alerts about which a notification service has accepted a message.
 
-    The result is in the order of their IDs, and has at most ``MAX_STANDING`` alerts. To get the
-    following ones, pass the last ID as ``after``: only alerts with a greater ID are returned.
+    Alertmanager needs them again at intervals. The result is in the order of their IDs, and has at
+    most ``MAX_STANDING`` alerts. To get the following ones, pass the last ID as ``after``: only
+    alerts with a greater ID are returned.
     """
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
@@ -555,7 +556,10 @@ def insert_silence(connection: Connection, silence: SilenceRow) -> int:
 
 
 def end_silence(connection: Connection, number: int, now: int) -> bool:
-    """End a silence now. Return False if it does not exist, or has already ended."""
+    """End the silence with the ID ``number`` now.
+
+    Return True if it was ended; False if it does not exist, or has already ended.
+    """
     table = SILENCES.c
     ended = update(SILENCES).where(table.id == number, table.ended_at.is_(None), table.until > now)
     return bool(connection.execute(ended.values(ended_at=now)).rowcount)

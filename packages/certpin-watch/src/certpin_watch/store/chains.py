@@ -105,7 +105,7 @@ def lock_chain_inserts(connection: Connection) -> None:
 def insert_observed_chains(
     connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
 ) -> list[bytes]:
-    """Store chains that a probe observed. These don't count for the quota of reported data.
+    """Store chains that a probe observed. They don't use the quota (limit) for reported data.
 
     If clients reported such a chain before, it no longer counts for the quota either. Call this
     only once in a transaction: a second call could deadlock, because it would take locks in the
@@ -252,7 +252,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, except those with a key that is already stored.
+    """Insert rows into a table, except those with a key that is already stored.
 
     They are inserted in the order of their keys, so that two writers can't deadlock.
     """

@@ -97,8 +97,8 @@ def delete_expired(
 ) -> int:
     """Delete a batch of report identities: expired ones, or the oldest if there are too many.
 
-    Expired identities in a PostgreSQL partition of one day are not deleted here:
-    ``drop_expired_partition`` drops the whole partition.
+    An identity is a digest that recognises a repeated report. Expired identities in a PostgreSQL
+    partition of one day are not deleted here: ``drop_expired_partition`` drops the whole partition.
 
     Args:
         connection: a transaction that may write.
@@ -131,11 +131,11 @@ def delete_expired(
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
     """Return the time such that identities of reports that arrived earlier exceed the maximum.
 
-    The newest ``max_identities`` are kept. The function reads the number of identities that
-    ``HourCount`` stored for each hour, the newest hour first, and adds the numbers up. It stops at
-    the first hour at which the sum exceeds ``max_identities``, or which has the number 0: the
-    identities of such an hour were deleted before. The result is the end of this hour, but at the
-    latest an hour before ``now``.
+    An identity is a digest that recognises a repeated report. The newest ``max_identities`` are
+    kept. The function reads the number of identities that ``HourCount`` stored for each hour, the
+    newest hour first, and adds the numbers up. It stops at the first hour at which the sum exceeds
+    ``max_identities``, or which has the number 0: the identities of such an hour were deleted
+    before. The result is the end of this hour, but at the latest an hour before ``now``.
 
     Returns:
         Seconds since 1970; 0 if there is no such hour, so that all identities are kept.
@@ -161,9 +161,10 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 class HourCount:
     """Counts report identities by the hour in which the reports arrived. An instance is callable.
 
-    Each call counts the identities of one hour, and stores the number. A report can be stored long
-    after it arrived. So the first call goes back to an hour, and the time ``waits``, before the
-    last counted hour, and counts again from there. Earlier hours are not counted again.
+    An identity is a digest that recognises a repeated report. Each call counts the identities of
+    one hour, and stores the number. A report can be stored long after it arrived. So some hours are
+    counted again: the first call starts one hour plus ``waits`` before the last counted hour.
+    Earlier hours are not counted again.
 
     Args:
         since: hours before this time are not counted. In seconds since 1970.
@@ -178,7 +179,7 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count the identities of the next hour that has any, and store the number.
+        """Count the report identities of the next hour that has any, and store the number.
 
         Args:
             connection: a transaction that may write.
@@ -209,7 +210,8 @@ class HourCount:
 def partition_days(connection: Connection) -> list[int]:
     """Return the days that have a partition of the table of report identities, the oldest first.
 
-    Each day is given as its first second, since 1970.
+    An identity is a digest that recognises a repeated report. Each day is given as its first
+    second, since 1970.
     """
     names = connection.execute(text(_PARTITIONS), {"name": REPORT_IDENTITIES.name}).scalars()
     return sorted(day for day in map(_partition_day, names) if day is not None)
@@ -218,8 +220,9 @@ def partition_days(connection: Connection) -> list[int]:
 def create_next_partition(connection: Connection, now: int) -> int:
     """Create the partition of report identities for the first day that needs one and has none.
 
-    Today and the next ``DAYS_AHEAD`` days need a partition. Stored identities of the day are moved
-    into the new partition. ``now`` is in seconds since 1970.
+    An identity is a digest that recognises a repeated report. Today and the next ``DAYS_AHEAD``
+    days need a partition. Stored identities of the day are moved into the new partition. ``now`` is
+    in seconds since 1970.
 
     Returns:
         The number of partitions that were created: 0 if none is missing.
@@ -237,7 +240,8 @@ def create_next_partition(connection: Connection, now: int) -> int:
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
     """Drop the oldest daily partition of report identities if no row in it is needed any more.
 
-    A row is not needed if it has expired, or if ``max_identities`` newer rows are stored.
+    An identity is a digest that recognises a repeated report. A row is not needed if it has
+    expired, or if ``max_identities`` newer rows are stored.
 
     Args:
         connection: a transaction that may write.
@@ -256,7 +260,7 @@ def drop_expired_partition(connection: Connection, past: int, max_identities: in
 def drop_next_partition(connection: Connection, before: int) -> int:
     """Drop the oldest daily partition of report identities if its day had ended at ``before``.
 
-    ``before`` is in seconds since 1970.
+    An identity is a digest that recognises a repeated report. ``before`` is in seconds since 1970.
 
     Returns:
         The number of partitions that were dropped, 1 or 0.

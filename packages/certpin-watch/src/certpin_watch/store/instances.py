@@ -78,7 +78,11 @@ class InstanceFiles:
     def of(
         cls, process: str, settings: ServiceSettings, sets: Iterable[MonitoredPinSet]
     ) -> InstanceFiles:
-        """Return the files of this process. Secrets in the settings are not part of the digest."""
+        """Return the settings and pin files of this process, as digests and versions.
+
+        Secrets in the settings are not part of the digest. ``process`` is the random ID of the
+        process, ``settings`` are the settings, and ``sets`` the monitored pin sets.
+        """
         parts = (settings.alerts, settings.monitor, [path.name for path in settings.pins])
         file = (settings.file or Path(SETTINGS_FILE)).absolute()
         return cls(
@@ -110,9 +114,10 @@ class FileComparison:
 class Deference:
     """Decides when an instance with outdated files must leave a lease to one with newer files.
 
-    There are two periods in turn. For ``seconds``, the outdated instance must not have the lease,
-    so that the newer one can take it. Then, for ``_TIMES`` times ``seconds``, the outdated instance
-    is allowed to have the lease, because the newer one has possibly failed.
+    A lease is the right of one process to do some work. There are two periods in turn. For
+    ``seconds``, the outdated instance must not have the lease, so that the newer one can take it.
+    Then, for ``_TIMES`` times ``seconds``, the outdated instance is allowed to have the lease,
+    because the newer one has possibly failed.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -121,6 +126,8 @@ class Deference:
 
     def may_hold(self, now: int, *, is_outdated: bool) -> bool:
         """Return True if this instance is allowed to take or keep the lease now.
+
+        A lease is the right of one process to do some work.
 
         Args:
             now: seconds since 1970.
@@ -135,9 +142,10 @@ class Deference:
 
 
 def compare_files(connection: Connection, mine: InstanceFiles, now: int) -> FileComparison:
-    """Compare the files of this instance with those that other running instances stored.
+    """Compare the settings and pin files of this instance with those of other running instances.
 
-    ``now`` is in seconds since 1970.
+    ``mine`` are the files of this instance. The others have stored theirs. ``now`` is in seconds
+    since 1970.
     """
     is_other = (_IS_INSTANCE, LEASES.c.name != _name(mine.process))
     rows = select(LEASES).where(*is_other, LEASES.c.until > now)
@@ -172,7 +180,7 @@ def record_files(connection: Connection, mine: InstanceFiles, now: int) -> None:
 
 
 def forget_files(connection: Connection, process: str) -> None:
-    """Delete the row of an instance that stops."""
+    """Delete the stored files of an instance that stops; ``process`` is its identity."""
     connection.execute(delete(LEASES).where(LEASES.c.name == _name(process)))
 
 
@@ -181,7 +189,10 @@ def _name(process: str) -> str:
 
 
 def _decode(row: Row[Any]) -> InstanceFiles | None:
-    """Return the files in a row; None if another release wrote it in another form."""
+    """Return the settings and pin files of an instance, as its row in the database has them.
+
+    Return None if a different release of certpin wrote the row in another form.
+    """
     try:
         data = json.loads(row.holder)
         sets = {
@@ -197,7 +208,10 @@ def _decode(row: Row[Any]) -> InstanceFiles | None:
 
 
 def _differences(mine: InstanceFiles, theirs: InstanceFiles) -> Iterator[str]:
-    """Yield a text for each file of another instance that differs and is possibly newer."""
+    """Yield a text for each file of another instance that differs and is possibly newer.
+
+    ``mine`` are the files of this instance, ``theirs`` those of the other one.
+    """
     if mine.settings != theirs.settings:
         yield SETTINGS_FILE
     for name, (version, digest) in sorted(theirs.pin_sets.items()):
@@ -214,8 +228,9 @@ def _differences(mine: InstanceFiles, theirs: InstanceFiles) -> Iterator[str]:
 def _is_newer(theirs: InstanceFiles, mine: InstanceFiles) -> bool:
     """Return True if another instance has a newer pin set, no older one, and the same settings.
 
-    The settings must be the same because they can disable probes and alerts: then the other
-    instance would not do the work that this one leaves to it.
+    ``mine`` are the files of this instance, ``theirs`` those of the other one. The settings must be
+    the same because they can disable probes and alerts: then the other instance would not do the
+    work that this one leaves to it.
     """
     if theirs.settings != mine.settings or theirs.pin_sets.keys() != mine.pin_sets.keys():
         return False

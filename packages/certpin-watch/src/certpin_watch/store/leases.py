@@ -71,7 +71,8 @@ class HeldLease:
     def is_valid_at(self, now: int) -> bool:
         """Return True if the holder is allowed to continue its work at ``now``, by its own clock.
 
-        That is until ``MARGIN`` seconds before the lease ends, because clocks differ.
+        That is until ``MARGIN`` seconds before the lease (the right to do the work) ends, because
+        clocks differ.
         """
         return now < self.until - MARGIN
 
@@ -115,7 +116,7 @@ def take(
 
 
 def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> HeldLease | None:
-    """Extend a lease to ``seconds`` after ``now``.
+    """Extend a lease (the right of one process to do some work) to ``seconds`` after ``now``.
 
     Returns:
         The extended lease; None if the lease has expired or another process has it. Then the holder
@@ -127,7 +128,7 @@ def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> H
 
 
 def release(connection: Connection, lease: HeldLease) -> None:
-    """End a lease, so that another process can take it at once.
+    """End a lease (the right to do some work), so that another process can take it at once.
 
     If another process has taken the lease already, nothing changes. The row stays in the table,
     because its number ``term`` must rise with the next holder.
@@ -138,8 +139,8 @@ def release(connection: Connection, lease: HeldLease) -> None:
 def confirm(connection: Connection, lease: HeldLease) -> bool:
     """Return True if no other process has taken the lease since this process took or renewed it.
 
-    If the result is True, no other process can take the lease until the transaction of
-    ``connection`` (which must be a ``Store.write``) ends.
+    A lease is the right of one process to do some work. If the result is True, no other process can
+    take the lease until the transaction of ``connection`` (which must be a ``Store.write``) ends.
     """
     found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None
@@ -154,7 +155,7 @@ def _is_mine(lease: HeldLease) -> ColumnElement[bool]:
 
 
 class WorkerIdentity(NamedTuple):
-    """The identity of a process that probes hosts (a worker), as a holder of leases.
+    """The identity of a process that probes hosts (a worker), as the holder of probe jobs.
 
     ``location`` and ``token`` are the location and the name of the token with which the worker
     authenticates. ``process`` is a random number that distinguishes workers with the same token.
@@ -165,19 +166,20 @@ class WorkerIdentity(NamedTuple):
     process: str
 
     def holder(self, slot: int | str = "") -> str:
-        """Return the text for the column ``holder`` of a probe job's lease that this worker has.
+        """Return the text that names this worker as the holder of a probe job, for the database.
 
-        The text is the slot (the planned time of the job, in seconds since 1970), a space, and the
-        worker. Without a slot, the result is only the space and the worker: the column of each
-        lease of the worker ends with this text.
+        A lease is the right to run the job. Its column ``holder`` gets the slot (the planned time
+        of the job, in seconds since 1970), a space, and the worker. Without a slot, the result is
+        only the space and the worker: the column ends with this text in each lease of the worker.
         """
         return f"{slot} {self.token}/{self.process}"
 
 
 def finished(slot: int) -> str:
-    """Return the text for the column ``holder`` of a probe job's lease after the job is done.
+    """Return the text that marks a probe job as done, for the column ``holder`` of its lease.
 
-    ``slot`` is the time for which the job was planned, in seconds since 1970.
+    ``slot`` is the time for which the job was planned, in seconds since 1970. A lease is the right
+    of a worker to run a job.
     """
     return f"{slot} "
 
@@ -185,14 +187,15 @@ def finished(slot: int) -> str:
 def lock_jobs(connection: Connection) -> None:
     """Prevent other processes from changing leases of probe jobs until this transaction ends.
 
-    Without this lock, two transactions could deadlock, because each changes several rows, in an
-    order that the database chooses. On SQLite, which has only one writer, this does nothing.
+    A lease is the right of a worker to run a job. Without this lock, two transactions could
+    deadlock, because each changes several rows, in an order that the database chooses. On SQLite,
+    which has only one writer, this does nothing.
     """
     advisory_lock(connection, b"certpin watch jobs")
 
 
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
-    """Return the identities of the probe jobs that no worker can claim at ``now``.
+    """Return the identities (digests) of the probe jobs that no worker can claim at ``now``.
 
     A job can't be claimed while a worker has it. After it is done, it can't be claimed until the
     time that was passed to ``finish_jobs``. ``now`` is in seconds since 1970. Leases that end after
@@ -211,7 +214,10 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Give the leases of probe jobs to a worker, except jobs that a worker already has.
+    """Give probe jobs to a worker, except jobs that a worker already has.
+
+    The worker gets a lease of each job: the right to run it until a time. A job's identity is a
+    digest.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
@@ -256,7 +262,8 @@ def renew_jobs(
 ) -> None:
     """Extend a worker's leases of these probe jobs to ``until``, in seconds since 1970.
 
-    Jobs that this worker does not hold are left unchanged.
+    A lease is the right to run a job. ``identities`` are the digests that identify the jobs. Jobs
+    that this worker does not hold are left unchanged.
     """
     for names in _batches(identities):
         chosen = LEASES.c.name.in_(names) & _held_by(worker)
@@ -266,7 +273,8 @@ def renew_jobs(
 def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
     """Delete a worker's leases of these probe jobs, so that others can claim the jobs at once.
 
-    Jobs that this worker does not hold are left unchanged.
+    A lease is the right to run a job. ``identities`` are the digests that identify the jobs. Jobs
+    that this worker does not hold are left unchanged.
     """
     for names in _batches(identities):
         connection.execute(delete(LEASES).where(LEASES.c.name.in_(names), _held_by(worker)))
@@ -275,8 +283,8 @@ def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iter
 def forget_jobs(connection: Connection, before: int) -> None:
     """Delete the leases of probe jobs that ended before a time, given in seconds since 1970.
 
-    This removes the leases of targets that are no longer probed, which would otherwise stay in the
-    table.
+    A lease is the right of a worker to run a job. This removes the leases of targets that are no
+    longer probed, which would otherwise stay in the table.
     """
     connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
 
@@ -284,8 +292,9 @@ def forget_jobs(connection: Connection, before: int) -> None:
 def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
     """Return the text in the column ``holder`` of each probe job's lease, by the job's identity.
 
-    The text has the planned time of the job, and the worker that has the job if it isn't done. The
-    rows are locked until the transaction ends. Jobs without a lease are left out.
+    A lease is the right of a worker to run the job. The text has the planned time of the job, and
+    the worker that has the job if it isn't done. The rows are locked until the transaction ends.
+    Jobs without a lease are left out.
     """
     found: dict[str, str] = {}
     columns = LEASES.c
@@ -325,9 +334,9 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the SQL condition that a stored lease is that of a done probe job with the same slot.
 
-    ``holder`` is the new text for the column ``holder``, with which a worker tries to claim the
-    job. It begins with the slot (the planned time of the probe) and a space. The text that is
-    stored ends with this space if the job is done.
+    A lease is the right of a worker to run a job. ``holder`` is the new text for the column
+    ``holder``, with which a worker tries to claim the job. It begins with the slot (the planned
+    time of the probe) and a space. The text that is stored ends with this space if the job is done.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 
@@ -335,7 +344,7 @@ def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
 def _batches(identities: Iterable[str]) -> Iterator[list[str]]:
     """Yield the names of the leases of these probe jobs, in lists of at most ``_MAX_ROWS``.
 
-    ``identities`` are the identities of the jobs. An SQL statement can have only a limited number
-    of values.
+    ``identities`` are the digests that identify the jobs. An SQL statement can have only a limited
+    number of values. A lease is the right of a worker to run a job.
     """
     return pieces({PROBES + identity for identity in identities}, _MAX_ROWS)

@@ -34,8 +34,8 @@ class SightingRow:
     The first probe of the period was at ``first_at``, the last one at ``last_at``.
 
     Attributes:
-        way: how the location connects and verifies, if that is unusual: to another address, with
-            STARTTLS, or with other trust anchors; else empty.
+        way: how the location connects and verifies, if that is unusual: to a different address,
+            with STARTTLS, or with other trust anchors; else empty.
         edge: the IP address, if each address of the host is probed separately; else empty.
         address: the address that answered last.
         outcome: "verified", "unverified", "unreachable" or "no-starttls".
@@ -76,8 +76,8 @@ class SightingRow:
     def key(self) -> ProbeKey:
         """The target (host, port, way to connect) and the location of the probes.
 
-        If each address of a host is probed separately, the sightings at all addresses have the same
-        key.
+        If each address of a host is probed separately, the sightings (periods of equal results) at
+        all addresses have the same key.
         """
         return self.host, self.port, self.way, self.location
 
@@ -158,8 +158,9 @@ _END = update(SIGHTINGS).where(SIGHTINGS.c.id == bindparam("row")).values(latest
 def lock_sightings(connection: Connection) -> None:
     """Prevent other processes from writing sightings until this transaction ends.
 
-    Without this lock, two services that store results for one target at once could both insert a
-    row. On SQLite, which has only one writer, this does nothing.
+    A sighting is a period of equal probe results. Without this lock, two services that store
+    results for one target at once could both insert a row. On SQLite, which has only one writer,
+    this does nothing.
     """
     advisory_lock(connection, b"certpin watch sightings")
 
@@ -167,7 +168,7 @@ def lock_sightings(connection: Connection) -> None:
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
     """Return the current sightings of these hosts.
 
-    A sighting is current if it has not ended.
+    A sighting is a period of equal probe results. It is current if it has not ended.
     """
     found: list[SightingRow] = []
     for piece in pieces(hosts, _MAX_VALUES):
@@ -178,11 +179,11 @@ def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[Si
 def latest_sightings_from(
     connection: Connection, location: str
 ) -> Iterator[tuple[ProbeKey, str, int, int, int, int]]:
-    """Yield a location's current sightings: the periods of equal results that have not ended.
+    """Yield a location's current sightings: periods of equal probe results that have not ended.
 
-    Each tuple has the key of the target and location, and the columns ``outcome``, ``slot``,
-    ``last_at``, ``count`` and ``changes``. Other columns are not read, because this runs every few
-    seconds.
+    Each tuple has the key of the target and location, and the columns ``outcome``, ``slot`` (the
+    planned time of the last probe), ``last_at``, ``count`` and ``changes``. Other columns are not
+    read, because this runs every few seconds.
     """
     table = SIGHTINGS.c
     key = (table.host, table.port, table.way, table.vantage)
@@ -195,7 +196,7 @@ def latest_sightings_from(
 def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:
     """Return the current sightings, and those that ended from ``since`` to ``until``.
 
-    Both times are inclusive, in seconds since 1970.
+    A sighting is a period of equal probe results. Both times are inclusive, in seconds since 1970.
     """
     ended = SIGHTINGS.c.last_at.between(since, until)
     return _sightings(connection, or_(SIGHTINGS.c.latest, ended))
@@ -207,12 +208,13 @@ def write_sightings(
     ended: Collection[SightingRow],
     new: Collection[SightingRow],
 ) -> None:
-    """Extend, end and insert sightings.
+    """Extend, end and insert sightings, which are periods of equal probe results.
 
     Args:
         connection: a transaction that has called ``lock_sightings``.
-        extended: stored sightings to which one more probe belongs. Their ``address``, ``slot``,
-            ``took`` and times are stored, and the number of their probes rises by one.
+        extended: stored sightings to which one more probe belongs. Their ``address``, ``slot`` (the
+            planned time), ``took`` and times are stored, and the number of their probes rises by
+            one.
         ended: stored sightings that are not current any more.
         new: sightings to insert.
     """
@@ -238,7 +240,10 @@ def write_sightings(
 
 
 def current_sightings(connection: Connection) -> dict[int, ProbeKey]:
-    """Return the target and location of each current sighting, by the sighting's ID."""
+    """Return the target and location of each current sighting, by the sighting's row number.
+
+    A sighting is a period of equal probe results. It is current if it has not ended.
+    """
     table = SIGHTINGS.c
     chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
     return {
@@ -251,12 +256,12 @@ def end_other_sightings(
 ) -> None:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
-    When a server, a location or a trust anchor is removed from the settings or the pin file, its
-    last sighting becomes history: pages must not judge the host by it, nor report the location as
-    silent.
+    A sighting is a period of equal probe results. When a server, a location or a trust anchor is
+    removed from the settings or the pin file, its last sighting becomes history: pages must not
+    judge the host by it, nor report the location as silent.
 
     Args:
-        connection: a transaction that holds the monitor's lease.
+        connection: a transaction of the process that has the monitor's lease (the right to probe).
         current: the result of ``current_sightings``.
         probed: every pair of a target that is probed now and a location that probes it.
     """
@@ -268,11 +273,12 @@ def end_other_sightings(
 
 
 def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: datetime) -> None:
-    """Record which targets have no result yet from a location that has to probe them.
+    """Record which servers have no result yet from a location that has to probe them.
 
     Args:
-        connection: a transaction that holds the monitor's lease.
-        awaited: all pairs of such a target and such a location. Records of other pairs are deleted.
+        connection: a transaction of the process that has the monitor's lease (the right to probe).
+        awaited: all pairs of such a server (a target) and such a location. Records of other pairs
+            are deleted.
         now: the current time. It is stored for pairs that have no record yet; the others keep the
             time that is stored.
     """
@@ -293,7 +299,8 @@ def note_awaited(connection: Connection, awaited: AbstractSet[ProbeKey], now: da
 def awaited_since(connection: Connection) -> dict[ProbeKey, int]:
     """Return since when the service waits for the first result of a target from a location.
 
-    ``note_awaited`` stores these times. They are in seconds since 1970, by target and location.
+    ``note_awaited`` stores these times. They are in seconds since 1970, by target and location. A
+    target is a server to probe, a location a machine that probes it.
     """
     columns = AWAITED.c
     rows = connection.execute(
@@ -331,7 +338,10 @@ def note_scheduled(
 
 
 def note_results(connection: Connection, locations: AbstractSet[str], moment: int) -> None:
-    """Record when results of these locations were last stored (``moment``, seconds since 1970)."""
+    """Record when probe results of these locations were last stored.
+
+    ``moment`` is this time, in seconds since 1970.
+    """
     for name in sorted(locations):
         chosen = VANTAGES.c.name == name
         connection.execute(update(VANTAGES).where(chosen).values(heard_at=moment))
@@ -375,5 +385,8 @@ def _sightings(
 
 
 def _values(row: SightingRow) -> dict[str, Any]:
-    """Return the column values of a new sighting, without ``id``, which the database assigns."""
+    """Return the column values of ``row``, a new sighting, for an INSERT.
+
+    ``id`` is missing, because the database assigns it.
+    """
     return {column: getattr(row, name) for name, column in _NEW_SIGHTING}

@@ -47,6 +47,8 @@ _MAX_SOURCES = 100  # networks that one eviction considers: those that sent the 
 def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = BATCH) -> int:
     """Delete a batch of reported chains and samples if over three quarters of the quota are used.
 
+    A sample is a request body with reports. The quota limits the bytes of all of these.
+
     Args:
         connection: a transaction that may write.
         max_bytes: the quota, in bytes.
@@ -71,6 +73,8 @@ def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = B
 def evict_samples(connection: Connection, max_samples: int, now: int, batch: int = BATCH) -> int:
     """Delete a batch of samples if more than three quarters of their maximum number are stored.
 
+    A sample is a request body with reports.
+
     Args:
         connection: a transaction that may write.
         max_samples: the maximum number of samples.
@@ -94,6 +98,8 @@ def evict_samples(connection: Connection, max_samples: int, now: int, batch: int
 
 def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
     """Delete the samples with these IDs, and subtract their bytes from the quota's usage.
+
+    A sample is a request body with reports. The usage is the number of bytes of reported data.
 
     Returns:
         The number of ``ids``.
@@ -154,7 +160,10 @@ def _largest_sources(connection: Connection) -> list[str]:
 
 
 def _at_least_half(amounts: Counter[str]) -> list[str]:
-    """Return the names that have at least half of the largest amount, the largest first."""
+    """Return the names that have at least half of the largest amount, the largest first.
+
+    ``amounts`` maps each name to its amount.
+    """
     largest = max(amounts.values(), default=0)
     return [name for name, amount in amounts.most_common() if 2 * amount >= largest]
 

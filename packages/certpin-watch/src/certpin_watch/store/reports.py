@@ -106,8 +106,8 @@ class ReportOrigin(NamedTuple):
 class SampleRow(NamedTuple):
     """A row of ``report_samples``: a request body with reports.
 
-    ``key`` is the key of the report group that counts the first report. ``share`` is the monitored
-    host or pattern that the reports are about.
+    ``key`` is the key of the report group (equal reports of an hour) that counts the first report.
+    ``share`` is the monitored host or pattern that the reports are about.
     """
 
     key: bytes
@@ -163,8 +163,9 @@ def _execute_many(
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
     """Insert the identities of reports and their arrival times.
 
-    The number of rows in a statement is always a power of two, so that the driver has to remember
-    only a few different statements.
+    An identity is a digest that recognises a repeated report. ``rows`` are pairs of an identity and
+    a time. The number of rows in a statement is always a power of two, so that the driver has to
+    remember only a few different statements.
 
     Returns:
         The identities that were not stored before.
@@ -229,6 +230,8 @@ def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int
 
 def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Add numbers of reports to report groups; insert the groups that are not stored yet.
+
+    A report group counts the reports of one hour with equal fields.
 
     Args:
         connection: a transaction that may write.
@@ -485,9 +488,10 @@ def samples_by_share(connection: Connection, since: int, until: int) -> dict[str
 
 
 def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    """Return how many samples are stored for each of these report groups.
+    """Return how many samples are stored for each of these groups of equal reports.
 
-    Groups without samples are left out.
+    A sample is a request body with reports. ``keys`` are the keys of the groups. Groups without
+    samples are left out.
     """
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}
@@ -546,7 +550,7 @@ def recorded_messages(connection: Connection, stream: str) -> int | None:
 
 
 def delete_empty_queues(connection: Connection) -> None:
-    """Delete the rows that ``record_queue`` stored for streams in which no message waits."""
+    """Delete the rows that ``record_queue`` stored for NATS streams in which no message waits."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
 
 
@@ -559,7 +563,7 @@ def _added(old: Any, new: Any) -> dict[str, Any]:
 
 
 def _larger(old: Any, new: Any) -> Any:
-    """Return the SQL expression for the larger value of two columns.
+    """Return the SQL expression for the larger of two columns, such as two times.
 
     SQLite and PostgreSQL have different names for such a function.
     """

@@ -138,8 +138,8 @@ def cutoff_times(
         settings: the days for which rows are kept.
         now: the current time.
         queue_delay: for how long, at most, a report has waited in the queue that leads to the
-            store. A repeat can wait there, too, so report identities are kept longer by this time,
-            but by at most 30 days.
+            store. A repeat can wait there, too, so report identities (digests that recognise
+            repeats) are kept longer by this time, but by at most 30 days.
     """
     at = int(now.timestamp())
     found = {
@@ -259,7 +259,10 @@ def _unreferenced(connection: Connection, digests: Sequence[bytes]) -> Sequence[
 
 
 def chain_columns() -> list[Column[bytes]]:
-    """Return the columns of all tables that refer to a chain (``served`` and ``verified``)."""
+    """Return the columns of all tables that refer to a chain (``served`` and ``verified``).
+
+    A chain to which none of them refers can be deleted.
+    """
     return [
         column
         for table in METADATA.sorted_tables

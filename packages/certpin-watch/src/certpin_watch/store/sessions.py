@@ -163,7 +163,7 @@ def sessions_of(
 ) -> list[Session]:
     """Return the sessions of a user that have not ended, newest first.
 
-    ``limits`` has the settings for how long a session lasts.
+    ``owner`` is the user. ``limits`` has the settings for how long a session lasts.
     """
     query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
     rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
@@ -185,7 +185,7 @@ def end_session(connection: Connection, digest: bytes) -> None:
 
 
 def end_sessions_of(connection: Connection, owner: SessionOwner) -> None:
-    """Delete all sessions of a user."""
+    """Delete all sessions of the user ``owner``, so that all browsers have to log in again."""
     connection.execute(SESSIONS.delete().where(_is_owned_by(owner)))
 
 

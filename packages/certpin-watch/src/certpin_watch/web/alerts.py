@@ -263,7 +263,8 @@ def end_silence(page: PageRequest) -> Response:
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
     """Return the hosts of active silences that possibly match no alert, each with the reason.
 
-    For example, no pin set covers the host. Silences for all hosts are left out.
+    ``items`` are the silences. A reason is, for example, that no pin set covers the host. Silences
+    for all hosts are left out.
     """
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
@@ -311,7 +312,7 @@ def chain_digests(text: str) -> list[tuple[str, int]]:
     """Return the chains that clients reported, from the details of an alert.
 
     Each item is a pair of the chain's digest and its number of reports. ``text`` is the details as
-    JSON. Values of another form are ignored.
+    JSON. Values of a different form are ignored.
     """
     try:
         values = json.loads(text or "{}")
@@ -349,7 +350,8 @@ def _text(value: Any, now: datetime) -> Shown:
 
     A boolean becomes "yes" or "no". A list becomes its formatted items with commas. A text or
     number stays as it is, and any other value becomes JSON; all of these are cut if they are long.
-    ``now`` has no effect (see ``Show``).
+    ``now`` is ignored: all functions of the type ``Show``, which format details, have this
+    parameter.
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -380,7 +382,8 @@ def _pairs(value: Any, now: datetime) -> Shown:
     """Format a list of pairs in an alert's details, such as hosts with their numbers of reports.
 
     The first item of a pair is a value, the second the number of reports that contain it. If the
-    items of the list are not pairs, they are formatted without numbers.
+    items of the list are not pairs, they are formatted without numbers. ``now`` is ignored (see
+    ``Show``).
     """
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
@@ -392,7 +395,8 @@ def _pairs(value: Any, now: datetime) -> Shown:
 def _certificates(value: Any, now: datetime) -> Shown:
     """Format one or several certificates, or a pin, in an alert's details as HTML.
 
-    Certificates are shown with subject and pin.
+    Certificates are shown with subject and pin. ``value`` is a list of them or a single one, as
+    JSON values. ``now`` is ignored (see ``Show``).
     """
     if isinstance(value, str):
         return Markup("<code>{}</code>").format(_plain(value))
@@ -406,7 +410,8 @@ def _certificates(value: Any, now: datetime) -> Shown:
 def _keys(value: Any, now: datetime) -> Shown:
     """Format the pins of the keys that each location received, in an alert's details, as HTML.
 
-    ``value`` maps the name of each location to its pins.
+    ``value`` maps the name of each location to its pins. ``now`` is ignored (see ``Show``). A
+    location is a machine that probes hosts.
     """
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))

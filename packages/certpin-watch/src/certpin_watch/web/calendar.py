@@ -51,8 +51,9 @@ def _latest_chains(page: PageRequest) -> tuple[_Chains, _Chains]:
     """Return the chains of the latest probe results, by pin set and host pattern.
 
     Returns:
-        A pair: the verified paths, and the chains as the servers sent them. In each of the two, the
-        first key is the name of a pin set, and the second key a host pattern of this pin set.
+        A pair: the verified certification paths, and the chains as the servers sent them. In each
+        of the two, the first key is the name of a pin set, and the second key a host pattern of
+        this pin set.
     """
     verified: _Chains = defaultdict(lambda: defaultdict(list))
     served: _Chains = defaultdict(lambda: defaultdict(list))

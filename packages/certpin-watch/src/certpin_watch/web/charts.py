@@ -111,7 +111,7 @@ def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup
 def sparkline(counts: Sequence[int], text: str) -> Markup:
     """Draw small bars without an axis as SVG, to put beside a number.
 
-    ``text`` describes the bars for screen readers.
+    ``counts`` are the heights of the bars. ``text`` describes them for screen readers.
     """
     highest = max(counts, default=0) or 1
     steps = "".join(

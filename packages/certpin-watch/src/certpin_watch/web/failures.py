@@ -117,9 +117,10 @@ def failures_page(page: PageRequest) -> Response:
 
 
 def unknown_counts(series: failures.Series) -> Iterator[str]:
-    """Yield a sentence if the service accepted no reports in a part of the time that a chart shows.
+    """Yield a sentence if no process accepted reports in a part of the time that a chart shows.
 
-    The sentence says that a low count in this part doesn't mean that nothing happened.
+    ``series`` has the numbers of reports over time. The sentence says that a low count in this part
+    doesn't mean that nothing happened.
     """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
@@ -206,8 +207,8 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
     """Limit the series of a chart to the number of colours.
 
-    A series is a pair of its name and its counts. If there are too many, the last ones are added up
-    in one series with the name "all others".
+    Each item of ``lines`` is a series: a pair of its name and its counts. If there are too many,
+    the last ones are added up in one series with the name "all others".
     """
     if len(lines) <= COLOURS:
         return lines

@@ -78,6 +78,7 @@ class Row:
     """A row in the table of hosts on the page ``/``, with a small chart of reports.
 
     ``healthy`` is the number of locations that recently probed the host and observed no problem.
+    ``sparkline`` is the chart, None if there is none.
     """
 
     host: Host
@@ -131,9 +132,10 @@ def fleet_page(page: PageRequest) -> Response:
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
     """Return the worst status of all hosts, and a sentence about it for the top of the page.
 
-    The status is "broken", "unknown", "expiring" or "holds" (no problem); None if no host is
-    monitored. There is one exception: if all hosts have the status "holds", but an alert is open,
-    it is "expiring", so that the page does not look as if there were no problem.
+    ``fleet`` are all monitored hosts. The status is "broken", "unknown", "expiring" or "holds" (no
+    problem); None if no host is monitored. There is one exception: if all hosts have the status
+    "holds", but an alert is open, it is "expiring", so that the page does not look as if there were
+    no problem.
     """
     counts = hosts.count_by_status(fleet)
     if not fleet:
@@ -154,7 +156,7 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return how many locations recently probed a host and observed no problem."""
+    """Return how many locations (probing machines) recently observed a host without a problem."""
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
@@ -162,7 +164,7 @@ def healthy(page: PageRequest, host: Host) -> int:
 def _worst(fleet: Sequence[Host]) -> list[str]:
     """Return the names of the hosts with the worst status among all hosts, sorted.
 
-    The list is empty if every host has the status "holds" (no problem).
+    ``fleet`` are all hosts. The list is empty if every host has the status "holds" (no problem).
     """
     status, _ = verdict(fleet)
     return sorted(host.name for host in fleet if status != "holds" and host.status == status)
@@ -207,9 +209,9 @@ class Served:
     Attributes:
         vantages: the latest probe results of these locations.
         picture: the chain as SVG.
-        certificates: the certificates of the verified path, or of the served chain if it didn't
-            verify. Each is in a pair with the role of its pin, or with an empty text if it isn't
-            pinned.
+        certificates: the certificates of the verified certification path, or of the served chain if
+            it didn't verify. Each is in a pair with the role of its pin, or with an empty text if
+            it isn't pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -256,8 +258,8 @@ def host_page(page: PageRequest) -> Response:
 def describe_change(what: tuple[str, ...]) -> str:
     """Describe in words the differences between two consecutive probe results of a server.
 
-    If both the served chain and the verified path are new, only the served chain is mentioned. If a
-    new chain has the old key, the text says so.
+    If both the served chain and the verified certification path are new, only the served chain is
+    mentioned. If a new chain has the old key, the text says so.
 
     Args:
         what: the names of the fields that differ, such as "served" (the chain) or "key".
@@ -276,7 +278,10 @@ def _served(
     policies: SetPolicies,
     page: PageRequest,
 ) -> Iterator[Served]:
-    """Yield each different chain that a host presents, with the locations that receive it."""
+    """Yield each chain that a host presents, with the locations that receive it, for its page.
+
+    A location is a machine that probes hosts. ``policies`` are the pins of the host.
+    """
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:
@@ -304,7 +309,8 @@ def _trusted(policies: SetPolicies, path: tuple[bytes, ...]) -> tuple[bytes, ...
 def _certificates(ders: tuple[bytes, ...], policies: SetPolicies) -> Iterator[tuple[Issued, str]]:
     """Yield a description of each DER certificate, in a pair with the role of its pin.
 
-    The role is empty for a certificate that isn't pinned.
+    A role is, for example, that of a backup pin. ``policies`` are the pins of the host. The role is
+    empty for a certificate that isn't pinned.
     """
     pins = live_pins(policies)
     for der in ders:

@@ -107,8 +107,10 @@ def pin_set_page(page: PageRequest) -> Response:
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
     """Return the number of clients by pin-set version, for some of the days with presences.
 
-    These are the newest day with presences, and every seventh one before it. Each item is a day,
-    and pairs of a version and its number of clients. The newest day comes first.
+    With a presence, a client reports the pin-set version that it holds. ``reported`` has the
+    numbers of all days. The result has the newest day with presences, and every seventh one before
+    it. Each item is a day, and pairs of a version and its number of clients. The newest day comes
+    first.
     """
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
@@ -229,7 +231,8 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
     """Return the pin-set versions to draw in a chart, in ascending order.
 
     These are the versions that clients report most. There is one fewer than there are colours,
-    because the chart shows all other versions together in the last colour.
+    because the chart shows all other versions together in the last colour. ``reported`` has the
+    numbers of clients by version and day.
     """
     clients: dict[int, int] = {}
     for day in reported.days:
@@ -240,7 +243,8 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 def _draw_lifetimes(monitored: MonitoredPinSet, now: datetime) -> Markup | None:
     """Draw a timeline with the period in which clients may hold each version of a pin set.
 
-    Return None if no version has a known release date.
+    ``monitored`` is the pin set, with the journal of its rotation. Return None if no version has a
+    known release date.
     """
     deployed, timing = monitored.deployed, monitored.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
@@ -279,7 +283,8 @@ class PinStatus:
         since: the time at which the pin entered each state. States that the journal doesn't record
             are missing.
         adoption: whether every client accepts the pin, and the time from which all of them do.
-        served_by: the locations to which a server presents the pinned key.
+        served_by: the locations (machines that probe hosts) to which a server presents the pinned
+            key.
         now: the time of the page.
         is_unpinned: True if no version that clients may hold has a policy for the host.
     """
@@ -401,7 +406,9 @@ def _draw_rotation(
     ends: tuple[tuple[datetime, str], ...],
     name: str,
 ) -> Markup | None:
-    """Draw a timeline of the states of each pin; None if the journal records no state of any pin.
+    """Draw a timeline of the states of each pin; None if no state of any pin is recorded.
+
+    The journal of a rotation (a change of keys) records the states.
 
     Args:
         situation: the pin set, its deployed versions and the time.

@@ -91,19 +91,19 @@ class PageRequest:
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
     def text(self, name: str) -> str:
-        """Return a query parameter as text, cut to 300 characters; empty if it is missing."""
+        """Return the query parameter ``name``, cut to 300 characters; empty if it is missing."""
         return self.request.query_params.get(name, "").strip()[:_MAX_TEXT]
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return a query parameter if it is one of ``choices``, else the first of ``choices``."""
+        """Return the query parameter ``name`` if it is in ``choices``, else the first choice."""
         value = self.text(name)
         return value if value in choices else choices[0]
 
     def number(self, name: str, minimum: int = 1, maximum: int = 10_000) -> int:
-        """Return a query parameter as a whole number, limited to a range.
+        """Return the query parameter ``name`` as a whole number, limited to a range.
 
-        A number below or above the range is replaced by the nearest limit. If the parameter is
-        missing or no number, ``minimum`` is returned.
+        A number below ``minimum`` or above ``maximum`` is replaced by this limit. If the parameter
+        is missing or no number, ``minimum`` is returned.
         """
         value = self.text(name)
         if not (value.isascii() and value.isdigit()):

@@ -128,7 +128,7 @@ class Store:
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes, name: str) -> tuple[Root, ...]:
-        """Return the bundled root metadata, followed by its valid newer versions in the cache.
+        """Return the bundled root metadata, then its valid newer versions in the cache, in order.
 
         Args:
             bundled: the TUF root metadata that the app contains.
@@ -322,7 +322,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def unusable(exc: OSError) -> UpdateError:
-    """Return the ``UpdateError`` for a cache folder that can't be read or written."""
+    """Convert an error of reading or writing the cache folder to an ``UpdateError``."""
     return UpdateError(
         f"the folder of the cache cannot be used: {exc.strerror or exc}",
         reason="storage",
@@ -371,7 +371,8 @@ def decode(data: bytes) -> CachedSet:
 def max_size(limits: Limits) -> int:
     """Return the maximum size of ``last-known-good.json`` in bytes.
 
-    It has the metadata and target files in base64, which takes four bytes for three.
+    ``limits`` are those of the files in it. The file has the metadata and target files in base64,
+    which takes four bytes for three.
     """
     held = limits.timestamp + limits.snapshot + limits.targets + limits.total
     return held * 4 // 3 + limits.targets

@@ -240,7 +240,7 @@ class Checker:
         return newer
 
     def _save(self, found: SignedSet) -> None:
-        """Write a fetched pin set to the cache folder.
+        """Write ``found``, a fetched pin set, to the cache folder.
 
         If writing fails, an event reports it, and the next check tries again. The SSL context
         enforces the pin set all the same.
@@ -356,7 +356,8 @@ class Enforced:
         """The SSL contexts for the update server, in the order in which a connection tries them.
 
         The first context has the pins that the newest signed pin set has for this server; it is
-        left out if that set enforces none. The last context has the pins of the bundled pin set.
+        left out if that set enforces none. The last context has the pins of the pin set bundled
+        with the app.
         """
         if self._forked:
             self._renew()

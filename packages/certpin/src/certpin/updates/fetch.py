@@ -127,7 +127,10 @@ class Channel(FetcherInterface):
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """Request a file by its path on the update server, and yield its content in chunks."""
+        """Request a file by its path on the update server, and yield its content in chunks.
+
+        Raises ``DownloadError`` of tuf if that fails.
+        """
         try:
             with self._request(url) as response:
                 self._require_file(url, response)
@@ -170,7 +173,11 @@ class Channel(FetcherInterface):
             raise DownloadError(f"{path} is compressed, which was not requested")
 
     def _read(self, path: str, response: HTTPResponse) -> bytes:
-        """Return the next bytes of a body; none at its end."""
+        """Return the next bytes of the body of ``response``; empty at its end.
+
+        ``path`` is the path of the file on the server, for errors. Raises ``DownloadError`` of tuf
+        if the body is too short, or no time is left.
+        """
         chunk = response.read(_CHUNK)
         self._require_time()  # the deadline ends a connection, which looks like the end of a body
         if not chunk and response.length:
@@ -242,7 +249,8 @@ class UpdateSource(NamedTuple):
     """The settings and data of an updater that all its update checks share.
 
     Attributes:
-        name: the name of the bundled pin set, which each published pin set must have too.
+        name: the name of the pin set bundled with the app, which each published pin set must have
+            too.
         root: the bytes of the root metadata bundled with the app.
         address: host, port and path of the published folder.
         limits: the maximum sizes of the files.
@@ -264,7 +272,7 @@ def fetch_newest(
     *,
     ask_root: bool,
 ) -> SignedSet:
-    """Fetch and verify the newest signed pin set. Return ``known`` itself if there is no newer one.
+    """Fetch and verify the newest signed pin set. Return ``known`` itself if none is newer.
 
     Call it within ``update_errors()``, which turns the exceptions of tuf into ``UpdateError``. The
     metadata must be valid by two clocks: by the system's clock, which ``tuf.ngclient`` reads, and
@@ -304,6 +312,8 @@ def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
     The downloaded bytes are discarded: ``tuf.ngclient`` fetches the root again and verifies it.
     Status 403 also means that the file is missing, as in ``tuf.ngclient``, because object storage
     returns it for a missing file if clients can't list files.
+
+    ``source`` has the settings and the cache, and ``channel`` is the connection to the server.
     """
     version = source.store.follow(source.root, source.name)[-1].version + 1
     try:
@@ -355,7 +365,7 @@ def follow(source: UpdateSource, channel: FetcherInterface) -> None:
 
 
 class _RootFilter(FetcherInterface):
-    """Downloads files for ``tuf.ngclient``, and refuses root metadata of another pin set.
+    """Downloads files for ``tuf.ngclient``, and refuses root metadata of a different pin set.
 
     ``tuf.ngclient`` doesn't distinguish pin sets: if another pin set's root has valid signatures,
     it would store that root and trust it.
@@ -363,7 +373,7 @@ class _RootFilter(FetcherInterface):
     Args:
         channel: downloads the files.
         newest: the newest verified root metadata.
-        name: the name of the bundled pin set.
+        name: the name of the pin set bundled with the app.
     """
 
     def __init__(self, channel: FetcherInterface, newest: Root, name: str) -> None:
@@ -403,10 +413,11 @@ def _target_bytes(
     known: SignedSet | None,
     name: str,
 ) -> bytes:
-    """Return the content of the target file ``name``, such as ``pins.toml``.
+    """Return the content of ``name``, a file of the pin set such as ``pins.toml``.
 
     If the pin set ``known``, which was verified before, has this file with the same length and
-    hashes, its content is returned. Otherwise the file is fetched.
+    hashes, its content is returned. Otherwise the file is fetched over ``channel``. ``verified``
+    has the signed length and hashes of the file, and ``source`` the address of the server.
     """
     info = verified.targets[name]
     if known is not None and name in known.files:

@@ -120,7 +120,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """The settings of a ``PinUpdater``: the times between checks, and the size limits of files."""
+    """The settings of a ``PinUpdater``: the times between checks, and the size limits of files.
+
+    ``timing`` has the times, ``limits`` the sizes.
+    """
 
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)

@@ -73,7 +73,7 @@ class UpdateEvent:
     """An event of an updater, for logs and the app's hooks.
 
     Attributes:
-        what: "updated": another pin set is in force. "checked": there is nothing new. "failed": a
+        what: "updated": a new pin set is in force. "checked": there is nothing new. "failed": a
             check failed. "cache": the cache can't be read or written.
         at: when it happened.
         status: the updater's status after the event.
@@ -121,10 +121,10 @@ class StateInputs:
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
     """Return the updater's state: ``embedded``, ``fresh``, ``soft-stale`` or ``hard-expired``.
 
-    ``embedded``: the pin set bundled with the app is enforced. ``fresh``: a fetched pin set is
-    enforced, and is known to be the newest. ``soft-stale``: a fetched pin set is enforced, but may
-    not be the newest. ``hard-expired``: a policy that fails closed has expired, so its host is
-    refused.
+    ``inputs`` are the data that the state depends on. ``embedded``: the pin set bundled with the
+    app is enforced. ``fresh``: a fetched pin set is enforced, and is known to be the newest.
+    ``soft-stale``: a fetched pin set is enforced, but may not be the newest. ``hard-expired``: a
+    policy that fails closed has expired, so its host is refused.
     """
     end = pins_end(inputs.pins)
     if end is not None and now >= end:
@@ -146,7 +146,8 @@ def pins_end(pins: PinSet) -> datetime | None:
 def next_end(inputs: StateInputs) -> datetime | None:
     """Return the time by which the updater needs a newer pin set; None if there is no such time.
 
-    It is the first expiry of metadata, or of a policy that then refuses its host.
+    ``inputs`` are the data about the enforced pin set. The time is the first expiry of metadata, or
+    of a policy that then refuses its host.
     """
     ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

@@ -63,7 +63,10 @@ DART_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 class SignedMetadata(NamedTuple):
-    """The timestamp, snapshot and targets metadata of one signed pin set, as bytes."""
+    """The metadata of one signed pin set: that of the TUF roles timestamp, snapshot and targets.
+
+    Each field has the bytes of one metadata file.
+    """
 
     timestamp: bytes
     snapshot: bytes
@@ -174,7 +177,7 @@ def verify_metadata(
     Args:
         root: the root metadata, already verified.
         signed: the metadata to verify.
-        name: the name of the bundled pin set, which this metadata must have too.
+        name: the name of the pin set bundled with the app, which this metadata must have too.
         limits: the largest number and sizes of target files.
 
     Raises:
@@ -191,8 +194,9 @@ def verify_metadata(
 def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, TargetFile], datetime]:
     """Verify timestamp, snapshot and targets metadata with a root: their signatures and references.
 
-    The timestamp must refer to the snapshot, and the snapshot to the targets. This function knows
-    only TUF and no pin sets, so that conformance tests can be run on it.
+    ``signed`` is the metadata. The timestamp must refer to the snapshot, and the snapshot to the
+    targets. This function knows only TUF and no pin sets, so that conformance tests can be run on
+    it.
 
     Returns:
         The targets by name, and the earliest expiry of the root and the three. The caller must
@@ -246,7 +250,7 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
     Args:
         roots: the verified roots in ascending order of versions.
         stored: the cached pin set.
-        name: the name of the bundled pin set, which the cached one must have too.
+        name: the name of the pin set bundled with the app, which the cached one must have too.
         limits: the largest number and sizes of target files.
 
     Raises:
@@ -407,7 +411,10 @@ def _by(root: Root, kind: type[Role], data: bytes) -> Role:
 
 
 def require_signed(root: Root, metadata: Metadata[Any]) -> None:
-    """Require that enough of the keys that the root lists for this role have signed the metadata.
+    """Require that enough keys of a role have signed the role's metadata.
+
+    The role is that of the metadata, such as ``snapshot``. The root lists its keys, and the
+    threshold: how many of them must sign.
 
     Raises:
         UnsignedMetadataError: fewer keys than the threshold have signed.
@@ -419,9 +426,9 @@ def require_signed(root: Root, metadata: Metadata[Any]) -> None:
 
 
 def signing_keys(root: Root, metadata: Metadata[Any]) -> Mapping[str, Key]:
-    """Return the keys, of those that the root lists for this role, that have signed the metadata.
+    """Return the keys of a role that have signed the role's metadata, ``metadata``.
 
-    The result maps key IDs to keys.
+    The root lists the keys of each role. The result maps key IDs to keys.
     """
     return root.get_verification_result(
         metadata.signed.type, metadata.signed_bytes, metadata.signatures

@@ -307,7 +307,8 @@ def names_issuer(certificate: Certificate, issuer: Certificate) -> bool:
     """Return True if the authorityKeyIdentifier of a certificate allows ``issuer`` as its issuer.
 
     Also return True if the certificate lacks this extension. If the result is False, OpenSSL does
-    not accept ``issuer``, and looks for another one (X509_check_akid; RFC 5280 section 4.2.1.1).
+    not accept ``issuer``, and looks for a different one (X509_check_akid; RFC 5280 section
+    4.2.1.1).
 
     Args:
         certificate: the certificate.
@@ -351,7 +352,7 @@ def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
     """Return True if the issuer's type of key can make the signature of a certificate.
 
     Also return True if certpin doesn't know that type of key. If the result is False, OpenSSL 3
-    looks for another issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
+    looks for a different issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
 
     Args:
         certificate: the certificate.
@@ -392,7 +393,7 @@ def is_self_signed(certificate: Certificate) -> bool:
 
 
 class ServedPath(NamedTuple):
-    """The path that leads upwards from a leaf through the certificates that a server sent.
+    """The certification path that leads up from a leaf through the certificates a server sent.
 
     ``issuer_missing`` is True if the last certificate is not self-signed, and the server did not
     send the certificate of its issuer.
@@ -403,12 +404,12 @@ class ServedPath(NamedTuple):
 
     @property
     def end(self) -> Certificate:
-        """The last certificate."""
+        """The last certificate of the path: the one farthest from the leaf."""
         return self.certificates[-1]
 
 
 def served_path(served: Sequence[Certificate]) -> ServedPath:
-    """Return the path upwards from the leaf, built from the certificates that a server sent.
+    """Return the certification path up from the leaf, built from the certificates a server sent.
 
     After each certificate comes the first one that OpenSSL takes for its issuer: the subject, the
     key identifiers and the type of key fit (X509_check_issued). Not checked: signatures, dates, and
@@ -452,7 +453,7 @@ def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
 
 
 def _canonical(name: str) -> str:
-    """Return a name in lower case and without repeated spaces, for comparisons like OpenSSL's."""
+    """Return a name in lower case and without repeated spaces, to compare names as OpenSSL does."""
     return " ".join(name.casefold().split())
 
 
@@ -474,7 +475,10 @@ def end_in_roots(anchors: Iterable[Certificate]) -> bool:
 
 
 def extensions_of(parsed: x509.Certificate) -> x509.Extensions:
-    """Return the extensions of a certificate. Raises ``ValueError`` if one can't be read."""
+    """Return the extensions of a certificate that ``cryptography`` parsed.
+
+    Raises ``ValueError`` if one can't be read.
+    """
     with without_deprecations():
         return parsed.extensions
 
@@ -484,7 +488,8 @@ def extension_of(
 ) -> x509.Extension[_Extension] | None:
     """Return the extension of the type ``kind``; ``None`` if the certificate doesn't have it.
 
-    Raises ``ValueError`` if an extension can't be read.
+    ``parsed`` is the certificate as an object of ``cryptography``. Raises ``ValueError`` if an
+    extension can't be read.
     """
     from cryptography import x509
 
@@ -497,7 +502,8 @@ def extension_of(
 def extension_value(parsed: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
     """Return the value of the extension ``kind``; ``None`` if the certificate doesn't have it.
 
-    Raises ``ValueError`` if an extension can't be read.
+    ``parsed`` is the certificate as an object of ``cryptography``. Raises ``ValueError`` if an
+    extension can't be read.
     """
     found = extension_of(parsed, kind)
     return None if found is None else found.value
@@ -533,7 +539,7 @@ def shorten(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes for an error message, shortened to 80 characters."""
+    """Return a text in quotes for an error message, cut to 80 characters, with escapes."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)
 
@@ -572,7 +578,8 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 def _is_protected_der(data: bytes) -> bool:
     """Return True if a file begins like PKCS#12 or encrypted PKCS#8, encoded as DER or BER.
 
-    See RFC 7292 and RFC 5958. The rest of the file is not checked.
+    See RFC 7292 and RFC 5958. The rest of the file is not checked. ``data`` is the content of the
+    file.
     """
     if data[:1] != _SEQUENCE or len(data) < _LONGEST_HEADER:
         return False
@@ -645,7 +652,7 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
 
 
 def _parse_pem(data: bytes, *secrets: bytes) -> tuple[Item, ...]:
-    """Return the certificates and keys in PEM data, in their order.
+    """Return the certificates and public keys in PEM data, in the order of the blocks.
 
     ``secrets`` has one passphrase for each encrypted key, in the order of these keys.
     """
@@ -680,10 +687,11 @@ def _is_sealed(block: re.Match[bytes]) -> bool:
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
-    """Return the certificates or the key in DER data, trying each structure that certpin reads.
+    """Return the certificates or the public key in DER data of any kind that certpin reads.
 
-    These are a certificate, a CSR, a public key, PKCS#12, and a private key. ``passphrase`` is
-    called only for PKCS#12 or a private key that is encrypted.
+    The kinds are tried in order: a certificate, a CSR, a public key, PKCS#12, and a private key.
+    The function ``passphrase`` returns the passphrase. It is called only for PKCS#12 or a private
+    key that is encrypted.
     """
     from certpin.x509.rehearsal import KeyLimitError, is_short, within_limits
 
@@ -705,10 +713,11 @@ def _read_der(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
 
 
 def _read_protected(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
-    """Return the certificates, or the key, of data that begins like PKCS#12 or encrypted PKCS#8.
+    """Return the certificates, or the public key, of PKCS#12 or encrypted PKCS#8 data.
 
-    ``passphrase`` is not called for PKCS#12 without encryption. Other data can begin like that, so
-    a missing or wrong passphrase is no ``PassphraseError`` here.
+    ``passphrase`` is a function that returns the passphrase. It is not called for PKCS#12 without
+    encryption. Only the first bytes of ``data`` were compared with these formats, and data in other
+    formats can begin like that. So a missing or wrong passphrase is no ``PassphraseError`` here.
     """
     from certpin.x509.rehearsal import KeyLimitError, within_limits
 
@@ -727,7 +736,10 @@ def _read_protected(data: bytes, passphrase: Passphrase) -> tuple[Item, ...]:
 
 
 def _read_encrypted(data: bytes, secret: bytes) -> tuple[Item, ...]:
-    """Return the certificates, or the key, of PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
+    """Return the certificates, or the public key, of PKCS#12 or encrypted PKCS#8 data.
+
+    ``secret`` is the passphrase. For the formats, see RFC 7292 and RFC 5958.
+    """
     with suppress(KeyParseError):
         return _read_pkcs12(data, secret)
     try:

@@ -86,7 +86,10 @@ class CertificateFacts:
 
     @cached_property
     def is_self_signed(self) -> bool:
-        """True if the certificate ends its path: see ``certpin.x509.is_self_signed``."""
+        """True if OpenSSL takes the certificate for self-signed, so that its path ends there.
+
+        False if the certificate can't be read.
+        """
         if self.certificate is None or not self.is_self_issued:
             return False
         return is_self_signed(self.certificate)
@@ -115,7 +118,7 @@ def read_facts(der: bytes) -> CertificateFacts:
 
 
 class Signature(StrEnum):
-    """The result of verifying a certificate's signature with the next certificate in a path.
+    """The result of verifying a certificate's signature with the next certificate in its path.
 
     The values are texts for users. ``GOOD`` and ``BAD`` mean a valid and an invalid signature, and
     ``UNCHECKED`` means that certpin can't verify it, or that this would take too long. ``MISSING``
@@ -136,7 +139,7 @@ _PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
 
 @dataclass(frozen=True)
 class PathCertificate:
-    """One certificate of a path from a certificate upwards to a root.
+    """One certificate of a certification path, which leads upwards to a root.
 
     Attributes:
         facts: the fields of the certificate.
@@ -153,7 +156,7 @@ class PathCertificate:
 
 @dataclass(frozen=True)
 class ChainPath:
-    """A path of certificates, each followed by its issuer.
+    """A certification path: certificates, each followed by its issuer.
 
     ``on_path`` is True if the path starts at the server's leaf certificate. The other paths contain
     certificates that the server sent although the leaf doesn't need them.
@@ -170,7 +173,7 @@ class ChainPath:
 
 
 def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
-    """Build the paths upwards from the certificates that a server sent, to a root if possible.
+    """Build the certification paths of the certificates that a server sent, to roots if possible.
 
     The first path starts at the leaf. A further path is built for each certificate that isn't in a
     path yet. At most 32 signatures are verified. A signature that an unusually large key made is
@@ -206,9 +209,9 @@ def mistaken_issuer(
     """Return a certificate and its signer, if OpenSSL doesn't accept the signer as the issuer.
 
     The signatures are valid from the leaf up to a trusted certificate. But the
-    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it names
-    another one, with the same name and key. For example, the identifier has the serial number of a
-    root, and the root was later issued again with another serial number.
+    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it
+    identifies a different certificate with the same name and key. For example, the identifier has
+    the serial number of a root, and the root was later issued again with another serial number.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
@@ -234,7 +237,7 @@ def mistaken_issuer(
 
 
 def ways_up(der: bytes, others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], ...]:
-    """Return every path from a certificate upwards, with valid signatures from each to the next.
+    """Return every certification path upwards from a certificate, with valid signatures.
 
     A cross-signed authority has several paths. Dates, host names and extensions are not checked.
 
@@ -322,7 +325,7 @@ class _Verifications:
 def _climb(
     der: bytes, others: tuple[bytes, ...], verifications: _Verifications
 ) -> list[tuple[bytes, Signature]]:
-    """Return the path from a certificate upwards, with the result of verifying each signature.
+    """Return the certification path up from a certificate, with the result for each signature.
 
     Args:
         der: the certificate, as DER.
@@ -420,7 +423,7 @@ def _verify(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 def _is_slow(issuer: CertificateFacts) -> bool:
     """Return True if verifying a signature with the issuer's key takes much longer than usual.
 
-    Return False if the key can't be read.
+    This depends on the size of the numbers in the key. Return False if the key can't be read.
     """
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 

@@ -160,8 +160,8 @@ def check_spki(der: bytes) -> None:
 def describe_key(spki: bytes) -> str:
     """Return the type of the key in a SubjectPublicKeyInfo, such as ``EC P-256`` or ``RSA 2048``.
 
-    An RSA key that is limited to RSASSA-PSS (RFC 4055 section 1.2) is ``RSA-PSS 2048``. For a type
-    that certpin doesn't know, return its OID: ``key OID 1.2.3``.
+    ``spki`` is its DER. An RSA key that is limited to RSASSA-PSS (RFC 4055 section 1.2) is
+    ``RSA-PSS 2048``. For a type that certpin doesn't know, return its OID: ``key OID 1.2.3``.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -252,7 +252,7 @@ def _check_value(field: asn1.TLV, depth: int) -> None:
 
     Args:
         field: the value.
-        depth: the number of values around it.
+        depth: the number of values that contain this one.
     """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:
@@ -300,7 +300,7 @@ def element(tag: bytes, content: bytes) -> bytes:
 
 
 def _length(count: int) -> bytes:
-    """Return the DER encoding of a length, in its shortest form (X.690 section 10.1)."""
+    """Return the DER encoding of ``count``, the length of a value in bytes (X.690 section 10.1)."""
     if count < 0x80:
         return bytes([count])
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")

@@ -104,7 +104,7 @@ def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
     """Return the public key of an encrypted private key, PEM or DER.
 
     If it is an RSA key, ``caveat`` warns that the digest may be wrong: an RSA-PSS key is read as
-    plain RSA here, which has another digest.
+    plain RSA here, which has a different digest.
 
     Raises:
         PassphraseError: the passphrase is wrong, or the data is not such a key.
@@ -117,7 +117,7 @@ def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
     """Return the public key of a private key that ``cryptography`` parsed.
 
     If it is an RSA key, ``caveat`` warns that the digest may be wrong: ``cryptography`` reads an
-    RSA-PSS key as plain RSA, which has another digest.
+    RSA-PSS key as plain RSA, which has a different digest.
     """
     return _with_caveat(public_key_of(key))
 

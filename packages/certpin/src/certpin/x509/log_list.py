@@ -205,7 +205,10 @@ PLATFORM_LOGS = LogList((), None, "the list of the platform")
 
 
 def _logs(top: _Node) -> Iterator[CTLog]:
-    """Yield the logs of every operator in the list: RFC 6962 logs and static-ct-api logs."""
+    """Yield the logs of every operator in a list: RFC 6962 logs and static-ct-api logs.
+
+    ``top`` is the JSON object of the whole list.
+    """
     for operator in top.get("operators").items():
         name = operator.get("name").text()
         for kind in ("logs", "tiled_logs"):
@@ -241,7 +244,8 @@ def _log(node: _Node, operator: str) -> CTLog:
 def _state(node: _Node) -> tuple[LogState | None, datetime | None]:
     """Return the state of a log, and the time at which the log entered it.
 
-    The state is ``None`` if certpin doesn't know it. Both are ``None`` if the list has no state.
+    ``node`` is the JSON object of the log. The state is ``None`` if certpin doesn't know it. Both
+    are ``None`` if the list has no state.
     """
     if "state" not in node:
         return None, None
@@ -286,8 +290,9 @@ def _log_json(log: CTLog) -> dict[str, Any]:
 def _load_key(spki: bytes) -> SignerPublicKey | None:
     """Return the key of a log: P-256, or RSA with at least 2048 bits (RFC 6962 section 2.1.4).
 
-    Return None for a key of another type or size: a later list that has such a key must not be an
-    error. Raises ``ValueError`` for bytes that are not a key.
+    ``spki`` is the SubjectPublicKeyInfo in DER. Return None for a key of another type or size: a
+    later list that has such a key must not be an error. Raises ``ValueError`` for bytes that are
+    not a key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -305,7 +310,7 @@ def _load_key(spki: bytes) -> SignerPublicKey | None:
 
 
 class _Node:
-    """A value in the JSON of a log list, with its path in the document for error messages.
+    """A value in the JSON of a log list, with its position in the document for error messages.
 
     The methods check the type of the value, and raise ``LogListError``.
     """

@@ -74,8 +74,9 @@ def _is_compared(name: x509.GeneralName) -> bool:
 def _matches(name: x509.GeneralName, base: x509.GeneralName) -> bool:
     """Return True if a name is in the subtree of ``base``, a subtree of the nameConstraints.
 
-    Both have the same type. For example, ``bank.example`` and ``api.bank.example`` are in the
-    subtree of ``bank.example``; and an IP address is in that of the network that contains it.
+    Both have the same type, such as DNS name or IP address. For example, ``bank.example`` and
+    ``api.bank.example`` are in the subtree of ``bank.example``; and an IP address is in that of the
+    network that contains it.
     """
     from cryptography import x509
 
@@ -95,7 +96,10 @@ def _dns_matches(name: str, base: str) -> bool:
 
 
 def _canonical(name: x509.Name) -> list[frozenset[tuple[str, str]]]:
-    """Return the parts of a name, for a comparison that ignores case and repeated spaces."""
+    """Return the parts of a directory name, for a comparison that ignores case and repeated spaces.
+
+    Each part is a relative distinguished name: a set of pairs of an attribute's OID and its value.
+    """
     return [
         frozenset(
             (attribute.oid.dotted_string, " ".join(str(attribute.value).split()).lower())

@@ -99,9 +99,11 @@ def within_limits(
 
 
 def _rehearse(work: Callable[..., object], data: bytes, secrets: tuple[bytes, ...]) -> None:
-    """Call ``work`` in another process, and discard its result.
+    """Call ``work(data, *secrets)`` in another process, and discard the result.
 
     Raises the errors that ``within_limits`` lists.
+
+    So the caller knows that the call ends within the limits of time and memory.
     """
     given = json.dumps([secret.hex() for secret in secrets]).encode()
     paths = os.pathsep.join(filter(None, sys.path))  # -P: and not the current directory

@@ -39,13 +39,13 @@ _NO_LIST = frozenset(
 
 
 def lists_in(content: bytes) -> list[bytes]:
-    """Return the revocation lists of a file for ``load_verify_locations``, each as PEM.
+    """Return the revocation lists (CRLs) of a file for ``load_verify_locations``, each as PEM.
 
-    OpenSSL reads the file and the result, and must find the same number of lists in both, and no
-    certificate in the result.
+    ``content`` is the content of the file. OpenSSL reads the file and the result, and must find the
+    same number of lists in both, and no certificate in the result.
 
     Raises:
-        ConfigError: OpenSSL finds other lists in the file.
+        ConfigError: OpenSSL finds other lists in the file, or a certificate in the result.
         ssl.SSLError: the file contains ``X509 CRL``, and OpenSSL can't read it.
     """
     if _NAME not in content:
@@ -63,14 +63,18 @@ def lists_in(content: bytes) -> list[bytes]:
 
 
 def load_lists(context: ssl.SSLContext, lists: list[bytes]) -> None:
-    """Load revocation lists, each as PEM, into a context."""
+    """Load revocation lists (CRLs), each as PEM, into an SSL context."""
     if lists:
         with as_file(b"\n".join(lists)) as path:
             _OpenSSLContext.load_verify_locations(context, path)
 
 
 def _stats_of(content: bytes) -> dict[str, int]:
-    """Return the numbers of certificates and lists that OpenSSL reads from a PEM file."""
+    """Return how many certificates and revocation lists OpenSSL reads from a PEM file.
+
+    ``content`` is the content of the file. The keys of the result are those of
+    ``SSLContext.cert_store_stats``: ``x509``, ``x509_ca`` and ``crl``.
+    """
     trial = _OpenSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with as_file(content) as path:
         trial.load_verify_locations(path)
@@ -86,7 +90,7 @@ def list_advice(code: int, *, trust_file: bool) -> str:
         trust_file: True if the policy of the host has ``trust = FILE``.
 
     Returns:
-        The advice; empty for other errors.
+        The advice; empty if the error is not about revocation lists.
     """
     if code not in _NO_LIST:
         return ""

@@ -105,7 +105,7 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
             PKCS#12, it is a ``KeyParseError``.
         KeyParseError: the file has no private key that can be read; or certpin doesn't sign with
             this kind of key. An RSA-PSS key is refused, because it would become a plain RSA key
-            with another pin.
+            with a different pin.
     """
     key = _load(data, passphrase)
     if not is_signing_key(key.public_key) or _is_pss(data, key.spki):

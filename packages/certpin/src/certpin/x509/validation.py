@@ -88,7 +88,7 @@ _TLS_CURVES = frozenset(
 
 @dataclass(frozen=True)
 class PathFault:
-    """The reason why clients refuse a path of certificates, whatever keys are pinned.
+    """The reason why clients refuse a certification path, whatever keys are pinned.
 
     Attributes:
         certificate: the certificate with the fault.
@@ -113,7 +113,7 @@ def path_fault(
     is_whole: bool = True,
     strict: bool = False,
 ) -> PathFault | None:
-    """Return the first fault for which clients refuse a path; ``None`` if it has no fault.
+    """Return the first fault for which clients refuse a certification path; ``None`` if none.
 
     Args:
         path: the certificates, each issued by the next one.
@@ -327,9 +327,10 @@ class _Check:
         return None
 
     def _length_problem(self) -> str | None:
-        """Return a problem if more authorities are below than the pathLenConstraint allows.
+        """Return a problem if more authorities are below this one than it allows, else ``None``.
 
-        Self-issued authorities don't count (RFC 5280 section 4.2.1.9).
+        An authority limits their number with its pathLenConstraint. Self-issued authorities don't
+        count (RFC 5280 section 4.2.1.9).
         """
         from cryptography import x509
 
@@ -341,7 +342,10 @@ class _Check:
         return f"allows {limit} authorities below it (pathLenConstraint), and {count} are there"
 
     def _identifier_problem(self) -> str | None:
-        """Return a problem if the authorityKeyIdentifier names another issuer."""
+        """Return a problem if the certificate names a different issuer, else ``None``.
+
+        The authorityKeyIdentifier must fit the next certificate of the path.
+        """
         if not self.above or names_issuer(self.certificate, self.above[0]):
             return None
         return "names another issuer in its authorityKeyIdentifier than the chain has"
@@ -428,7 +432,10 @@ class _Check:
 
 
 def _netscape_type(parsed: x509.Certificate) -> int | None:
-    """Return the bits of Netscape's certificate type, an old extension; ``None`` without it."""
+    """Return the bits of Netscape's certificate type, an old extension; ``None`` without it.
+
+    The bits are the uses of the certificate, such as for TLS servers.
+    """
     from cryptography import x509
 
     for extension in extensions_of(parsed):

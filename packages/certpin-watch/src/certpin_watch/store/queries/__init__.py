@@ -88,5 +88,5 @@ def hexadecimal(digest: bytes) -> str:
 
 
 def days_between(since: datetime, until: datetime) -> float:
-    """Return the days between two times, rounded to a hundredth."""
+    """Return the days from ``since`` to ``until``, rounded to a hundredth."""
     return round((until - since).total_seconds() / DAY, 2)

@@ -198,8 +198,8 @@ def _daily_clients(
 ) -> list[tuple[int, int, int]]:
     """Return how many clients reported each version on each day from ``since`` on.
 
-    ``which`` is an SQL condition that selects the versions. The result is tuples of a day (its
-    first second, since 1970), a version, and a number.
+    ``pin_set`` is the name of the pin set. ``which`` is an SQL condition that selects the versions.
+    The result is tuples of a day (its first second, since 1970), a version, and a number.
     """
     columns = PRESENCES.c
     by = (columns.day, columns.version)
@@ -219,7 +219,8 @@ def _most_reported_versions(connection: Connection, pin_set: str, since: int) ->
 def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
     """Return the number of clients that reported any version on each day.
 
-    The result maps the first second of a day (since 1970) to the number.
+    ``pin_set`` is the name of the pin set, ``since`` the first day. The result maps the first
+    second of a day (since 1970) to the number.
     """
     columns = PRESENCES.c
     statement = select(columns.day, func.sum(columns.count)).group_by(columns.day)

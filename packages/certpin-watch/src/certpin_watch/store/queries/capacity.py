@@ -53,10 +53,11 @@ class Capacity(NamedTuple):
     """How much is used of each limit on the data that reports may add to the store.
 
     Attributes:
-        bytes: the bytes of samples, and of chains that only clients reported.
+        bytes: the bytes of samples (stored request bodies), and of chains that only clients
+            reported.
         chains: the number of chains that clients reported for the first time in the last hour.
             Chains that a probe observed, too, are not counted.
-        groups_hour: the number of report groups of the current hour.
+        groups_hour: the number of report groups (equal reports of an hour) of the current hour.
         groups_day: the number of report groups of the current day.
     """
 
@@ -192,7 +193,10 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def capacity(connection: Connection, now: datetime, thresholds: Thresholds) -> Capacity:
-    """Return how much of each limit on reported data is used at ``now``."""
+    """Return the use of each limit on the data that clients report, at ``now``.
+
+    ``thresholds`` has these limits.
+    """
     at, limits = to_seconds(now), thresholds.collector
     chains = CHAINS.c
     # A time far in the future was written while the clock was ahead (see `collector`).
@@ -210,7 +214,7 @@ def capacity(connection: Connection, now: datetime, thresholds: Thresholds) -> C
 
 
 def report_queue(connection: Connection, now: datetime) -> Queue | None:
-    """Return the state of the stream in which reports wait to be counted.
+    """Return the state of the NATS stream in which reports wait to be counted.
 
     If there are several streams, the function returns the one that a writer read least recently. It
     returns None if reports go directly to the store, without a stream.
@@ -244,7 +248,8 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
     """Compute for how long the service recognises a report that is sent again.
 
     The result comes from the number of report identities that arrived in each hour. The hourly task
-    ``retention`` stores these numbers, so they can be an hour old.
+    ``retention`` stores these numbers, so they can be an hour old. ``thresholds`` has the limits on
+    identities, and the time in which clients send a report again.
     """
     at, limits, days = to_seconds(now), thresholds.collector, thresholds.identities
     hours = IDENTITY_HOURS.c
@@ -265,10 +270,10 @@ def repeat_window(connection: Connection, now: datetime, thresholds: Thresholds)
 
 
 def _identities_a_day(connection: Connection, at: int) -> int:
-    """Return the number of new report identities in the last 24 full hours.
+    """Return the number of new report identities in the last 24 full hours, for estimates.
 
-    If the service has run for less than a day, the number is extrapolated. ``at`` is the current
-    time in seconds since 1970.
+    An identity is a digest that recognises a repeated report. If the service has run for less than
+    a day, the number is extrapolated. ``at`` is the current time in seconds since 1970.
     """
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()

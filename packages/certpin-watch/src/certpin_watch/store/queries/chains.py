@@ -136,10 +136,11 @@ def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
 def expected_path(
     connection: Connection, snapshot: Snapshot, now: datetime, host: str
 ) -> tuple[bytes, ...]:
-    """Return the verified path of a host, as probes currently observe it.
+    """Return the certification path that probes currently verify at a host.
 
-    If the locations observe different paths, a path that the pins accept is preferred, because an
-    attacker is possibly between a location and the host. Among equals, the newest is returned.
+    A location is a machine that probes hosts; ``snapshot`` has the pin sets. If the locations
+    observe different paths, a path that the pins accept is preferred, because an attacker is
+    possibly between a location and the host. Among equals, the newest is returned.
 
     Returns:
         DER certificates, leaf first. Empty if no location has a current result with a verified
@@ -181,7 +182,10 @@ def describe_chain(connection: Connection, digest: bytes) -> KeptChain | None:
 
 
 def describe_certificate(der: bytes) -> Issued:
-    """Return a certificate as text. If it can't be read, ``problem`` of the result is set."""
+    """Return the fields of a DER certificate as text, for pages and the API.
+
+    If it can't be read, ``problem`` of the result is the reason.
+    """
     fingerprint = hashlib.sha256(der).hexdigest()
     try:
         certificate = Certificate.from_der(der)

@@ -112,7 +112,10 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
-    """Count the reports in a time range that match a filter, and the hosts and chains in them."""
+    """Count the reports in a time range, and the different hosts and chains in them.
+
+    ``within`` is the range. ``only`` is a filter for the reports; None counts all.
+    """
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return Total(
         sum(chain.number for chain in found),
@@ -127,8 +130,9 @@ def top_chains(
 ) -> tuple[ChainCount, ...]:
     """Return the chains that clients reported most often in a time range.
 
-    The field ``verdict`` is "unknown": ``with_verdicts`` compares each chain with the current pins,
-    and sets it.
+    ``within`` is the range. ``only`` is a filter for the reports; None counts all. ``limit`` is the
+    maximum number of chains. The field ``verdict`` is "unknown": ``with_verdicts`` compares each
+    chain with the current pins, and sets it.
     """
     found = report_counts.reported_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))
@@ -192,9 +196,10 @@ def series(
 
 
 def count_buckets(within: Range, bucket: Bucket) -> int:
-    """Return the number of hours or days that a range touches.
+    """Return the number of hours or days that a time range contains or touches.
 
-    If it is greater than ``MAX_POINTS``, ``series`` counts only the first ``MAX_POINTS`` of them.
+    ``within`` is the range; ``bucket`` is "hour" or "day". If the number is greater than
+    ``MAX_POINTS``, ``series`` counts only the first ``MAX_POINTS`` of them.
     """
     size = _SECONDS[bucket]
     return -(-to_seconds(within.until) // size) - to_seconds(within.since) // size
@@ -233,7 +238,7 @@ def breakdown_and_chains(
     """Return the most frequent values of several fields, and the most reported chains.
 
     These are the results of ``breakdown`` and ``top_chains``, but the chains are read only once.
-    ``limit`` is the maximum number of chains.
+    ``limit`` is the maximum number of chains. The other arguments are those of ``breakdown``.
     """
     read = _read_plan(connection, within)
     found = report_counts.reported_chains(connection, read, only)
@@ -242,10 +247,11 @@ def breakdown_and_chains(
 
 
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of each period in which no collector ran, the earliest first.
+    """Yield the begin and the end of each period in which no process accepted reports.
 
-    The number of reports in such a period is unknown, and not 0. The time before the first record
-    of a running collector is not a gap. All times are in seconds since 1970.
+    Periods from ``since`` to ``until`` are yielded, the earliest first. The number of reports in
+    such a period is unknown, and not 0. The time before the first record of a running collector is
+    not a gap. All times are in seconds since 1970.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)

@@ -57,7 +57,7 @@ _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick 
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """How current the probe results of one location are.
+    """How current the probe results of one location (a machine that probes hosts) are.
 
     Attributes:
         vantage: the name of the location.
@@ -146,7 +146,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def failing(self) -> tuple[Sweep, ...]:
-        """The last deletion of each kind of row, if it failed or was several days ago."""
+        """The last deletion of expired rows of each kind, if it failed or was several days ago."""
         return tuple(sweep for sweep in self.sweeps if sweep.reason)
 
     @property
@@ -212,9 +212,10 @@ def freshness(
 def arrivals(connection: Connection, now: datetime) -> Arrivals:
     """Count the new failure reports and presences of clients in each of the last 60 minutes.
 
-    The current minute is included. The function counts the stored report identities (digests that
-    recognise repeats) instead of reports, because they have the second of arrival. So a report with
-    two identities is counted twice: a report of a browser (NEL) and, on PostgreSQL, a late one.
+    With a presence, a client reports its pin-set version. The current minute is included. The
+    function counts the stored report identities (digests that recognise repeats) instead of
+    reports, because they have the second of arrival. So a report with two identities is counted
+    twice: a report of a browser (NEL) and, on PostgreSQL, a late one.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (_MINUTES - 1) * _MINUTE
@@ -248,10 +249,10 @@ def _seen_hosts(connection: Connection) -> set[str]:
 def _locations(
     connection: Connection, now: datetime, thresholds: Thresholds
 ) -> tuple[VantageFreshness, ...]:
-    """Return how current the results of each location are.
+    """Return how current the results of each location (a machine that probes hosts) are.
 
     Locations are included if the monitor schedules probes from there, or if they have current
-    results.
+    results. ``thresholds`` has the age from which results are old.
     """
     columns = SIGHTINGS.c
     statement = select(
@@ -286,9 +287,10 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 def _last_report(connection: Connection) -> datetime | None:
     """Return when the last stored report or presence of a client arrived; None if none is stored.
 
-    The time is that of the newest stored identity (a digest that recognises repeats). Identities
-    are usually deleted earlier than the hourly counts of reports. If no identity is left, the
-    result is the start of the last hour with a counted report.
+    With a presence, a client reports its pin-set version. The time is that of the newest stored
+    identity (a digest that recognises repeats). Identities are usually deleted earlier than the
+    hourly counts of reports. If no identity is left, the result is the start of the last hour with
+    a counted report.
     """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:

@@ -97,8 +97,8 @@ class Host(msgspec.Struct, frozen=True):
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the names of all monitored hosts, sorted.
 
-    A host that only a wildcard covers is included if a probe observed it. At most 10,000 such hosts
-    are included.
+    ``snapshot`` has the pin sets. A host that only a wildcard covers is included if a probe
+    observed it. At most 10,000 such hosts are included.
     """
     policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
@@ -141,7 +141,11 @@ def host(
     name: str,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
-    """Return one monitored host, with its status; None if no pin set covers the name."""
+    """Return one monitored host, with its status; None if no pin set covers the name.
+
+    ``snapshot`` has the pin sets. ``thresholds`` decides which results are old, and which dates are
+    near.
+    """
     return next(iter(describe_hosts(connection, snapshot, now, [name], thresholds)), None)
 
 
@@ -154,7 +158,8 @@ def describe_hosts(
 ) -> tuple[Host, ...]:
     """Return the monitored hosts with the names ``wanted``, in the order of these names.
 
-    Hosts that no pin set covers are left out.
+    ``snapshot`` has the pin sets. ``thresholds`` decides which results are old, and which dates are
+    near. Hosts that no pin set covers are left out.
     """
     covered = {name: snapshot.policies_of(name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
@@ -173,7 +178,7 @@ def describe_hosts(
 
 
 def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
-    """Return the number of hosts with each status, the worst status first."""
+    """Return the number of these hosts with each status, the worst status first."""
     return {status: sum(host.status == status for host in found) for status in WORST_FIRST}
 
 
@@ -274,8 +279,9 @@ def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> 
 def _awaited(connection: Connection, wanted: Sequence[str]) -> dict[str, datetime]:
     """Return since when the service waits for the first result of a location, by host.
 
-    If several locations have no result for a host yet, the earliest time is returned. Hosts with a
-    result from every location are left out. ``wanted`` are the hosts to look up.
+    A location is a machine that probes hosts. If several locations have no result for a host yet,
+    the earliest time is returned. Hosts with a result from every location are left out. ``wanted``
+    are the hosts to look up.
     """
     columns = AWAITED.c
     statement = select(columns.host, func.min(columns.since)).where(columns.host.in_(wanted))
@@ -292,7 +298,10 @@ def _open_alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int
 def _recent_failures(
     connection: Connection, wanted: Sequence[str], now: datetime
 ) -> dict[str, int]:
-    """Count the failure reports of each host in the current hour and the 23 hours before it."""
+    """Count the failure reports of each host in the current hour and the 23 hours before it.
+
+    ``wanted`` are the names of the hosts.
+    """
     columns = REPORT_GROUPS.c
     since = to_seconds(now) // HOUR * HOUR - 23 * HOUR
     statement = select(columns.host, func.sum(columns.count)).where(columns.hour >= since)

@@ -98,7 +98,10 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Return a plan that reads a time range only from report groups, which count by the hour."""
+    """Return a plan that counts the reports of a time range only from hourly counts.
+
+    These are the report groups. The range is from ``since`` to ``until``, in seconds since 1970.
+    """
     return ReadPlan(((since // HOUR * HOUR, until),))
 
 
@@ -106,7 +109,8 @@ def plan_read(since: int, until: int) -> ReadPlan:
     """Return a plan that counts reports in a time range, the full days from daily sums.
 
     The plan reads the hours before and after the full days from report groups, which count reports
-    by the hour. If the range has few full days, the plan reads only report groups.
+    by the hour. If the range has few full days, the plan reads only report groups. The range is
+    from ``since`` to ``until``, in seconds since 1970.
     """
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
@@ -121,7 +125,7 @@ def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
     A range can end in the middle of its last day, but a daily sum counts the whole day. So the plan
     reads the daily sums of this day only if no report arrived between the end of the range and the
     end of the day; for example, if the range ends now. Otherwise the plan reads the hours of this
-    day from report groups.
+    day from report groups. The range is from ``since`` to ``until``, in seconds since 1970.
     """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
@@ -172,7 +176,8 @@ def totals_over_time(
 ) -> Counter[int]:
     """Count all matching reports by bucket (a period of ``size`` seconds).
 
-    The result maps the first second of each bucket to the number of reports.
+    ``read`` has the time range. ``only`` is the filter; None counts all reports. The result maps
+    the first second of each bucket to the number of reports.
     """
     found: Counter[int] = Counter()
     for counts in counts_over_time(connection, ReadPlan(read.groups), "kind", size, only).values():
@@ -195,8 +200,8 @@ def count_by_place(
 ) -> Counter[Any]:
     """Count the matching reports for each host, or for each served chain.
 
-    ``by`` is "host", or "served" for the digest of the chain. The result maps each value to the
-    number of reports.
+    ``read`` has the time range. ``only`` is the filter; None counts all reports. ``by`` is "host",
+    or "served" for the digest of the chain. The result maps each value to the number of reports.
     """
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
@@ -220,7 +225,10 @@ def count_by_place(
 def reported_chains(
     connection: Connection, read: ReadPlan, only: ReportFilter | None
 ) -> list[ChainStats]:
-    """Count the matching reports of each chain at each host, the largest number first."""
+    """Count the matching reports of each chain at each host, the largest number first.
+
+    ``read`` has the time range. ``only`` is the filter; None counts all reports.
+    """
     found: dict[tuple[str, bytes], ChainStats] = {}
     columns = REPORT_GROUPS.c
     for span in read.groups:
@@ -247,8 +255,9 @@ def count_traits(
 ) -> Mapping[str, Counter[str]]:
     """Count the matching reports by the values of several fields, such as app and platform.
 
-    ``by`` are the names of the fields. The host and the chain must not be among them. The result
-    maps the name of each field to a counter, which maps each value to the number of reports.
+    ``read`` has the time range. ``only`` is the filter; None counts all reports. ``by`` are the
+    names of the fields. The host and the chain must not be among them. The result maps the name of
+    each field to a counter, which maps each value to the number of reports.
     """
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
@@ -274,6 +283,7 @@ def count_traits(
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
     """Yield the number of reports in each hour from ``since`` on, by host, kind and decision.
 
+    The kind is the format of the report; the decision is whether the client refused the connection.
     Each tuple has the hour (its first second), host, kind, decision and number. ``since`` is in
     seconds since 1970.
     """
@@ -298,6 +308,8 @@ def sum_conditions(
     table: Table, span: tuple[int, int], only: ReportFilter | None, *, listed: bool = False
 ) -> list[ColumnElement[bool]]:
     """Return the SQL conditions that select the daily sums in a time span that match a filter.
+
+    A daily sum counts the reports of one day with equal fields.
 
     Args:
         table: ``DAY_PLACES`` (sums by host and chain) or ``DAY_TRAITS`` (sums by other fields).
@@ -403,8 +415,11 @@ def _daily_conditions(
 ) -> list[ColumnElement[bool]]:
     """Return the SQL conditions that select the daily sums of reports that match a filter.
 
-    Conditions that all stored reports meet are left out, to save time: for example, most services
-    have only one pin set, and comparing its name in every sum would be half of the work.
+    A daily sum counts the reports of one day with equal fields. Conditions that all stored reports
+    meet are left out, to save time: for example, most services have only one pin set, and comparing
+    its name in every sum would be half of the work.
+
+    ``table`` has the daily sums. ``days`` is the range in seconds, of full days.
     """
     return sum_conditions(table, days, simplify_filter(connection, only))
 

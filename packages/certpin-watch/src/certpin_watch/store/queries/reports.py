@@ -83,7 +83,7 @@ class Group(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """A request body with reports, as it arrived, without fields that identify a device.
 
-    The collector stores the first few of each report group.
+    The collector stores the first few of each report group (equal reports of an hour).
 
     Attributes:
         id: the number of the row.
@@ -175,8 +175,10 @@ def _spans(
 ) -> Iterator[list[ColumnElement[bool]]]:
     """Yield the SQL conditions of several queries, which together select matching report groups.
 
-    The queries go back in time, so that the caller can stop when it has enough groups. Days for
-    which the daily sums show no matching reports are not searched. ``needed`` is the number of
+    A report group counts the equal reports of an hour, a daily sum those of a day. The queries go
+    back in time, so that the caller can stop when it has enough groups. Days for which the daily
+    sums show no matching reports are not searched. The range is from ``since`` to ``until``, in
+    seconds since 1970. ``only`` is the filter; None selects all groups. ``needed`` is the number of
     groups that the caller wants.
     """
     read = plan_read(since, until)
@@ -230,8 +232,9 @@ def _scanned_samples(
 ) -> Subquery:
     """Return an SQL subquery that selects the samples to search for one page, newest first.
 
-    It selects only the ID, group and time of each sample, which are in an index, because reading
-    the bodies of all these samples would take long.
+    A sample is a request body with reports. The subquery selects only the ID, group and time of
+    each sample, which are in an index, because reading the bodies of all these samples would take
+    long.
 
     Args:
         within: the time range.
@@ -375,7 +378,7 @@ def hours_with_reports(connection: Connection, until: int, span: int) -> frozens
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
     """Return every chain that probes observed at these hosts, as pairs of host and digest.
 
-    Both the served chains and the paths that were verified from them are included.
+    Both the served chains and the certification paths that were verified from them are included.
     """
     table = SIGHTINGS.c
     found: set[HostChain] = set()

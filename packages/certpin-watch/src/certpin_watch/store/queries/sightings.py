@@ -73,10 +73,10 @@ _COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of successive equal probes of one server from one location.
+    """The result of successive equal probes of one server from one location (a machine).
 
     All probes from ``first_at`` to ``last_at`` had this result. ``served`` and ``verified`` are
-    digests of chains. ``way`` (another address, STARTTLS, separate anchors) and ``edge`` (an IP
+    digests of chains. ``way`` (a different address, STARTTLS, separate anchors) and ``edge`` (an IP
     address) distinguish several servers that one location observes at the same port; else they are
     empty. ``seconds`` is the duration of the last probe with all its attempts; null if it is
     unknown.
@@ -124,9 +124,10 @@ class Vantage(Observation, frozen=True, kw_only=True):
 
 
 class Sighting(Observation, frozen=True, kw_only=True):
-    """An entry in the probe history of a host: a result that a location got in a period.
+    """An entry in the probe history of a host: a result that one location got in a period.
 
-    ``latest`` is true if the period has not ended, so the result is still current.
+    ``latest`` is true if the period has not ended, so the result is still current. A location is a
+    machine that probes hosts.
     """
 
     id: int
@@ -286,7 +287,7 @@ def history(
     """Return a page of the probe results of a host, newest first.
 
     Each item is a period of equal results (``Sighting``). ``before`` is ``next`` of the previous
-    page; None for the first page.
+    page; None for the first page. ``limit`` is the size of the page.
     """
     limit, columns = clamp_limit(limit), SIGHTINGS.c
     key = (columns.last_at, columns.id)
@@ -321,10 +322,9 @@ def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Chan
 
 
 def earliest_expiry(chain: Chain | None) -> datetime | None:
-    """Return the earliest expiry date of the certificates in a chain.
+    """Return the earliest expiry date of the certificates in a chain; None if it is unknown.
 
-    Returns:
-        None if there is no chain, or a date can't be read.
+    It is unknown if there is no chain, or a date can't be read.
     """
     try:
         dates = [certificate.not_after for certificate in chain.certificates] if chain else []
@@ -344,8 +344,8 @@ def issuer_of(chain: Chain | None) -> str:
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
     """Return the locations to which a host presented this chain, at most 20.
 
-    Locations that got the chain only from another host are left out: a chain that is genuine there
-    can be part of an attack on this host.
+    A location is a machine that probes hosts. Locations that got the chain only from a different
+    host are left out: a chain that is genuine there can be part of an attack on this host.
 
     Args:
         connection: a read transaction.
@@ -420,7 +420,11 @@ def _change(before: Sighting, after: Sighting, stored: dict[bytes, Chain | None]
 
 
 def _path_or_sent(sighting: Sighting, stored: dict[bytes, Chain | None]) -> Chain | None:
-    """Return the verified path of a probe result, or the served chain if none was verified."""
+    """Return the verified certification path of a probe result; without one, the served chain.
+
+    ``sighting`` is the result. ``stored`` maps the digests of chains to the chains. The result is
+    None if the chain is not in it, or can't be parsed.
+    """
     return stored.get(bytes.fromhex(sighting.verified or sighting.served))
 
 

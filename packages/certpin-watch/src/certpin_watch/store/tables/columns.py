@@ -27,31 +27,40 @@ _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
 def row_id() -> Column[int]:
-    """Return a column ``id`` as primary key, for a table without a natural key."""
+    """Return an SQL column ``id`` as primary key, for a table without a natural key."""
     return Column("id", _ID, primary_key=True, autoincrement=True)
 
 
 def timestamp(name: str, **options: Any) -> Column[int]:
-    """Return a column for a time: seconds since 1970 (UTC), not null by default."""
+    """Return an SQL column for a time: seconds since 1970 (UTC), not null by default.
+
+    ``name`` is the name of the column. ``options`` are further arguments of SQLAlchemy's
+    ``Column``.
+    """
     return Column(name, BigInteger, nullable=options.pop("nullable", False), **options)
 
 
 def counter(name: str = "count") -> Column[int]:
-    """Return a column for a whole number, not null."""
+    """Return an SQL column with this name for a whole number, not null."""
     return Column(name, BigInteger, nullable=False)
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    """Return a column for text, not null by default.
+    """Return an SQL column for text, not null by default.
 
     A missing value is stored as an empty text instead of NULL, because SQL does not treat two NULL
-    values as equal.
+    values as equal. ``name`` is the name of the column. ``options`` are further arguments of
+    SQLAlchemy's ``Column``.
     """
     return Column(name, Text, nullable=options.pop("nullable", False), **options)
 
 
 def digest(name: str, **options: Any) -> Column[bytes]:
-    """Return a column for a SHA-256 digest as bytes. A missing value is ``b""``, not NULL."""
+    """Return an SQL column for a SHA-256 digest as bytes. A missing value is ``b""``, not NULL.
+
+    ``name`` is the name of the column. ``options`` are further arguments of SQLAlchemy's
+    ``Column``.
+    """
     return Column(name, LargeBinary, nullable=options.pop("nullable", False), **options)
 
 

@@ -47,7 +47,8 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 def after(connection: Connection) -> None:
     """Fill the tables and columns that revision 0002 adds, and partition the report identities.
 
-    Revision 0002 calls this at its end. Nothing is partitioned on SQLite, which has no partitions.
+    A report identity is a digest that recognises a repeated report. Revision 0002 calls this at its
+    end. Nothing is partitioned on SQLite, which has no partitions.
     """
     add_up(connection)
     connection.execute(update(_ALERTS).values(highest=_ALERTS.c.peak))
@@ -68,9 +69,10 @@ def add_up(connection: Connection) -> None:
 def _partition(connection: Connection, now: int) -> None:
     """Move PostgreSQL's report identities into partitions by day, including expired identities.
 
-    If a report arrived more than a day after the client's time, a second identity is added for it,
-    which contains no day (``store.identities`` explains why). The indexes are created last, which
-    is faster because the rows are unordered.
+    A report identity is a digest that recognises a repeated report. If a report arrived more than a
+    day after the client's time, a second identity is added for it, which contains no day
+    (``store.identities`` explains why). The indexes are created last, which is faster because the
+    rows are unordered.
     """
     today = now - now % _DAY
     days = range(today - _DAYS_BEFORE * _DAY, today + _DAYS_AFTER * _DAY + 1, _DAY)

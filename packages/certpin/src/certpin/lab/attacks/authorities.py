@@ -38,8 +38,7 @@ def _fake(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged copy of the whole real chain.
 
     The copy includes a root with the name of the real root. All names and key identifiers are those
-    of the real certificates; all keys are the attacker's. ``pki`` has the keys and certificates of
-    the case. A scenario describes how the lab serves the client.
+    of the real certificates; all keys are the attacker's.
     """
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
@@ -55,8 +54,7 @@ def _fake_hidden(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged leaf with the real issuers.
 
     The leaf is signed by an attacker's authority that has the name of the real issuer. The
-    certificate of that authority is not sent. ``pki`` has the keys and certificates of the case. A
-    scenario describes how the lab serves the client.
+    certificate of that authority is not sent.
     """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()

@@ -28,8 +28,7 @@ def _intermediate_appended(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged chain, and the real issuers after it.
 
     The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
-    name and the key identifier of the real intermediate, but another key. ``pki`` has the keys and
-    certificates of the case. A scenario describes how the lab serves the client.
+    name and the key identifier of the real intermediate, but another key.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -56,8 +55,7 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
     J is an intermediate below R2, an attacker's root that clients trust. J issued the forged leaf
     for the host. The pinned chain leads to the root R, which clients pin. Its first certificate has
     J's name and key, but it is a leaf, and so must not issue certificates. A verifier that doesn't
-    check this mistakes it for the issuer of the forged leaf, and finds a path to R. ``pki`` has the
-    keys and certificates of the case.
+    check this mistakes it for the issuer of the forged leaf, and finds a path to R.
     """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
@@ -70,8 +68,7 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
     One is R2, an attacker's root that clients trust. The other is a certificate with the name and
     key of R2 that the intermediate C issued. C is below the root R, which clients pin. But C has
     the path length 0: it must not issue CA certificates. So the path over C is invalid, and a
-    client must not count its pins. ``pki`` has the keys and certificates of the case. A scenario
-    describes how the lab serves the client.
+    client must not count its pins.
     """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
@@ -88,8 +85,7 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with a chain of an attacker's intermediates.
 
-    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust. A
-    scenario describes how the lab serves the client.
+    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 
 
 def stolen_key(pki: TestPKI) -> HostPin:
-    """Return the pin set entry that marks the server's former, stolen key as compromised.
-
-    ``pki`` has the keys and certificates of the case.
-    """
+    """Return the pin set entry that marks the server's former, stolen key as compromised."""
     return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
 def stolen_intermediate(pki: TestPKI) -> HostPin:
-    """Return the pin set entry that marks the stolen key of an intermediate as compromised.
-
-    ``pki`` has the keys and certificates of the case.
-    """
+    """Return the pin set entry that marks the stolen key of an intermediate as compromised."""
     return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 
@@ -40,8 +34,7 @@ def _stolen_intermediate(pki: TestPKI) -> Scenario:
     """Return a scenario in which the leaf is issued with the stolen key of an intermediate.
 
     The leaf has the honest server's pinned key, so that a pin matches whether the client pins the
-    server's key or an authority. ``pki`` has the keys and certificates of the case. A scenario
-    describes how the lab serves the client.
+    server's key or an authority.
     """
     return Scenario.of(ServerStep.of(pki.stolen_intermediate.issue(pki.host, key=pki.leaf.key)))
 

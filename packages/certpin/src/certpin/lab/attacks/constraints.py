@@ -62,8 +62,7 @@ def _other_names_only(pki: TestPKI) -> Scenario:
     """Return a scenario with a leaf from an issuer that is allowed to issue only for other hosts.
 
     The issuer's name constraints permit other DNS names and other IP addresses. Both are needed,
-    because the host under test can be a name or an address. ``pki`` has the keys and certificates
-    of the case. A scenario describes how the lab serves the client.
+    because the host under test can be a name or an address.
     """
     return _below(
         pki, pki.root.intermediate("Intermediate for other names", change=_limit(*_OTHERS))
@@ -74,8 +73,7 @@ def _widened(pki: TestPKI) -> Scenario:
     """Return a scenario with two intermediates: the upper excludes the host, the lower permits it.
 
     A client must refuse the host, because a certificate must satisfy the name constraints of all
-    authorities above it (RFC 5280 section 6.1.4 (g)). ``pki`` has the keys and certificates of the
-    case. A scenario describes how the lab serves the client.
+    authorities above it (RFC 5280 section 6.1.4 (g)).
     """
     upper = pki.root.intermediate("Intermediate for other names, above", change=_limit(*_OTHERS))
     lower = upper.intermediate("Intermediate that widens", change=_limit(_permits(pki.host)))
@@ -99,11 +97,7 @@ def _permits(host: str) -> x509.GeneralName:
 
 
 def _no_purpose(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the leaf has an extended key usage without any purpose.
-
-    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
-    client.
-    """
+    """Return a scenario in which the leaf has an extended key usage without any purpose."""
     empty = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"\x30\x00")
     leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)

@@ -31,11 +31,7 @@ def _not_yet_valid(pki: TestPKI) -> Scenario:
 
 
 def _expired_intermediate(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the intermediate has expired, and the leaf is still valid.
-
-    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
-    client.
-    """
+    """Return a scenario in which the intermediate has expired, and the leaf is still valid."""
     long_ago = pki.root.at(pki.now - _AUTHORITY_LIFE - _OFF)
     issuer = Authority("Intermediate that expired", issuer=long_ago)
     return _issued(pki, issuer, pki.now - 2 * _OFF)

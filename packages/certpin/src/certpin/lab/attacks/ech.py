@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def _rejection(pki: TestPKI) -> ServerStep:
     """Return a server step with a valid certificate for the public name, which rejects ECH.
 
-    A step describes how the lab serves one connection. ``pki`` has the keys and certificates of the
-    case.
+    A step describes how the lab serves one connection.
     """
     return ServerStep.of(pki.intermediate.issue(PUBLIC_NAME), role=Role.HONEST)
 

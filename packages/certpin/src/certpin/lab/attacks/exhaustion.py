@@ -22,8 +22,7 @@ _FACTOR = 1_020
 def _product(pki: TestPKI) -> Scenario:
     """Return a scenario with a chain whose verification takes about a million name comparisons.
 
-    The intermediate has many name constraints, and the leaf has as many names. ``pki`` has the keys
-    and certificates of the case. A scenario describes how the lab serves the client.
+    The intermediate has many name constraints, and the leaf has as many names.
     """
     excluded = [x509.DNSName(f"{number}.evil.example") for number in range(_FACTOR)]
     limits = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=excluded)

@@ -37,7 +37,7 @@ def _interrupted(opening: Opening) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which the server ends each handshake early.
 
     ``opening`` is how the server ends it, such as by a TCP reset. The attack succeeds if the client
-    then repeats its request without TLS. A scenario describes how the lab serves the client.
+    then repeats its request without TLS.
     """
     return lambda _: Scenario.of(ServerStep((), b"", opening=opening))
 

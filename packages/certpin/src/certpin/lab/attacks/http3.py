@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def _offers(pki: TestPKI, over_quic: ServerStep) -> Scenario:
     """Return a scenario in which the honest server offers HTTP/3 to clients that connect over TCP.
 
-    A scenario describes how the lab serves the client. The first answer is a redirect, so that the
-    client makes a second request, for which it can use HTTP/3. The TCP connection stays open,
-    because urllib3-future forgets the offer when the connection ends.
+    The first answer is a redirect, so that the client makes a second request, for which it can use
+    HTTP/3. The TCP connection stays open, because urllib3-future forgets the offer when the
+    connection ends.
 
     Args:
         pki: the keys and certificates of the case.

@@ -42,7 +42,7 @@ def _with_key(
 ) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with an attacker's leaf.
 
-    ``make`` makes the private key of the leaf. A scenario describes how the lab serves the client.
+    ``make`` makes the private key of the leaf.
     """
     return lambda pki: Scenario.of(ServerStep.of(pki.rogue.issue(pki.host, key=make())))
 
@@ -68,8 +68,7 @@ def _version_1(pki: TestPKI) -> Scenario:
 def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with an attacker's leaf with the subject ``name``.
 
-    The host is in the SAN, which is critical if the subject is empty (RFC 5280 section 4.1.2.6). A
-    scenario describes how the lab serves the client.
+    The host is in the SAN, which is critical if the subject is empty (RFC 5280 section 4.1.2.6).
     """
 
     def scenario(pki: TestPKI) -> Scenario:
@@ -88,10 +87,7 @@ def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
 
 
 def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
-    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's.
-
-    A scenario describes how the lab serves the client.
-    """
+    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's."""
     others = (f"{number}.shop.example" for number in range(count))
     return Scenario.of(ServerStep.of(issuer.issue(host, *others)))
 
@@ -99,8 +95,7 @@ def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
 def _odd_extensions(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has legal, but unusual extensions.
 
-    Simple parsers may not expect them. ``pki`` has the keys and certificates of the case. A
-    scenario describes how the lab serves the client.
+    Simple parsers may not expect them.
     """
     names = pki.rogue.issue(pki.host).chain[0].extensions
     hosts = names.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -128,11 +123,7 @@ def _odd_extensions(pki: TestPKI) -> Scenario:
 
 
 def _authority_as_server(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the attacker's server certificate is a CA certificate.
-
-    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
-    client.
-    """
+    """Return a scenario in which the attacker's server certificate is a CA certificate."""
     purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     names = pki.rogue.issue(pki.host).chain[0].extensions
     san = names.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -149,8 +140,7 @@ def _wildcard(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that has a wildcard, and a signature with SHA-384.
 
     Clients must support both properties, so neither is a reason to refuse the leaf. The case finds
-    a client that skips its pin checks for such a leaf. ``pki`` has the keys and certificates of the
-    case. A scenario describes how the lab serves the client.
+    a client that skips its pin checks for such a leaf.
     """
     parent = pki.host.partition(".")[2]
     whole = is_address(pki.host) or "." not in parent  # no client accepts a wildcard for this host
@@ -164,8 +154,7 @@ def _without_purposes(pki: TestPKI) -> Scenario:
     """Return a scenario with an attacker's leaf that expires after 2049 and has no purposes.
 
     "No purposes" means that the leaf has no extended key usage extension. One case is enough for
-    both properties, because Apple's platforms refuse a certificate for either of them. ``pki`` has
-    the keys and certificates of the case. A scenario describes how the lab serves the client.
+    both properties, because Apple's platforms refuse a certificate for either of them.
     """
     identity = pki.rogue.issue(pki.host, days=_LONG_LIFE)
     without = (x509.ExtendedKeyUsage,)

@@ -41,8 +41,7 @@ def _similar_pin(pki: TestPKI) -> Scenario:
 def _same_issuer_and_serial(pki: TestPKI) -> Scenario:
     """Return a scenario with copies of the real certificates, below a root that the client trusts.
 
-    All their fields are those of the real ones, except for the keys and signatures. ``pki`` has the
-    keys and certificates of the case. A scenario describes how the lab serves the client.
+    All their fields are those of the real ones, except for the keys and signatures.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -76,8 +75,6 @@ def _same_root_name(pki: TestPKI) -> Scenario:
     match a leaf, OpenSSL tries only one of them. If that one is R, the signature is wrong and
     OpenSSL refuses the leaf without any pin check. To prevent this, the leaf also contains the
     serial number of its issuer (RFC 5280 section 4.2.1.1), which only matches the attacker's root.
-    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
-    client.
     """
     (root,) = _root_of_same_name(pki)
     named = root.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -54,8 +54,7 @@ def below(label: str) -> Callable[[str], str]:
 def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: a leaf with the server's own key, for a wrong name.
 
-    ``name`` derives the wrong name from the host under test. A scenario describes how the lab
-    serves the client.
+    ``name`` derives the wrong name from the host under test.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

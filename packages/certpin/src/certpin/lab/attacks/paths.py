@@ -18,8 +18,7 @@ def cross_signed(pki: TestPKI) -> Scenario:
     """Return a scenario in which the chain leads to the trusted root R through the new root X.
 
     R signs X (a cross-signed root), and X signs the intermediate I. A client without X in its trust
-    store can verify the path: leaf, I (signed by X), X (signed by R), R. ``pki`` has the keys and
-    certificates of the case. A scenario describes how the lab serves the client.
+    store can verify the path: leaf, I (signed by X), X (signed by R), R.
     """
     new_root = pki.authorities.new_root
     bridge = Authority(new_root.common_name, issuer=pki.root, key=new_root.key)
@@ -30,8 +29,7 @@ def cross_signed(pki: TestPKI) -> Scenario:
 def _reordered(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends its two intermediates in reverse order.
 
-    The chain is honest. The leaf is sent first, as TLS requires. ``pki`` has the keys and
-    certificates of the case. A scenario describes how the lab serves the client.
+    The chain is honest. The leaf is sent first, as TLS requires.
     """
     issuer = pki.intermediate.intermediate("Intermediate J")
     identity = issuer.issue(pki.host, key=pki.leaf.key)
@@ -44,11 +42,7 @@ def _root_sent(pki: TestPKI) -> Scenario:
 
 
 def _extra_certificate(pki: TestPKI) -> Scenario:
-    """Return a scenario in which an unrelated intermediate is sent with the honest chain.
-
-    ``pki`` has the keys and certificates of the case. A scenario describes how the lab serves the
-    client.
-    """
+    """Return a scenario in which an unrelated intermediate is sent with the honest chain."""
     return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 

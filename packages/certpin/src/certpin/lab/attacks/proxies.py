@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 def _answers(status: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: the proxy answers CONNECT with the code ``status``.
 
-    A client that doesn't use the proxy connects to the honest server. A scenario describes how the
-    lab serves the client.
+    A client that doesn't use the proxy connects to the honest server.
     """
     return lambda pki: Scenario((pki.honest,), proxy_status=status)
 
@@ -43,7 +42,7 @@ def _trusted_proxy(pki: TestPKI) -> ServerStep:
     A step describes how the lab serves one connection. The intermediate that issued the honest
     server's certificate also issued that of the proxy. So the proxy's chain matches pins on this
     intermediate. A client that checks pins only in the TLS to its proxy then accepts an attack
-    inside the tunnel. ``pki`` has the keys and certificates of the case.
+    inside the tunnel.
     """
     return ServerStep.of(pki.intermediate.issue(*_PROXY_NAMES), role=Role.HONEST)
 
@@ -51,8 +50,7 @@ def _trusted_proxy(pki: TestPKI) -> ServerStep:
 def _in_tunnel(step: Callable[[TestPKI], ServerStep]) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: a trusted TLS proxy with an attack in its tunnel.
 
-    ``step`` returns the server step of the attack: how the lab serves the tunnelled connection. A
-    scenario describes how the lab serves the client.
+    ``step`` returns the server step of the attack: how the lab serves the tunnelled connection.
     """
     return lambda pki: Scenario((step(pki),), tls_proxy=_trusted_proxy(pki))
 

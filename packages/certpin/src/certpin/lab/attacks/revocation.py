@@ -57,8 +57,7 @@ def _stapled(pki: TestPKI, *, revoked: bool) -> Scenario:
 def _must_staple(pki: TestPKI) -> Scenario:
     """Return a scenario in which the leaf requires a stapled OCSP response, but none is sent.
 
-    The extension with this requirement is known as must-staple (RFC 7633). ``pki`` has the keys and
-    certificates of the case. A scenario describes how the lab serves the client.
+    The extension with this requirement is known as must-staple (RFC 7633).
     """
     feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
     return Scenario.legitimate(
@@ -74,8 +73,7 @@ def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
     """Return a scenario in which the leaf contains the URL of a CRL that the lab serves.
 
     The CRL is signed by the issuer of the leaf. It lists the leaf if ``revoked`` is True, and only
-    another certificate otherwise. ``pki`` has the keys and certificates of the case. A scenario
-    describes how the lab serves the client.
+    another certificate otherwise.
 
     Raises:
         CannotServeError: no lab is running that could serve the CRL.
@@ -101,8 +99,7 @@ def _listed(pki: TestPKI, *, revoked: bool) -> Scenario:
 def _signed_list(pki: TestPKI, serial: int) -> bytes:
     """Return a CRL (RFC 5280 section 5) as DER, signed by the issuer of the honest certificate.
 
-    ``serial`` is the serial number of the only certificate that the CRL lists. ``pki`` has the keys
-    and certificates of the case.
+    ``serial`` is the serial number of the only certificate that the CRL lists.
     """
     entry = (
         x509.RevokedCertificateBuilder()

@@ -23,8 +23,7 @@ def _cross_sign_expired(pki: TestPKI) -> Scenario:
     """Return a scenario in which the honest server also sends an expired cross-sign of the root R.
 
     A cross-sign is a certificate for the key of a root, issued by another root. Clients trust R, so
-    they don't need this certificate. ``pki`` has the keys and certificates of the case. A scenario
-    describes how the lab serves the client.
+    they don't need this certificate.
     """
     legacy = Authority("Legacy root", now=pki.now)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key, days=_EXPIRED)
@@ -35,8 +34,7 @@ def _cross_signer_expired(pki: TestPKI) -> Scenario:
     """Return a scenario in which the honest server also sends a cross-sign of the trusted root R.
 
     A cross-sign is a certificate for the key of a root, issued by another root. Here that other
-    root has expired. The server sends its certificate too. ``pki`` has the keys and certificates of
-    the case. A scenario describes how the lab serves the client.
+    root has expired. The server sends its certificate too.
     """
     legacy = Authority("Legacy root", now=pki.now, days=_EXPIRED)
     cross = Authority(pki.root.common_name, issuer=legacy, key=pki.root.key)

@@ -38,8 +38,7 @@ def _other_extensions(pki: TestPKI) -> Scenario:
     """Return a scenario in which a renewed certificate has another subject and other extensions.
 
     The subject is empty, and the SAN therefore critical (RFC 5280 section 4.1.2.6), as in short
-    profiles of public authorities. ``pki`` has the keys and certificates of the case. A scenario
-    describes how the lab serves the client.
+    profiles of public authorities.
     """
     renewed = _renewed(pki)
     names = renewed.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -71,9 +70,9 @@ def with_unpinned_key(
 ) -> Scenario:
     """Return a scenario in which the server has an unpinned key, certified by the honest issuer.
 
-    A scenario describes how the lab serves the client. If the client pins the server's key, the
-    server counts as an attacker, because no pin matches. Otherwise it counts as honest: pins on
-    authorities match its issuer, and a client without pins only needs a valid chain.
+    If the client pins the server's key, the server counts as an attacker, because no pin matches.
+    Otherwise it counts as honest: pins on authorities match its issuer, and a client without pins
+    only needs a valid chain.
 
     Args:
         pki: the keys and certificates of the case.

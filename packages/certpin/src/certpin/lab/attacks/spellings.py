@@ -56,8 +56,6 @@ def _is_here(host: str) -> bool:
 def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
     """Return a scenario in which the leaf has the server's own key, and the given subject and SAN.
 
-    A scenario describes how the lab serves the client.
-
     Args:
         pki: the keys and certificates of the case.
         subject: the common name of the leaf.

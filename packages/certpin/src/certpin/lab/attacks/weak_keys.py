@@ -50,8 +50,7 @@ def _with_key(
 ) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which the server has a new, weak key.
 
-    ``make`` makes the key, and ``settings`` are the TLS settings of the server. A scenario
-    describes how the lab serves the client.
+    ``make`` makes the key, and ``settings`` are the TLS settings of the server.
     """
     return lambda pki: with_unpinned_key(pki, make(), settings=settings)
 
@@ -65,7 +64,7 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: TLS 1.2, an RSA key, and the suites ``ciphers``.
 
     ``ciphers`` is in OpenSSL's syntax. ``dh_params`` are the Diffie-Hellman parameters as PEM;
-    empty for none. A scenario describes how the lab serves the client.
+    empty for none.
     """
     settings = TLSSettings(newest="TLSv1_2", ciphers=ciphers, dh_params=dh_params)
     return lambda pki: Scenario.of(ServerStep.of(pki.backup, role=Role.HONEST, settings=settings))
@@ -73,8 +72,6 @@ def _suite(ciphers: str, dh_params: str = "") -> Callable[[TestPKI], Scenario]:
 
 def _weak(weakness: Weakness, role: Role = Role.ATTACKER) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario: TLS 1.2 with a given weakness, and an RSA key.
-
-    A scenario describes how the lab serves the client.
 
     Args:
         weakness: the weak TLS feature or flaw of the server.

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def _weak_key(pki: TestPKI) -> Scenario:
     """Return a scenario in which an intermediate has a weak RSA key; all other keys are strong.
 
-    Pins match, and an attacker who factors that key can issue certificates. ``pki`` has the keys
-    and certificates of the case. A scenario describes how the lab serves the client.
+    Pins match, and an attacker who factors that key can issue certificates.
     """
     name = "Intermediate with RSA 1024"
     issuer = Authority(name, issuer=pki.root, key=new_rsa_key(1024))
@@ -34,7 +33,7 @@ def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario in which the leaf is signed over ``digest``.
 
     The digest is a weak hash function, such as MD5. The signature is by RSA, because ECDSA has no
-    OID for MD5. A scenario describes how the lab serves the client.
+    OID for MD5.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -101,6 +101,8 @@ def may_follow(state: State, following: State) -> bool:
 def require_transition(pin: Pin, state: State, following: State) -> None:
     """Require that the change of a pin from ``state`` to ``following`` is legal.
 
+    ``pin`` is named in the error.
+
     Raises:
         ConfigError: the transition is illegal.
     """
@@ -113,7 +115,7 @@ def require_transition(pin: Pin, state: State, following: State) -> None:
 
 
 def pin_state(situation: Situation, pin: Pin) -> State:
-    """Return the current state of a pin at this host.
+    """Return the current state of a pin at the host of ``situation`` (the facts about one host).
 
     - A pin that the journal records as COMPROMISED or LOST has that state, even if the draft lists
       it as usable. A pin that the draft marks COMPROMISED at any host is COMPROMISED.
@@ -457,7 +459,10 @@ def _timing(shape: Shape | None) -> AdoptionDelays | None:
 
 
 def _server(shape: Shape) -> str:
-    """Read the name of a server, such as ``api.bank.example:443``, and normalise it."""
+    """Read the name of a server, such as ``api.bank.example:443``, and normalise it.
+
+    A port is required.
+    """
     name, _, address = shape.text().rpartition(" at ")
     host, port = split_address(address, 0)
     if not port:

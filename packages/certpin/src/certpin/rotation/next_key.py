@@ -71,8 +71,8 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
             current key (a lost key can still be in their memory) until clients accept a new key.
 
     Raises:
-        ConfigError: clients have to get another root first, and the draft would let an attacker in
-            meanwhile. Its problem names the fix.
+        ConfigError: clients have to get another root first, and the draft (the pin file that would
+            be published next) would let an attacker in meanwhile. Its problem names the fix.
     """
     below = _below(situation, situation.compromised | situation.lost)
     keys = [
@@ -96,10 +96,11 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
 
 
 def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate:
-    """Return the best of several keys (``rank``): of equal ones, the one that needs least work.
+    """Return the best of several keys that servers could switch to (see ``rank``).
 
-    A key that exists comes before the new leaf of a pinned authority. The pins of certificates come
-    after those of keys, because a certificate may have the stolen key.
+    Of keys with an equal rank, the one that needs least work is returned: a key that exists comes
+    before the new leaf of a pinned authority. The pins of certificates come after those of keys,
+    because a certificate may have the stolen key. ``situation`` has the facts about the host.
     """
     by_work = sorted(
         choices,
@@ -147,13 +148,17 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
 
     Clients refuse each path through these authorities, because the stolen key above them is marked
     compromised. Pins of leaves are not in the result: another authority can issue a certificate for
-    a leaf's key.
+    a leaf's key. ``situation`` has the facts about the host.
     """
     return _below(situation, situation.compromised)
 
 
 def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below one of the keys ``gone``."""
+    """Return the pins of authorities that servers present only below one of the keys ``gone``.
+
+    ``gone`` has the pins of keys that can no longer be used. ``situation`` has the facts about the
+    host.
+    """
     paths = [
         [pins_of(each) for each in sighting.chain.authorities]
         for sighting in situation.sightings
@@ -190,7 +195,7 @@ def candidate_of(situation: Situation, pin: Pin) -> KeyCandidate:
     """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
 
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
-    violation of these rules instead, as its ``harm``.
+    violation of these rules instead, as its ``harm``. ``situation`` has the facts about the host.
     """
     situation, prospects = _with_new_chain(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
@@ -235,7 +240,7 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[KeyCandidate]:
 
     The next version is the draft (the pin file) with the pin of the key added. The candidate has
     the time from which servers may switch to the key. Yield nothing if no time is safe, or if the
-    latest version has the pin already.
+    latest version has the pin already. ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -257,7 +262,8 @@ def needs_new_chain(situation: Situation) -> bool:
     """Return True if clients may refuse a new certificate because of the authorities above its key.
 
     The result is True if the policy has the pin of a stolen key that can be an authority's (any
-    role but ``leaf``): clients refuse every path with such a key.
+    role but ``leaf``): clients refuse every path with such a key. ``situation`` has the facts about
+    the host.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
@@ -299,7 +305,8 @@ def _without_anchor(situation: Situation) -> Violation | None:
     """Return a violation if the clients with some version trust only roots with stolen keys.
 
     No path helps these clients: they refuse a certificate of any other authority, and the next
-    version refuses the certificates of the stolen roots.
+    version refuses the certificates of the stolen roots. ``situation`` has the facts about the
+    host.
     """
     stranded = versions_below(situation, situation.compromised)
     if not stranded:
@@ -318,7 +325,7 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     The versions are the draft (the pin file) and those that some client may hold. The violation is
     returned if these versions have no trust anchor in common, and servers present no chain that all
     of these clients verify. Some clients then refuse every new certificate: now with the version
-    that they hold, or later with the next version.
+    that they hold, or later with the next version. ``situation`` has the facts about the host.
     """
     alive = situation.alive
     if has_common_trust(situation):

@@ -403,7 +403,7 @@ class Sighting:
     """The result of probing one server: the certificates that it presented.
 
     Attributes:
-        vantage: the description of the server for messages, such as its address.
+        vantage: the server that was probed, as a description for messages, such as its address.
         chain: the path from leaf to root that was verified with the anchors of the draft (the pin
             file); ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
@@ -614,7 +614,7 @@ class Situation:
 
     @property
     def published_now(self) -> Version:
-        """The version that the draft becomes if it goes out to clients now."""
+        """The version that the draft (the pin file) becomes if it is published to clients now."""
         if self.release is None:
             return Version(self.pins, fetched=self.now)
         return Version(self.pins, bundled=self.now, releases=(self.release,))
@@ -634,7 +634,8 @@ class Situation:
         If pins expire, clients compare them no longer: they refuse every server, or none
         (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client with a
         clock that is behind still does both. In the result, pins that have not expired by
-        ``slowest_clock`` never expire, and a list that is not too old by then never becomes it.
+        ``slowest_clock`` never expire, and a list of logs that is not too old by then never becomes
+        too old.
 
         Args:
             policy: the policy of a version, or of the draft; ``None`` for clients without one.
@@ -718,7 +719,10 @@ class Situation:
         return self._with_same_keys(self.past.lost) - self.compromised
 
     def _with_same_keys(self, pins: frozenset[Pin]) -> frozenset[Pin]:
-        """Return pins, and the others of the same keys; of certificates only those in policies."""
+        """Return ``pins``, and the other known pins of the same keys.
+
+        Pins of certificates are added only if a policy has them.
+        """
         if not pins:
             return pins
         pinned = {entry.pin for policy in self.live_policies if policy for entry in policy.pins}
@@ -787,9 +791,9 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version accepts a pin if its policies for the hosts have the pin or only report, or if it has
-    no policy for them. This says nothing about a whole chain, which `certpin.rotation.prospect`
-    checks.
+    ``situation`` has the facts about the host. A version accepts a pin if its policies for the
+    hosts have the pin or only report, or if it has no policy for them. This says nothing about a
+    whole chain, which `certpin.rotation.prospect` checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not situation.is_accepted_by(version, pin))
@@ -805,7 +809,11 @@ def adoption(situation: Situation, pin: Pin) -> Adoption:
 
 
 def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | None:
-    """Return the first time at which no client holds any of these versions; ``None`` if unknown."""
+    """Return the first time at which no client holds any of ``versions``; ``None`` if unknown.
+
+    The result is also ``None`` if there are no versions. ``situation`` has the facts about the
+    host.
+    """
     ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
     known = [end for end in ends if end is not None]
     return max(known, default=None) if len(known) == len(ends) else None

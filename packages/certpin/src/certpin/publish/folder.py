@@ -318,7 +318,8 @@ def _read(path: Path, limit: int) -> bytes | None:
 def _put(path: Path, data: bytes) -> None:
     """Write ``data`` to a file atomically, unless the file already has this content.
 
-    Raises ``PinFileError`` if the file can't be written.
+    Atomic means that a crash leaves the old or the new content. Raises ``PinFileError`` if the file
+    can't be written.
     """
     try:
         if path.is_file() and path.read_bytes() == data:
@@ -356,7 +357,7 @@ def _require_no_link(path: Path) -> None:
 def _clear(folder: Path) -> None:
     """Delete temporary files that killed processes left in the folder ``publish/``.
 
-    The caller must hold the folder's lock.
+    The caller must hold the lock of the folder (``held``).
     """
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):

@@ -435,7 +435,8 @@ def _is_recovery(local: Local, remote: Remote) -> bool:
     """Return True if the newest local root has replaced the targets keys of the stored pin set.
 
     The local pin set may then have a lower version than the stored one (recovery from a stolen
-    key).
+    key). ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the
+    storage.
     """
     return mark_recovery(local.signed, remote.signed, local.chain[-1]).recovers
 
@@ -443,6 +444,7 @@ def _is_recovery(local: Local, remote: Remote) -> bool:
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
+    ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage.
     The result is True if two conditions are met:
 
     - The keys of the new root have not signed the stored pin set. If the root came first, clients
@@ -459,7 +461,10 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if enough keys of this root have signed a pin set, so that clients accept it."""
+    """Return True if enough keys of ``root`` have signed a pin set, so that clients accept it.
+
+    ``verified`` has the metadata of the pin set.
+    """
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:

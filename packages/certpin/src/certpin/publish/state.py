@@ -34,8 +34,8 @@ class FolderContents(NamedTuple):
 
     Attributes:
         roots: all root metadata files in ascending order of versions.
-        signed: the timestamp, and the snapshot and targets metadata that it leads to; ``None`` if
-            there is no timestamp.
+        signed: the timestamp, and the snapshot and targets metadata that it names (directly, or by
+            way of the snapshot); ``None`` if there is no timestamp.
         files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the drafts by TUF role, or the error if a draft can't be read.
@@ -98,7 +98,7 @@ class FolderState:
     def interrupted(self) -> bool:
         """True if signing was probably interrupted after it wrote a new root to ``site/``.
 
-        The evidence is that the draft of this root still exists: signing deletes drafts at its end.
+        This is assumed if the draft of this root still exists: signing deletes drafts at its end.
         The new root then has no new timestamp yet.
         """
         draft = self.drafts.get("root")

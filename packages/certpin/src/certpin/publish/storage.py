@@ -87,7 +87,7 @@ class Storage(Protocol):
         """Write a file, replacing an existing one."""
 
     def sweep(self) -> None:
-        """Delete the temporary files of killed pushes that are at least an hour old."""
+        """Delete temporary files that killed pushes left, if they are at least an hour old."""
 
     def held(self) -> AbstractContextManager[None]:
         """Keep other pushes out during a ``with`` block, if the storage has a way to do that.
@@ -489,9 +489,10 @@ def _holds_secret(value: Any) -> bool:
 
 
 def _parameters(kind: type) -> list[Parameter]:
-    """Return the parameters that this class's own ``__init__`` declares, without ``self``.
+    """Return the parameters that the ``__init__`` of an fsspec class declares, without ``self``.
 
-    Parameters of base classes are not included. The result is empty for fsspec's own base classes.
+    They are options that ``[storage]`` may contain. Parameters of base classes are not included.
+    The result is empty for fsspec's own base classes.
     """
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:

@@ -156,7 +156,8 @@ def _base64(text: str) -> bytes:
 def _hexadecimal_key(text: str) -> PinParseError:
     """Return the error for a digest in hexadecimal, as ``openssl dgst -sha256`` prints it.
 
-    Its kind is not guessed: a fingerprint of a whole certificate looks the same.
+    ``text`` is the digest. Its kind (key or certificate) is not guessed: a fingerprint of a whole
+    certificate looks the same.
     """
     pin = Pin.of_key(_hexadecimal(text))
     return PinParseError(
@@ -604,7 +605,7 @@ class PinSet:
 
     @cached_property
     def _find_cached(self) -> Callable[[str], HostPolicy | None]:
-        """``_find`` with a cache of its results."""
+        """The method ``_find`` with a cache: it returns the policy for a host name, or ``None``."""
         return lru_cache(maxsize=_CACHED_HOSTS)(self._find)
 
     def _find(self, host: str) -> HostPolicy | None:
@@ -661,7 +662,7 @@ class PolicyMeaning(NamedTuple):
     ct_logs: bytes | None  # the digest of the list
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields with different values, in the order of declaration."""
+        """Return the names of the fields in which two policies differ, in order of declaration."""
         return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
 
 

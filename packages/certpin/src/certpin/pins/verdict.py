@@ -168,7 +168,11 @@ def _verify_pins(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path with a key or fingerprint marked compromised."""
+    """Return the first certificate on the path that the policy marks compromised.
+
+    The mark is on the pin of its key, or on that of the whole certificate. ``None`` if there is
+    none.
+    """
     if not policy.compromised:
         return None
     return next(
@@ -192,7 +196,10 @@ def _match(chain: Chain, policy: HostPolicy, otherwise: Decision) -> Verdict:
 
 
 def _compared(chain: Chain, match: Match) -> tuple[Certificate, ...]:
-    """Return the certificates of the path that are compared with the pins."""
+    """Return the certificates of the path that are compared with the pins.
+
+    ``match`` is the setting of the policy: ``leaf``, ``ca`` (those above the leaf) or ``any``.
+    """
     if match == "any":
         return chain.certificates
     return (chain.leaf,) if match == "leaf" else chain.authorities
@@ -251,7 +258,10 @@ def scts_fix(verdict: Verdict) -> str:
 
 
 def _has_unknown_logs(verdict: Verdict) -> bool:
-    """Return True if the certificate has an SCT of a log that the pin file's log list lacks."""
+    """Return True if the certificate has an SCT of a log that is not in the pin file's log list.
+
+    ``verdict`` has the reason ``too-few-scts``.
+    """
     scts = verdict.transparency.scts if verdict.transparency else ()
     return any(each.log is None for each in scts)
 

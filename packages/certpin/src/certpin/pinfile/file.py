@@ -597,7 +597,7 @@ def _not_written(path: Path, exc: OSError) -> PinFileError:
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
     """Write a temporary file, and rename it to ``path``.
 
-    So a crash leaves either the old or the new file.
+    A crash leaves either the old or the new file.
 
     Args:
         path: the file. If it is a symbolic link, the link is replaced, not its target.

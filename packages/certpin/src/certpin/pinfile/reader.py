@@ -187,9 +187,9 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
     """Warn about unknown TOML keys in the text of a pin file.
 
-    A key that is unknown in several tables of one kind, such as ``[[host]]``, causes one warning.
-    If very many keys are unknown, the last warning has only the number of the others, so that a log
-    isn't filled.
+    ``unknown`` has the keys, and ``path`` is the file path for the warnings. A key that is unknown
+    in several tables of one kind, such as ``[[host]]``, causes one warning. If very many keys are
+    unknown, the last warning has only the number of the others, so that a log isn't filled.
 
     Raises ``ConfigError``, instead of a warning, for a misplaced key that belongs to ``[[host]]``.
     """

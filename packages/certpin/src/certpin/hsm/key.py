@@ -206,7 +206,8 @@ def destroy_key(key: TokenKey) -> None:
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
     """Open the key that a URI names, and verify its signature of a random challenge.
 
-    Raises ``TokenError`` if the key can't be used or the signature is wrong.
+    ``session`` is the session after the login. Raises ``TokenError`` if the key can't be used or
+    the signature is wrong.
     """
     with translated(session.token.label):
         private = _private_key(uri, session)
@@ -245,8 +246,8 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
 def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
     """Sign data with a private key on the token, and return the signature (ECDSA: as DER).
 
-    For ECDSA the data is hashed here and not on the token, because few tokens support
-    CKM_ECDSA_SHA256.
+    ``public_key`` gives the algorithm. For ECDSA the data is hashed here and not on the token,
+    because few tokens support CKM_ECDSA_SHA256.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism
@@ -362,7 +363,10 @@ def _refuse_existing(uri: TokenURI, session: Session) -> None:
 
 
 def _names(uri: TokenURI) -> dict[Any, Any]:
-    """Return the PKCS#11 attributes by which a URI names a key: its label, its ID, or both."""
+    """Return the PKCS#11 attributes by which a URI names a key: its label, its ID, or both.
+
+    The result is a dict from the attribute to its value, to search the token for the key.
+    """
     from pkcs11 import Attribute
 
     names = {Attribute.LABEL: uri.label, Attribute.ID: uri.id}

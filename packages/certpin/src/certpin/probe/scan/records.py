@@ -40,7 +40,7 @@ def record_line(fields: dict[str, Any]) -> str:
 
 
 def record(result: ScanResult) -> dict[str, Any]:
-    """Return a scan result as a dictionary for one line of JSON. Never raises."""
+    """Return a scan result as a dictionary, the fields of one line of JSON. Never raises."""
     fields = _EMPTY_RECORD | {
         "host": result.endpoint.host,
         "port": result.endpoint.port,

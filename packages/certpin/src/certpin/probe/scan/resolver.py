@@ -30,7 +30,10 @@ Q = TypeVar("Q")  # identifies a question
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """Return the socket address if ``host`` is an IP address, else ``()``. Sends no DNS query."""
+    """Return the socket address if ``host`` is an IP address, so that no DNS query is needed.
+
+    Return ``()`` if ``host`` is a name.
+    """
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):

@@ -58,7 +58,10 @@ def _message(wire: Wire) -> Steps[bytes]:
 
 
 def _expect_success(wire: Wire, response: bytes) -> None:
-    """Raise ``StartTLSError`` unless an ExtendedResponse reports success."""
+    """Raise ``StartTLSError`` unless an ExtendedResponse reports success.
+
+    ``response`` has the contents of the response, and ``wire`` raises the error.
+    """
     code, rest = _element(wire, response, _ENUMERATED)
     _, rest = _element(wire, rest, _OCTET_STRING)  # matchedDN
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
@@ -73,8 +76,8 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
     """Return the contents of the optional BER elements in ``data``, by their tags.
 
-    Raise ``StartTLSError`` if ``data`` has an element with another tag than ``tags``, or if the
-    elements are not in the order of ``tags``.
+    Elements that are missing have no entry. Raise ``StartTLSError`` if ``data`` has an element with
+    another tag than ``tags``, or if the elements are not in the order of ``tags``.
     """
     found: dict[int, bytes] = {}
     for tag in tags:

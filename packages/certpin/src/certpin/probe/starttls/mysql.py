@@ -58,8 +58,8 @@ def _first_packet(wire: Wire) -> Steps[bytes]:
 def _capabilities(wire: Wire, packet: bytes) -> int:
     """Return the lower 16 bits of the server's capability flags in its handshake packet.
 
-    In the packet, the flags follow the version (with a NUL), the thread ID, eight bytes of salt and
-    a zero byte.
+    ``wire`` raises the error for a packet that is too short. In the packet, the flags follow the
+    version (with a NUL), the thread ID, eight bytes of salt and a zero byte.
     """
     end_of_version = packet.find(b"\0", 1)
     flags = end_of_version + 1 + 4 + 8 + 1

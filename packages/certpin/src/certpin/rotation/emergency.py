@@ -298,7 +298,7 @@ def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = Fa
 
 
 def _is_authority(situation: Situation, pin: Pin) -> bool:
-    """Return True if the key is that of an authority in the verified path of a server.
+    """Return True if ``pin`` is that of an authority in the verified path of a server.
 
     ``situation`` has the facts about the host.
     """
@@ -447,8 +447,8 @@ def _switch_steps(situation: Situation, pin: Pin, choice: KeyCandidate) -> list[
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
     """Return True if a publish or push is needed before clients have the pin file's pins.
 
-    A push is the upload of a signed version. The result is also True if the latest version still
-    accepts a stolen key. ``situation`` has the facts about the host.
+    A push is the upload of a signed version. The result is also True if ``fact`` is ``stolen``, and
+    the latest version still accepts the pin ``pin``. ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     if latest is None or is_push_pending(situation):
@@ -547,8 +547,8 @@ def _harm(
 def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | None:
     """Return a violation if a chain of a lost authority expires before clients have another root.
 
-    If it is the chain of a stolen root, its owner can renew it. ``situation`` has the facts about
-    the host.
+    ``choice`` is the key that servers switch to. If it is the chain of a stolen root, its owner can
+    renew it. ``situation`` has the facts about the host.
     """
     end = _chain_end(situation)
     if choice.root is None or end is None or choice.not_before is None or end > choice.not_before:

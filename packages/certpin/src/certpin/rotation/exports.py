@@ -185,7 +185,7 @@ def decoded(data: bytes) -> str:
 def csv_rows(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the values of each row of a CSV text, without spaces around values.
 
-    Empty lines are left out.
+    ``delimiter`` separates the values of a row. Empty lines are left out.
 
     Raises:
         FormatError: a line is not CSV, or a value is too long.

@@ -256,7 +256,8 @@ def clients_at_risk(
 def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
     """Return the number of clients in each cohort, as last recorded or reported.
 
-    A cohort is a group of clients that get versions of the pin set in the same way.
+    A cohort is a group of clients that get versions of the pin set in the same way. ``deployed``
+    has the published versions.
     """
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}

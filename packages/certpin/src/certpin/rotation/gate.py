@@ -410,7 +410,7 @@ def ends_confirmed(situation: Situation) -> Violation | None:
 
 
 def _claims(situation: Situation) -> list[str]:
-    """Return what has ended by this machine's clock, for the text of a violation.
+    """Return the things that have ended by this machine's clock, for the text of a violation.
 
     Each thing that has ended (a version, its pins or its list of logs) is given as a clause that
     begins with "that". ``situation`` has the facts about the host.
@@ -463,7 +463,8 @@ def without_ends(situation: Situation) -> Situation:
 def difference_text(date: ServerDate) -> str:
     """Return the difference between this machine's clock and a server's clock as text.
 
-    For example, ``10m ahead of that of api.bank.example (2027-06-01 12:00 UTC)``.
+    ``date`` has the times of both. For example, ``10m ahead of that of api.bank.example (2027-06-01
+    12:00 UTC)``.
     """
     word = "ahead of" if date.local > date.date else "behind"
     return f"{_apart(date.difference)} {word} that of {date.source} ({in_utc(date.date)})"
@@ -631,7 +632,10 @@ def _policy_of_observed(pins: PinSet, seen: ServerObservation) -> HostPolicy | N
 
 
 def observed_endpoint(seen: ServerObservation) -> Endpoint:
-    """Return the host and the address of a server from its name in the journal (``server_name``).
+    """Return the host and the address of a server, to contact it again.
+
+    ``seen`` is the last observation of the server in the journal. Its name there (``server_name``)
+    has both.
 
     The protocol before TLS is not in the journal.
     """

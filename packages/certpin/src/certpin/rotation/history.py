@@ -151,8 +151,8 @@ class History:
     def past(self, pattern: HostPattern) -> PinHistory:
         """Return the states of a host's pins, and the pins of known, compromised and lost keys.
 
-        Known keys are those that the owner generated, or added to the pin file. A key that is
-        COMPROMISED or LOST at one host counts as such at every host.
+        ``pattern`` is the host pattern. Known keys are those that the owner generated, or added to
+        the pin file. A key that is COMPROMISED or LOST at one host counts as such at every host.
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):
@@ -186,7 +186,8 @@ class History:
         """Return when servers were last allowed to use the key of each pin of a host, by pin.
 
         The time is that of the last ``activate`` in the journal. The result lacks pins that have no
-        such entry, although the pin file may mark them as ACTIVE.
+        such entry, although the pin file may mark them as ACTIVE. ``pattern`` is the pattern of the
+        host.
         """
         host = str(pattern)
         return {
@@ -587,7 +588,8 @@ def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
 def contradictions(history: History) -> tuple[str, ...]:
     """Return the contradictions in a rotation journal, as sentences without full stops.
 
-    The merge of two journals can cause contradictions. The user has to resolve them.
+    The merge of two journals can cause contradictions. The user has to resolve them. ``history`` is
+    the content of the journal.
     """
     return tuple(dict.fromkeys(text for _, text in contradicting(history)))
 
@@ -595,9 +597,9 @@ def contradictions(history: History) -> tuple[str, ...]:
 def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
     """Return the events that contradict earlier ones, each with the contradiction as a sentence.
 
-    The sentences have no full stop. An example is two events that published the same version number
-    with different pins. This contradiction is no longer returned when a higher version was
-    published after both.
+    ``history`` is the content of the journal. The sentences have no full stop. An example is two
+    events that published the same version number with different pins. This contradiction is no
+    longer returned when a higher version was published after both.
     """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 

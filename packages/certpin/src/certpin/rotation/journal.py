@@ -472,7 +472,10 @@ def _server(shape: Shape) -> str:
 
 
 def _digests(shape: Shape | None) -> tuple[str, ...]:
-    """Read a list of SHA-256 digests, each as 64 hexadecimal digits."""
+    """Read a list of SHA-256 digests, each as 64 hexadecimal digits.
+
+    ``shape`` is the value of the JSON field; the result is empty if the field is missing.
+    """
     found = tuple(each.text() for each in shape.items()) if shape else ()
     if not all(map(_DIGEST.fullmatch, found)):
         raise FormatError("its lines must be SHA-256 digests", fix="64 hexadecimal digits each")

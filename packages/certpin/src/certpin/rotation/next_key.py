@@ -100,7 +100,8 @@ def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate
 
     Of keys with an equal rank, the one that needs least work is returned: a key that exists comes
     before the new leaf of a pinned authority. The pins of certificates come after those of keys,
-    because a certificate may have the stolen key. ``situation`` has the facts about the host.
+    because a certificate may have the stolen key. ``choices`` are the keys. ``situation`` has the
+    facts about the host.
     """
     by_work = sorted(
         choices,
@@ -176,9 +177,9 @@ def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
 def rank(choice: KeyCandidate) -> tuple[object, ...]:
     """Return a sort key for the keys that servers can switch to; the best key has the lowest one.
 
-    The order is: keys that lock no client out, then by earliest safe date, then by the number of
-    clients that are locked out. If these are equal, a key that needs no publication before the
-    switch comes first.
+    ``choice`` is one of the keys. The order is: keys that lock no client out, then by earliest safe
+    date, then by the number of clients that are locked out. If these are equal, a key that needs no
+    publication before the switch comes first.
     """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
@@ -228,8 +229,9 @@ def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation 
 def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
     """Return a copy of the situation for a switch to a key, and the chains of servers after it.
 
-    The certificate of the key does not exist yet. Its chain is assumed to have no stolen key, and
-    to be one that all clients trust, if that is possible (``with_common_trust``).
+    ``pin`` is the pin of the key, and its certificate does not exist yet. Its chain is assumed to
+    have no stolen key, and to be one that all clients trust, if that is possible
+    (``with_common_trust``).
     """
     situation = with_common_trust(_with_clean_chain(situation), pin)
     return situation, assumed_prospects(situation, pin)

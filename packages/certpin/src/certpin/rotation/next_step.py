@@ -146,7 +146,7 @@ def _emergency(situation: Situation) -> NextStep | None:
 
 
 def _keys_first(pin: Pin) -> tuple[bool, str]:
-    """Return a sort key: the pins of keys before those of certificates."""
+    """Return a sort key for ``pin``: pins of keys come before those of whole certificates."""
     return pin.kind != "sha256", str(pin)
 
 

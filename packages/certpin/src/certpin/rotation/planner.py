@@ -423,7 +423,8 @@ def _only_expires(situation: Situation, goal: _Goal) -> bool:
 
     Call it for a chain that has a fault at the later time of ``situation``. If the result is True,
     a certificate has only expired in between: ``Plan.reissue_by`` reports that, and it is no
-    violation. The clients are those with the versions that may be held at the later time.
+    violation. The clients are those with the versions that may be held at the later time. ``goal``
+    has the new key and its chain.
     """
     return all(
         chain_fault(prospect, policy, goal.begin) is None

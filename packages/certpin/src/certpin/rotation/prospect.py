@@ -121,10 +121,10 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    ``situation`` has the facts about the host, and ``pin`` is that of the key. Usually the result
-    is the role in the draft (the pin file). But if the chains are known and have no leaf, the key
-    is that of their first authority. The role is then ``root`` if the authority's certificate is
-    self-signed, and ``intermediate`` otherwise.
+    ``situation`` has the facts about the host, ``pin`` is that of the key, and ``prospects`` are
+    these chains. Usually the result is the role in the draft (the pin file). But if the chains are
+    known and have no leaf, the key is that of their first authority. The role is then ``root`` if
+    the authority's certificate is self-signed, and ``intermediate`` otherwise.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -343,9 +343,10 @@ def conclusions_by_version(
 def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> frozenset[Pin]:
     """Return the pins of the known certificates above the leaf, on all paths to an anchor.
 
-    The paths are those that clients with the draft (the next version) may verify. Chains that a
-    server will not send exactly as they are (``sent`` is False) have no known authorities, and are
-    ignored. ``situation`` has the facts about the host.
+    ``prospects`` are chains that a server may present. The paths are those that clients with the
+    draft (the next version) may verify. Chains that a server will not send exactly as they are
+    (``sent`` is False) have no known authorities, and are ignored. ``situation`` has the facts
+    about the host.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
     chains = [chain for each in given for chain in _each_chain(each, situation.policy) if chain]
@@ -432,7 +433,8 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _each_chain(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    Clients without a policy, or without trust anchors in it, trust the platform's roots.
+    ``prospect`` is a chain that a server will present. Clients without a policy, or without trust
+    anchors in it, trust the platform's roots.
 
     If not all certificates are known (``sent`` is False), placeholders for the possible authorities
     and leaves complete each path.
@@ -483,7 +485,7 @@ def chain_of_prospect(prospect: Prospect, policy: HostPolicy, now: datetime) -> 
 
 
 def sent_certificates(prospect: Prospect) -> list[Certificate]:
-    """Return the known certificates of a chain that a server will present.
+    """Return the known certificates of ``prospect``, a chain that a server will present.
 
     The placeholder for a leaf that was not issued yet is left out.
     """
@@ -538,11 +540,11 @@ def _without_anchor(
 ) -> Iterator[Chain | None]:
     """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
-    ``way`` has the known certificates from the leaf upwards, and they lead to no known root. If the
-    last one is self-signed, the chains end with it. Otherwise each chain continues with a
-    placeholder for the unknown certificates above: an unpinned one, or one for an authority that
-    ``policy`` pins or marks compromised. Yield ``None`` if no such client can build a path, or if a
-    certificate can't be parsed.
+    ``prospect`` is the chain. ``way`` has the known certificates from the leaf upwards, and they
+    lead to no known root. If the last one is self-signed, the chains end with it. Otherwise each
+    chain continues with a placeholder for the unknown certificates above: an unpinned one, or one
+    for an authority that ``policy`` pins or marks compromised. Yield ``None`` if no such client can
+    build a path, or if a certificate can't be parsed.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued

@@ -141,7 +141,7 @@ def how_to_confirm_time(
 
     Args:
         evidence: the facts about the time.
-        otherwise: what the user can do if no server can confirm the clock, as a clause.
+        otherwise: the advice to the user if no server can confirm the clock, as a clause.
     """
     if evidence.dates:
         return SET_CLOCK

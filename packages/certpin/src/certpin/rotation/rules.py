@@ -461,9 +461,10 @@ def not_served(situation: Situation, pin: Pin) -> Violation | None:
 def _needs_pin(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
     """Return True if clients would refuse or report the verified path of a server without a pin.
 
-    They are clients with the draft (the pin file). Its expiry is ignored, because the next version
-    can expire later. The result is also True for a stolen key, and if the policy would have too few
-    pins. ``situation`` has the facts about the host.
+    The clients are those with the draft (the pin file). ``sighting`` is the result of probing the
+    server. Its expiry is ignored, because the next version can expire later. The result is also
+    True for a stolen key, and if the policy would have too few pins. ``situation`` has the facts
+    about the host.
     """
     if pin in situation.compromised:
         return True
@@ -700,9 +701,9 @@ def _accepts(situation: Situation, sighting: Sighting, policy: HostPolicy | None
 def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:
     """Return a violation if the key of an authority above the leaf of a chain was compromised.
 
-    Only authorities with known certificates are checked (``known_authorities``). Clients may still
-    accept the chain with the versions that they hold, but will refuse it with the next version.
-    ``situation`` has the facts about the host.
+    ``prospects`` are the chains that servers may present. Only authorities with known certificates
+    are checked (``known_authorities``). Clients may still accept the chain with the versions that
+    they hold, but will refuse it with the next version. ``situation`` has the facts about the host.
     """
     stolen = known_authorities(situation, prospects) & situation.compromised
     if not stolen:

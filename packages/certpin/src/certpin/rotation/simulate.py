@@ -170,7 +170,10 @@ def sum_of_delays(fleet: Fleet) -> int:
 
 
 def chunk_size(script: Script) -> int:
-    """Return how many clients to simulate at once: fewer for many releases, to save memory."""
+    """Return the number of clients to simulate at once.
+
+    It is lower if ``script``, the input of the simulation, has many releases, to save memory.
+    """
     return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))
 
 
@@ -439,7 +442,8 @@ class _Group:
 def spans(script: Script) -> list[Span]:
     """Divide a simulation into periods without changes, each with the event that begins it.
 
-    A period ends when servers change their chains, or pins of a release expire.
+    ``script`` is the input of the simulation. A period ends when servers change their chains, or
+    pins of a release expire.
     """
     of_apps = [release for app in script.apps for release in app.releases]
     known = (*script.releases, *script.binaries, *of_apps)
@@ -495,7 +499,7 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
     ``serving`` has the step and the chains. A release is a version of the pin set. At the returned
     date, all clients that fetch releases have one that accepts the chains, and no user of an app
     has a release any more that refuses them. Not checked: whether a release that is published after
-    the step refuses the chains again.
+    the step refuses the chains again. ``known`` has the input of the simulation.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
@@ -530,7 +534,8 @@ def _release_safety(known: _SafetyInput, release: Release) -> Safety:
     """Return the earliest safe date for publishing a release (a version of the pin set).
 
     It is the time from which servers present chains that the release accepts; ``None`` if they
-    never do so from the planned date of the publication on.
+    never do so from the planned date of the publication on. ``known`` has the input of the
+    simulation.
     """
     script, step = known.script, release.step or 0
     for serving, following in zip(script.servings, [*script.servings[1:], None], strict=True):

@@ -194,8 +194,9 @@ class DeployedVersions:
     def next_number(self, draft: PinSet) -> int:
         """Return the version number under which a pin file can be published.
 
-        It is the number in the pin file, if that is higher than the number of every published
-        version. Otherwise it is the highest published number plus one.
+        ``draft`` is the content of the pin file. The result is the number in the pin file, if that
+        is higher than the number of every published version. Otherwise it is the highest published
+        number plus one.
         """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)
@@ -203,8 +204,8 @@ class DeployedVersions:
     def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
-        The expected end is recorded in the journal, or computed from the delays. Reports of clients
-        can change the end:
+        The expected end is recorded in the journal, or computed from ``timing``, the delays of the
+        clients. Reports of clients can change the end:
 
         - it is earlier if so few clients report the version that the user accepts their lockout;
         - if a client reports the version after the expected end, clients are slower than the
@@ -224,7 +225,8 @@ class DeployedVersions:
     def is_overdue(self, version: Version, timing: AdoptionDelays) -> bool:
         """Return True if a client reported this version after its expected end of life.
 
-        The expected end is recorded in the journal, or computed from the delays.
+        The expected end is recorded in the journal, or computed from ``timing``, the delays of the
+        clients.
         """
         end = self._expected_end(version, timing)
         last = version.last_reported
@@ -251,7 +253,8 @@ class DeployedVersions:
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the time at which the last client leaves a version, without considering reports.
 
-        The time is recorded in the journal, or computed from the delays. ``None`` if unknown.
+        The time is recorded in the journal, or computed from ``timing``, the delays of the clients.
+        ``None`` if unknown.
         """
         if version.ended is not None:
             return version.ended
@@ -266,7 +269,7 @@ class DeployedVersions:
     def _binary_ends(self, version: Version, timing: AdoptionDelays) -> list[datetime | None]:
         """Return, for each app release with this version, when its last client has another version.
 
-        A time is ``None`` if it is unknown.
+        A time is ``None`` if it is unknown. ``timing`` has the delays of the clients.
         """
         releases = [each for known in self.versions for each in known.releases]
         first = self._first_above(version)
@@ -310,7 +313,8 @@ class DeployedVersions:
     def alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:
         """Return the versions that some client may hold at the time ``at``, lowest number first.
 
-        The last results are cached, because many rules need the versions of the same time.
+        ``timing`` has the delays of the clients. The last results are cached, because many rules
+        need the versions of the same time.
         """
         return self._alive(at, timing)
 
@@ -466,8 +470,9 @@ class ServerObservation:
 def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     """Return the name of a server in the journal: its address in the pin file, with the port.
 
-    If the TLS name (the name that the certificate must have) is neither that address nor the host
-    of the pattern, the name comes first, as in ``www.bank.example at 192.0.2.7:443``. This happens
+    ``endpoint`` is the server as it was contacted, and ``pattern`` the pattern of its policy. If
+    the TLS name (the name that the certificate must have) is neither that address nor the host of
+    the pattern, the name comes first, as in ``www.bank.example at 192.0.2.7:443``. This happens
     with a wildcard pattern and ``--connect``. All IP addresses of a host name count as one server
     in the journal, because DNS can replace them at any time.
     """

@@ -123,7 +123,7 @@ def require_owner(folder: Path, pin_file: Path, name: str) -> None:
 
 
 def _owner(folder: Path) -> object:
-    """Return the name of the pin set that the first root contains.
+    """Return the name of the pin set that the first root in ``folder`` (``publish/``) contains.
 
     If ``publish/site/`` has no readable first root, its draft is read. Return None if neither can
     be read, or if the root contains no name.

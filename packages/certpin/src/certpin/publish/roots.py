@@ -68,8 +68,8 @@ def first_root(
 def next_root(root: Root, expires: datetime, name: str) -> Root:
     """Return a copy of root metadata with the next version, a new expiry and the same keys.
 
-    The copy contains ``name``, the name of the pin set, even if ``root`` contains none because
-    another TUF tool made it.
+    ``expires`` is the new expiry. The copy contains ``name``, the name of the pin set, even if
+    ``root`` contains none because another TUF tool made it.
     """
     new = deepcopy(root)
     new.version += 1

@@ -261,7 +261,8 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
     """Return the bytes and the version of the targets metadata that the next snapshot names.
 
-    It is the new targets metadata of ``choice``, or the current one in ``publish/site/``.
+    It is the new targets metadata of ``choice``, or if there is none, the current one in
+    ``publish/site/`` (``plan``).
     """
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version

@@ -450,9 +450,9 @@ def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
 def _require_step(plan: SigningPlan, content: Content) -> None:
     """Raise ``ConfigError`` if some clients would refuse the version of ``content`` as too high.
 
-    If a new root is signed, too, no version is too high. Call this function for each signer. Also
-    call it before the journal records the version: the journal is append-only, so that a recorded
-    version can't be corrected.
+    ``plan`` has the lowest version that clients may hold. If a new root is signed, too, no version
+    is too high. Call this function for each signer. Also call it before the journal records the
+    version: the journal is append-only, so that a recorded version can't be corrected.
     """
     known, current = plan.policy.lowest, plan.policy.state.current
     with_root = plan.root is not None and plan.policy.state.root is not None

@@ -351,10 +351,10 @@ def _none_can_match(policy: HostPolicy) -> bool:
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
     """Return the pins that clients stop comparing, because the new policy has another ``match``.
 
-    Only pins that are in both policies, and that the new policy marks active or retiring, are
-    returned: servers may use their keys. ``match`` selects the certificates of a path that are
-    compared. But if clients with the new policy still compare some active pin that isn't a backup,
-    return an empty list.
+    ``old`` and ``new`` are the policies of one host. Only pins that are in both policies, and that
+    the new policy marks active or retiring, are returned: servers may use their keys. ``match``
+    selects the certificates of a path that are compared. But if clients with the new policy still
+    compare some active pin that isn't a backup, return an empty list.
     """
     reached = _REACHED[new.match]
     if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):

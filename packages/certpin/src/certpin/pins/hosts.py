@@ -122,7 +122,7 @@ class HostPattern:
         return (one,) if self.wildcard == "*." else (self.name, one, two)
 
     def covers(self, other: HostPattern) -> bool:
-        """Return True if the pattern covers every host that another pattern covers.
+        """Return True if the pattern covers every host that the pattern ``other`` covers.
 
         ``bank.example`` does not cover ``*.bank.example``, although both have the same name.
         """

@@ -294,8 +294,9 @@ class TrustAnchors:
     def parse(cls, data: bytes, source: str = "") -> TrustAnchors:
         """Read the certificates of a file, PEM or DER, which must contain nothing else.
 
-        Check that OpenSSL can load each certificate. This check is left out in a Python without
-        OpenSSL, such as Pyodide in a browser, because it can't make TLS connections anyway.
+        ``source`` is the name of the file, as the pin file contains it. Check that OpenSSL can load
+        each certificate. This check is left out in a Python without OpenSSL, such as Pyodide in a
+        browser, because it can't make TLS connections anyway.
 
         Raises:
             CertificateParseError: a certificate can't be read, or the data has something else.
@@ -662,7 +663,10 @@ class PolicyMeaning(NamedTuple):
     ct_logs: bytes | None  # the digest of the list
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields in which two policies differ, in order of declaration."""
+        """Return the names of the fields in which this policy differs from ``other``.
+
+        They are in the order of their declaration.
+        """
         return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
 
 

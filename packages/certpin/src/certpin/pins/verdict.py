@@ -148,8 +148,9 @@ def _verify_pins(
 ) -> Verdict:
     """Return the verdict on a verified chain, without the check of Certificate Transparency.
 
-    The verdict follows from the debug override, the keys marked compromised, the expiry of the
-    pins, and the match between the pins and the certificates of the chain.
+    ``debug_anchors`` has fingerprints of trust anchors that are accepted without a pin. The verdict
+    follows from the debug override, the keys marked compromised, the expiry of the pins, and the
+    match between the pins and the certificates of the chain.
     """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
@@ -206,7 +207,7 @@ def _compared(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the explanation of a decision that the pins didn't match, as text of several lines.
+    """Return an explanation of a verdict that refuses or reports a chain, in several lines.
 
     The text contains the host, the policy, every certificate of the path, and every pin.
     """

@@ -200,7 +200,7 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def set_provider_edition(self, pattern: str, edition: date) -> None:
-        """Set the TOML key ``provider_edition`` of a host to a date.
+        """Set the TOML key ``provider_edition`` of a host to the date ``edition``.
 
         The pins of the host are from the provider data of this date. Provider data lists the roots
         that certificate providers, such as Let's Encrypt, use.
@@ -344,9 +344,10 @@ class PinFileEditor:
 
 
 def editable_pins(text: str) -> list[int]:
-    """Return how many pins of each host the editor can change: those in ``[[host.pin]]`` tables.
+    """Return for each host of a pin file the number of pins that the editor can change.
 
-    Hosts and pins in lists of inline tables are left out.
+    ``text`` is the text of the pin file. The editor can change pins in ``[[host.pin]]`` tables, and
+    not those in lists of inline tables. Hosts in such a list are left out.
     """
     return _Lines(text).pin_counts()
 

@@ -568,8 +568,8 @@ def _wait_for_lock(descriptor: int, path: Path, wait: float) -> None:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file, and rename it to ``path``.
 
-    If the file exists already, its permissions and owner are kept. If ``path`` is a symbolic link,
-    its target is replaced, not the link.
+    ``content`` is the new content. If the file exists already, its permissions and owner are kept.
+    If ``path`` is a symbolic link, its target is replaced, not the link.
 
     Raises:
         PinFileError: the file cannot be written.

@@ -270,7 +270,8 @@ def read_log_list(top: Table, files: Files) -> LogList | None:
 def requires_ct(table: Table, logs: LogList | None) -> bool:
     """Return ``require_ct`` of a host: True if its certificate must have enough SCTs of known logs.
 
-    ``logs`` is the list of logs that the pin file names, or ``None`` if it names no list.
+    ``table`` is the ``[[host]]`` table, and ``logs`` is the list of logs that the pin file names,
+    or ``None`` if it names no list.
 
     Raises:
         ConfigError: ``require_ct`` is true and ``logs`` is ``None``, or the value of ``require_ct``
@@ -358,7 +359,7 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 def strict_x509(table: Table) -> bool | None:
     """Return ``strict_x509`` of a host: True if chains to its trust anchors must follow RFC 5280.
 
-    Return ``None`` if the host doesn't have this key.
+    ``table`` is the ``[[host]]`` table. Return ``None`` if the host doesn't have this key.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.

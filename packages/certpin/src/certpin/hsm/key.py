@@ -263,8 +263,9 @@ def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
 def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
     """Return the public key that a token stores for one of its private keys.
 
-    The public key is found by the ID of the private key, or by its label if it has no ID. Raises
-    ``TokenError`` if there is not exactly one such public key, or if the public key can't be read.
+    ``session`` is an open session of the token. The public key is found by the ID of the private
+    key, or by its label if it has no ID. Raises ``TokenError`` if there is not exactly one such
+    public key, or if the public key can't be read.
     """
     from pkcs11 import Attribute, ObjectClass
 
@@ -317,7 +318,7 @@ def _parse_public_key(found: Any) -> SignerPublicKey:
 
 
 def _octets(value: bytes) -> bytes:
-    """Return the bytes of an elliptic curve point that a token stores as DER OCTET STRING.
+    """Return the bytes of an elliptic curve point from ``value``, a DER OCTET STRING of a token.
 
     See PKCS#11 v2.40 section 2.3.3. Raises ``ValueError`` if the DER is not an OCTET STRING.
     """
@@ -400,7 +401,7 @@ def _generate(session: Session, algorithm: KeyAlgorithm, uri: TokenURI) -> tuple
 
 
 def _refuse_extractable(private: Any) -> None:
-    """Raise ``TokenError`` if a generated key is extractable or not sensitive."""
+    """Raise ``TokenError`` if a generated key (``private``) is extractable or not sensitive."""
     from pkcs11 import Attribute
 
     if private[Attribute.EXTRACTABLE] or not private[Attribute.SENSITIVE]:

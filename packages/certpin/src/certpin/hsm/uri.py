@@ -170,8 +170,9 @@ def _text(name: str, value: bytes) -> str:
 def _token_attribute(name: str, value: bytes) -> str:
     """Return an attribute of a URI that describes the token, in the form in which tokens report it.
 
-    In ``slot-id`` and ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if
-    such a value is invalid, or if the value is not text.
+    ``name`` is the name of the attribute, and ``value`` its value. In ``slot-id`` and
+    ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if such a value is
+    invalid, or if the value is not text.
     """
     text = _text(name, value)
     if name == "slot-id":

@@ -360,6 +360,8 @@ def _fuzzing(
 ) -> FuzzOptions | None:
     """Return the options of ``--fuzz``; None if the user did not give ``--fuzz``.
 
+    ``count`` is the number of chains, ``seed`` that of the mutations, and ``save`` a new folder.
+
     Raises:
         click.UsageError: the client's command is missing, or options don't go together.
     """

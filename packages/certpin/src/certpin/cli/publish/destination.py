@@ -103,7 +103,8 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
     Args:
         context: the pin file and the folder ``publish``.
         where: the URL or folder of the destination.
-        read: a function that reads a file there.
+        read: a function that takes a file path and a maximum size, and returns the file there;
+            ``None`` if it is missing.
 
     Raises:
         UpdateError: the destination can't be read.

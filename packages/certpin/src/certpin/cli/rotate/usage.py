@@ -108,7 +108,8 @@ def _by_store(
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
     """Request the API of a monitoring service; yield the number of clients by day and version.
 
-    Redirects are not followed, so that the access token is sent only to this address.
+    ``watch`` is the address of the service, and ``pin_set`` the name of the pin set. Redirects are
+    not followed, so that the access token is sent only to this address.
     """
     if not is_report_address(watch):
         raise ConfigError(

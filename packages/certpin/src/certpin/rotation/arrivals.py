@@ -196,6 +196,8 @@ def _with_wait(values: Sequence[float], cells: float) -> list[float]:
 def check_openings(curve: OpeningCurve, timing: AdoptionDelays) -> None:
     """Raise an error if the curve of how often users open the app is invalid.
 
+    ``curve`` has pairs of a share of users, and the longest time between two openings.
+
     Raises:
         InputError: the shares or the intervals between openings don't rise, the last share is not
             100 %, or an interval is longer than ``timing.opened``.

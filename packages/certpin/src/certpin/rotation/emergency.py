@@ -137,14 +137,14 @@ class EmergencyPath:
         others: the pins of other stolen or lost keys that servers present or may present.
         lockout: the violated rule if clients are locked out already, before any step; ``None`` if
             none are.
-        root_first: True if the path first gives clients another root than a stolen or lost one.
+        root_first: True if the path first gives clients a different root than a stolen or lost one.
         chain_end: the first expiry of a certificate in a chain with a lost authority, which can
             issue no other. The path has to be taken before. ``None`` without such a chain.
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
         steps: the shortest path, in order; empty if nothing is left to do.
         harm: the violated rule, with the number of clients that even this path locks out, or leaves
-            locked out until they have another version (it is then ``lockout``); ``None`` if the
+            locked out until they have a later version (it is then ``lockout``); ``None`` if the
             path locks no client out.
         lacks_backup: True if some client refuses every backup, now or after the switch of the path:
             if the key in use is stolen then, too, each way locks clients out.
@@ -341,7 +341,7 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
     The pin file decides this:
 
     - A key with an entry may be presented, unless the entry has the role of a backup. When servers
-      are allowed to use a backup, its entry gets another role.
+      are allowed to use a backup, its entry gets a different role.
     - A key without an entry may be presented, unless clients compare only leaves (``match =
       "leaf"``): clients can accept its chain by the pin of an authority. The key of a root in the
       file of ``trust`` may always be in a chain.
@@ -537,7 +537,7 @@ def _harm(
         situation: the facts about the host.
         choice: the key that servers switch to; ``None`` if the path has no switch.
         lockout: the violation if clients are locked out already. Without a switch, the path doesn't
-            let them in, and they stay locked out until they have another version.
+            let them in, and they stay locked out until they have a later version.
     """
     if choice is not None:
         return _expires_first(situation, choice) if choice.harm is None else choice.harm
@@ -547,8 +547,8 @@ def _harm(
 def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | None:
     """Return a violation if a chain of a lost authority expires before clients have another root.
 
-    ``choice`` is the key that servers switch to. If it is the chain of a stolen root, its owner can
-    renew it. ``situation`` has the facts about the host.
+    ``choice`` is the key that servers switch to. A chain of a stolen root causes no violation,
+    because its owner can renew it. ``situation`` has the facts about the host.
     """
     end = _chain_end(situation)
     if choice.root is None or end is None or choice.not_before is None or end > choice.not_before:

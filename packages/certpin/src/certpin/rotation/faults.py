@@ -130,9 +130,9 @@ def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Return the part of a path that OpenSSL builds: it ends before the first unfit issuer.
 
     The result is the whole path if all issuers fit. An issuer doesn't fit if the
-    authorityKeyIdentifier of the certificate below names another one. For example, the issuer may
-    be an older certificate of a root with the same key. ``way`` is the path, as DER from the leaf
-    upwards.
+    authorityKeyIdentifier of the certificate below names a different one. For example, the issuer
+    may be an older certificate of a root with the same key. ``way`` is the path, as DER from the
+    leaf upwards.
     """
     with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
         certificates = map(Certificate.from_der, way)
@@ -281,7 +281,7 @@ def _preference(
 def _other_key(
     prospect: Prospect, policy: HostPolicy | None, taken: tuple[bytes, ...], now: datetime
 ) -> PathFault | None:
-    """Return the fault of a path if OpenSSL takes a wrong issuer: one with another key.
+    """Return the fault of a path if OpenSSL takes a wrong issuer: one with a different key.
 
     OpenSSL chooses an issuer by its name and key identifiers, before it verifies a signature
     (crypto/x509/x509_vfy.c, build_chain). If certificates have no key identifiers, OpenSSL can take

@@ -81,7 +81,7 @@ class Arrival:
     copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
-        """Return how many clients of the cohort have the version at the second ``at``.
+        """Return the number of clients in the cohort that have the version at the second ``at``.
 
         ``clients`` is the number of all clients in the cohort.
         """

@@ -202,10 +202,10 @@ def _step_rules(
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """Return True if a step lets servers use the key of a pin that they may not use yet.
 
-    The result is True if the pin file has the pin, in another state than ACTIVE. Otherwise the step
-    only renews a certificate: servers may use the key already, or clients accept it by the pin of
-    its authority. The rules for a new key must not stop a renewal, because the current certificate
-    would expire. ``situation`` has the facts about the host.
+    The result is True if the pin file has the pin, in a different state than ACTIVE. Otherwise the
+    step only renews a certificate: servers may use the key already, or clients accept it by the pin
+    of its authority. The rules for a new key must not stop a renewal, because the current
+    certificate would expire. ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -479,8 +479,8 @@ def clock_doubt(evidence: TimeEvidence) -> str:
     """Return the difference between this machine's clock and that of a server, as a hint in words.
 
     ``evidence`` has the times that servers reported. The server has no verified chain, so it is not
-    authenticated. The text is empty if no such server reports another time, or if a server with a
-    verified chain reports one.
+    authenticated. The text is empty if no such server reports a different time, or if a server with
+    a verified chain reports one.
     """
     if not evidence.doubts:
         return ""
@@ -490,9 +490,9 @@ def clock_doubt(evidence: TimeEvidence) -> str:
 def _hint(situation: Situation) -> str:
     """Return a hint for the user that this machine's clock may be wrong, as the end of a sentence.
 
-    The hint is about the first server that reports another time, but has no verified chain. Such a
-    server is not authenticated, so that its time proves nothing. The hint is empty if there is no
-    such server. ``situation`` has the facts about the host.
+    The hint is about the first server that reports a different time, but has no verified chain.
+    Such a server is not authenticated, so that its time proves nothing. The hint is empty if there
+    is no such server. ``situation`` has the facts about the host.
     """
     doubt = clock_doubt(situation.evidence) if situation.evidence else ""
     return f"; it seems to be {doubt}" if doubt else ""
@@ -595,7 +595,7 @@ def listed_servers(policy: HostPolicy, pins: PinSet) -> dict[str, str]:
 
     The region is empty if the pin file gives none. If the policy lists no servers, the host is its
     only server; or, if its pattern is a wildcard, the result is empty. A server that a wildcard
-    lists is left out if another policy of the pin set ``pins`` is that of its name.
+    lists is left out if the pin set ``pins`` has a more specific policy for the name of the server.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
@@ -634,10 +634,8 @@ def _policy_of_observed(pins: PinSet, seen: ServerObservation) -> HostPolicy | N
 def observed_endpoint(seen: ServerObservation) -> Endpoint:
     """Return the host and the address of a server, to contact it again.
 
-    ``seen`` is the last observation of the server in the journal. Its name there (``server_name``)
-    has both.
-
-    The protocol before TLS is not in the journal.
+    ``seen`` is the last observation of the server in the journal. The name of the server there
+    (``server_name``) has both. The protocol before TLS is not in the journal.
     """
     name, _, address = seen.server.rpartition(" at ")
     host, port = split_address(address, HTTPS)

@@ -66,17 +66,17 @@ class RootChange:
 
 
 def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | None:
-    """Return how clients get another root, before servers leave a stolen or lost one.
+    """Return the steps by which clients get another root before servers leave a stolen or lost one.
 
     Args:
         situation: the facts about the host, in which the journal has the theft or loss.
         used: the pins of stolen keys that servers use.
 
     Returns:
-        ``None`` if there is no version with which clients trust only stolen and lost roots; if
-        clients could accept a stolen key meanwhile, so that there is no time for these steps; or if
-        the version with the other root would refuse the chain of a server. That the draft itself
-        lets no attacker in is not checked here (``open_draft``).
+        The steps. ``None`` if there is no version with which clients trust only stolen and lost
+        roots; if clients could accept a stolen key meanwhile, so that there is no time for these
+        steps; or if the version with the other root would refuse the chain of a server. That the
+        draft itself lets no attacker in is not checked here (``open_draft``).
     """
     gone = situation.compromised | situation.lost
     late = versions_below(situation, gone)

@@ -117,7 +117,7 @@ def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate
 def _below_another_root(
     situation: Situation, keys: Sequence[Pin], stolen: AbstractSet[Pin]
 ) -> KeyCandidate | None:
-    """Return the best key to switch to when clients have another root than a stolen one.
+    """Return the best key to switch to when clients have a different root than a stolen one.
 
     ``None`` if no client trusts only a stolen root, if there is no time for that (``root_change``),
     or if none of the keys locks no client out then.
@@ -227,11 +227,11 @@ def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation 
 
 
 def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
-    """Return a copy of the situation for a switch to a key, and the chains of servers after it.
+    """Return a copy of ``situation`` for a switch to a key, and the chains of servers after it.
 
-    ``pin`` is the pin of the key, and its certificate does not exist yet. Its chain is assumed to
-    have no stolen key, and to be one that all clients trust, if that is possible
-    (``with_common_trust``).
+    ``situation`` has the facts about the host. ``pin`` is the pin of the key, and its certificate
+    does not exist yet. Its chain is assumed to have no stolen key, and to be one that all clients
+    trust, if that is possible (``with_common_trust``).
     """
     situation = with_common_trust(_with_clean_chain(situation), pin)
     return situation, assumed_prospects(situation, pin)
@@ -271,7 +271,7 @@ def needs_new_chain(situation: Situation) -> bool:
 
 
 def _with_clean_chain(situation: Situation) -> Situation:
-    """Return a copy of the situation for a new chain without a stolen key.
+    """Return a copy of ``situation`` (the facts about a host) for a chain without a stolen key.
 
     In the copy, the versions mark no key as compromised, so that no check fails because of a stolen
     key. This is safe, because the path out of the emergency requires a chain without a stolen key,

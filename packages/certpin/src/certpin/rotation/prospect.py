@@ -203,7 +203,7 @@ def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetim
 
 
 def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bool:
-    """Return True if clients with a policy refuse a chain for another reason than expired pins.
+    """Return True if clients with a policy refuse a chain for a reason other than expired pins.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -214,7 +214,7 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 
 
 def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
-    """Return the verdict with which clients refuse a chain for another reason than expired pins.
+    """Return the verdict with which clients refuse a chain for a reason other than expired pins.
 
     SCTs are checked only if the certificate and its issuer are known.
 

@@ -35,7 +35,7 @@ def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> st
     """Return a name for the file that a printed command will make for some hosts of a pin file.
 
     If the command is for all hosts, the result is ``name``. Otherwise the name of the first host is
-    added to it, so that a command for other hosts names another file.
+    added to it, so that a command for other hosts names a different file.
 
     Args:
         name: the name of the file if it is for all hosts, such as ``next-backup.key``.
@@ -65,8 +65,8 @@ def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
 
     Args:
         situation: the facts about the host.
-        name: the file for a new key. If a note of the pin file names it already, the command has
-            another file, because ``rotate start`` doesn't make a key that exists.
+        name: the file for a new key. If a note of the pin file names it already, the command has a
+            different file, because ``rotate start`` doesn't make a key that exists.
     """
     policies, match = situation.pins.policies, situation.policy.match
     noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
@@ -113,8 +113,8 @@ def how_to_trust(
 
     Clients get the root of a private authority with a version of the pin file. So the fix is to
     publish a version with the root, and to wait until clients have it. If clients with the draft
-    can't verify the chain either, the fix is first to complete the chain, or to add the root to the
-    draft.
+    (the pin file) can't verify the chain either, the fix is first to complete the chain, or to add
+    the root to the draft.
 
     Args:
         situation: the facts about the host.

@@ -738,9 +738,9 @@ def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
 def was_removed(situation: Situation, pin: Pin) -> bool:
     """Return True if a pin was removed, according to the journal or the pin file.
 
-    The journal counts, too, because an edit or a merge can delete the pin's entry, or write another
-    state into it. But the user may pin an authority again, such as a root that the provider (CA)
-    uses again. ``situation`` has the facts about the host.
+    The journal counts, too, because an edit or a merge can delete the pin's entry, or write a
+    different state into it. But the user may pin an authority again, such as a root that the
+    provider (CA) uses again. ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     if entry is not None and (entry.state == "removed" or entry.role in {"intermediate", "root"}):

@@ -378,7 +378,7 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return how many of the times in ``moments`` belong to each full hour, as an array.
+        """Return the number of the times in ``moments`` that belong to each full hour, as an array.
 
         ``moments`` is an array of seconds at which clients change their state, such as the
         beginning of a lockout. Each is rounded up to a full hour.

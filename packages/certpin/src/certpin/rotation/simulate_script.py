@@ -74,7 +74,8 @@ class ServedChain:
     Attributes:
         path: the path that clients verify with the anchors of the draft (the pin file that would be
             published next); ``None`` if they can verify none.
-        others: the paths of clients with other anchors, by ``trust_digest``.
+        others: the paths of clients with other anchors, by the digest of these anchors
+            (``trust_digest``); ``None`` if these clients can verify none.
     """
 
     path: Chain | None

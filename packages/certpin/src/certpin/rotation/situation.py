@@ -144,7 +144,10 @@ class Version:
 
     @property
     def gets_updates(self) -> bool:
-        """True if each client with this version fetches later ones; False if a binary doesn't."""
+        """True if each client with this version also fetches later versions.
+
+        False if an app has the version in its binary, and may fetch none.
+        """
         apps = [release.updates for release in self.releases]
         return self.bundled is None or (bool(apps) and all(apps))
 

@@ -164,13 +164,14 @@ def has_common_trust(situation: Situation) -> bool:
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which all versions trust the anchors of the pin file.
+    """Return a copy of the facts about a host in which all versions trust the same anchors.
 
-    Use the copy for a key that has no certificate yet, with the assumption that its certificate
-    will be one that all clients trust. The safety rules (the gate) verify this when the certificate
-    exists.
+    They are the anchors of the pin file. Use the copy for a key that has no certificate yet, with
+    the assumption that its certificate will be one that all clients trust. The safety rules (the
+    gate) verify this when the certificate exists.
 
-    The situation itself is returned if no certificate can be trusted by all clients:
+    ``situation`` (the facts about the host) itself is returned if no certificate can be trusted by
+    all clients:
 
     - the key is a server's, and the clients have neither an anchor nor an issuer in common;
     - the key is an authority's, and no probed server presents a path in which every version trusts
@@ -302,8 +303,8 @@ def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> boo
     """Return True if an authority's key is in the path that all clients verify at a server.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold, and that has a policy for the host. Each may verify another path; the key must be above
-    the leaf in all of these paths.
+    hold, and that has a policy for the host. Each may verify a different path; the key must be
+    above the leaf in all of these paths.
 
     Args:
         situation: the facts about the host.

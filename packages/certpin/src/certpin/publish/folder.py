@@ -100,7 +100,7 @@ def read(folder: Path) -> FolderContents:
 
 
 def require_owner(folder: Path, pin_file: Path, name: str) -> None:
-    """Raise ``ConfigError`` if the first root in the folder ``publish/`` names another pin set.
+    """Raise ``ConfigError`` if the first root in the folder ``publish/`` names a different pin set.
 
     The purpose is a clear error message if the user put two pin files into one folder, or renamed
     the pin set. So the root is not verified here, and a root without a name is accepted.

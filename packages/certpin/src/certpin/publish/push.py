@@ -101,7 +101,7 @@ def push(
 ) -> Pushed:
     """Push the signed pin set: upload the files of ``publish/site/`` that the storage lacks.
 
-    ``site`` is the path of that folder, and ``storage`` the destination. A pin set with another
+    ``site`` is the path of that folder, and ``storage`` the destination. A pin set with a different
     name than ``name`` is refused; None accepts any. ``now`` is the current time.
 
     Returns:
@@ -162,7 +162,7 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 
     Raises:
         UpdateError: an upload failed, another push has changed the storage, or the storage returns
-            another file.
+            a different file.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
@@ -389,8 +389,8 @@ def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None)
         shipped: the newest pin set that an app was shipped with; ``None`` if none is known.
 
     Raises:
-        UpdateError: the push must not happen: the storage has other roots, a pin set with another
-            name, a file with the same number and other bytes, or a newer pin set.
+        UpdateError: the push must not happen: the storage has other roots, a pin set with a
+            different name, a file with the same number and other bytes, or a newer pin set.
     """
     files = local.files
     _require_same_roots(local, remote)
@@ -410,7 +410,8 @@ def find_outrun(local: Local, remote: Remote) -> str:
     """Describe stored metadata that isn't older than ours, but is signed only by replaced keys.
 
     Ours is the metadata in ``publish/site/`` (``local``), and ``remote`` has the stored files. The
-    newest root there has replaced the keys, so an attacker may have signed the stored metadata.
+    newest root in ``publish/site/`` has replaced the keys, so an attacker may have signed the
+    stored metadata.
 
     Returns:
         A clause about the first such metadata. It contains the version of the pin set, or the TUF
@@ -495,7 +496,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` if the pin set in the storage has another name than the one to push.
+    """Raise ``UpdateError`` if the pin set in the storage and the one to push differ in name.
 
     ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage.
     This is condition 2 in the docstring of this module.

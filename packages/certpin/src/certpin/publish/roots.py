@@ -129,8 +129,9 @@ def check(
             use the pin set.
         name: the name of the pin set, which the root must have.
         new_key: the ID of the key that was just added, if the root is only drafted. A draft may
-            still have moved keys of the last root, if it has fewer of them: each call of
-            ``certpin publish add-key`` replaces one. ``None`` if the root is to be signed.
+            still have keys that moved between the online role and the others, if it has fewer of
+            them than the last root: each call of ``certpin publish add-key`` replaces one. ``None``
+            if the root is to be signed.
 
     Raises:
         ConfigError: for example, the version, the expiry, a key or a threshold is invalid.

@@ -276,7 +276,7 @@ def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) ->
     """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed.
 
     A new snapshot is needed for new targets, if the current one expires soon or is in ``renew``, or
-    if the chosen root has another online key. ``choice`` has the root and the targets that
+    if the chosen root has a different online key. ``choice`` has the root and the targets that
     ``publish/site/`` will have next. ``renew`` has the TUF roles to sign again although their
     metadata has not expired.
     """
@@ -309,7 +309,7 @@ def _require_valid(invalid: set[str], role: str) -> None:
     """Raise ``ConfigError`` if a new signature is not valid for the key that the root lists.
 
     ``role`` is the TUF role of the signed metadata. ``invalid`` has the IDs of the keys with
-    invalid signatures: a token or a key service could have signed with another key.
+    invalid signatures: a token or a key service could have signed with a different key.
     """
     if invalid:
         raise ConfigError(

@@ -81,12 +81,18 @@ class FolderState:
 
     @cached_property
     def timestamp(self) -> Timestamp | None:
-        """The timestamp of the signed pin set in ``publish/site/``; None if nothing is signed."""
+        """The timestamp metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """The snapshot of the signed pin set in ``publish/site/``; None if nothing is signed."""
+        """The snapshot metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
@@ -162,9 +168,9 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
 
 @contextmanager
 def pin_file_errors(path: Path) -> Iterator[None]:
-    """Turn every exception of a ``with`` block into a ``PinFileError`` about this path.
+    """Turn every exception of a ``with`` block into a ``PinFileError`` about a file or folder.
 
-    Its message says that the content of the path differs from the signed content. A
+    Its message says that the content of ``path`` differs from the signed content. A
     ``PinFileError`` of the block is raised unchanged.
     """
     try:

@@ -267,7 +267,7 @@ def _folder(folder: Path, url: str) -> FolderStorage:
 
 
 def _require_plain(url: str) -> None:
-    """Raise ``ConfigError`` if a URL has a password, or parts that no storage has."""
+    """Raise ``ConfigError`` if a URL is no place to push to, or has a password, ``?`` or ``#``."""
     try:
         parts = urlsplit(url)
         odd = not (url.isascii() and url.isprintable()) or "::" in url or " " in url
@@ -441,8 +441,8 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    There is one exception. If the constructor of the class has a ``**`` parameter with another name
-    than ``kwargs`` or ``storage_options``, nothing is refused here: the class then passes all
+    There is one exception. If the constructor of the class has a ``**`` parameter with a different
+    name than ``kwargs`` or ``storage_options``, nothing is refused here: the class then passes all
     options to another library, which checks them.
 
     Args:

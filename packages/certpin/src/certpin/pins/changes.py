@@ -349,7 +349,7 @@ def _none_can_match(policy: HostPolicy) -> bool:
 
 
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
-    """Return the pins that clients stop comparing, because the new policy has another ``match``.
+    """Return the pins that clients stop comparing, because ``match`` of the policy has changed.
 
     ``old`` and ``new`` are the policies of one host. Only pins that are in both policies, and that
     the new policy marks active or retiring, are returned: servers may use their keys. ``match``

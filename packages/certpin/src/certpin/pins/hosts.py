@@ -39,8 +39,8 @@ def normalise(host: str) -> str:
 
     An ASCII name that IDNA 2008 refuses, but a DNS resolver accepts, stays as it is:
     ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. Such a name has only one
-    spelling, so it can't be confused with another name. A name with non-ASCII letters must satisfy
-    IDNA 2008.
+    spelling, so it can't be confused with a different name. A name with non-ASCII letters must
+    satisfy IDNA 2008.
 
     Raises:
         HostError: the text is not a host: ``a..b``, a host with a port, a label of 64 characters,

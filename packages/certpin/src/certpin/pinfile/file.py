@@ -290,7 +290,7 @@ class UnknownKey(NamedTuple):
 class Table:
     """A table of a TOML file with typed access to its values.
 
-    Methods raise ``ConfigError`` if a required value is missing or a value has another type.
+    Methods raise ``ConfigError`` if a required value is missing or a value has the wrong type.
     ``unknown`` collects the TOML keys that certpin doesn't know: all tables of a file share this
     list.
 

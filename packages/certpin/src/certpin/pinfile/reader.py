@@ -289,7 +289,7 @@ def requires_ct(table: Table, logs: LogList | None) -> bool:
 
 
 def refuse_other_schema(top: Table) -> None:
-    """Raise ``ConfigError`` if the pin file has another schema than this version of certpin reads.
+    """Raise ``ConfigError`` if the pin file has a schema that this version of certpin can't read.
 
     The number of the schema is the key ``schema`` in ``top``, the top-level table.
     """

@@ -245,7 +245,7 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
     """Return a text that says where a served path ends, and which trust anchors are expected.
 
     ``is_namesake`` is True if a trust anchor has the name of the issuer of the path's last
-    certificate, but another key.
+    certificate, but a different key.
     """
     name, issuer = name_of(path.end), issuer_of(path.end)
     missing = f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent"
@@ -330,7 +330,7 @@ def _anchors_of(trust: TrustAnchors) -> str:
 
 
 def _has_namesake(trust: TrustAnchors, end: Certificate) -> bool:
-    """Return True if a trust anchor has the name of the issuer of ``end``, but another key.
+    """Return True if a trust anchor has the name of the issuer of ``end``, but a different key.
 
     ``end`` is the last certificate of the path that the server sent.
     """

@@ -204,7 +204,7 @@ def _is_of(policy: HostPolicy, name: str, server: HostServer, owner: PinSet | No
 
 
 def _each_address(endpoint: Endpoint, timeout: float) -> tuple[Endpoint, ...]:
-    """Return an endpoint for each IP address of a server, because each may present another key.
+    """Return an endpoint for each IP address of a server, because each may present a different key.
 
     If there is only one address, return the given endpoint.
 

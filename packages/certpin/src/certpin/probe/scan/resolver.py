@@ -81,8 +81,8 @@ class Resolver(Generic[Q]):
         The first part is the ``question`` that the caller passed to ``ask``. The second part is the
         addresses of the host, or the error of the name lookup.
 
-        If a thread failed for another reason than the name lookup, its error is raised here, and
-        its question gets no answer.
+        If a thread failed for a different reason than the name lookup, its error is raised here,
+        and its question gets no answer.
         """
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)

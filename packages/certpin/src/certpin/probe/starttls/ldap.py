@@ -80,8 +80,8 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
     """Return the contents of the optional BER elements in ``data``, by their tags.
 
     ``wire`` is the connection to the server. Elements that are missing have no entry. Raise
-    ``StartTLSError`` if ``data`` has an element with another tag than ``tags``, or if the elements
-    are not in the order of ``tags``.
+    ``StartTLSError`` if ``data`` has an element with a different tag than ``tags``, or if the
+    elements are not in the order of ``tags``.
     """
     found: dict[int, bytes] = {}
     for tag in tags:
@@ -95,8 +95,8 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
     """Return the contents of the BER element at the start of ``data``, and the bytes after it.
 
-    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the element has another
-    tag than ``tag``, or is cut short.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the element has a
+    different tag than ``tag``, or is cut short.
     """
     if len(data) < 2 or data[0] != tag:
         wire.raise_garbled(f"sent an LDAP message without its part {tag:#x}")

@@ -236,7 +236,7 @@ def _mismatch_fix(checkup: Checkup) -> str:
     """Return the advice of ``certpin check`` for a verified chain that no pin matches.
 
     ``checkup`` is the result of comparing the server's chain with its pins. Return an empty text
-    for another verdict, such as for expired pins, which has its own rule.
+    for a different verdict, such as for expired pins, which has its own rule.
     """
     if checkup.verdict is None or checkup.verdict.reason not in {"mismatch", "compromised-key"}:
         return ""

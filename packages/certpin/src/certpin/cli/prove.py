@@ -425,7 +425,7 @@ def _prepare_evidence(
 
 
 def _default_route(command: tuple[str, ...]) -> str:
-    """Return how the client reaches the lab if the user did not give ``--via``.
+    """Return the default of ``--via``: the way in which the client reaches the lab.
 
     The result is ``port`` (directly) if the command contains a placeholder for the lab's address or
     port, else ``connect`` (through the lab's proxy).

@@ -228,7 +228,7 @@ def ask_servers(
 ) -> list[tuple[HostPolicy, ServerAnswers[Result] | None]]:
     """Contact servers in parallel, each at every IP address of its name.
 
-    Each address can be another machine with another key.
+    Each address can be a different machine with a different key.
 
     Args:
         targets: the servers, with their policies.

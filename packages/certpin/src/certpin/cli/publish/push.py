@@ -103,7 +103,7 @@ def _require_clock(files: RotationFiles, *, counts: bool) -> tuple[str, ...]:
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
-        ConfigError: the server from which clients fetch reports another time.
+        ConfigError: the server from which clients fetch reports a different time.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -428,7 +428,10 @@ class PushOutcome:
         ]
 
     def _draft_lines(self) -> list[str]:
-        """Return a line if the pin file has pins that no version in the journal has."""
+        """Return a line for the output if the pin file has pins that no version in the journal has.
+
+        The push did not upload these pins. Otherwise the result is empty.
+        """
         from certpin.cli.rotate.recording import differs_from_latest
 
         if not differs_from_latest(self.files):
@@ -465,7 +468,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         pushed: the signed files, which contain the version.
 
     Raises:
-        UpdateError: the journal does not have the version, or has it with another content.
+        UpdateError: the journal does not have the version, or has it with different content.
     """
     from certpin.errors import UpdateError
     from certpin.pins.policy import meaning

@@ -522,7 +522,10 @@ class EmergencyReport:
             click.echo(f"Next, when that is fixed:  {self._repeat(str(self.key.pin))}")
 
     def _repeat(self, key: str) -> str:
-        """Return the command that reports a key in the same way."""
+        """Return the command to record ``key`` as stolen or lost, as this run did.
+
+        The output suggests it to the user, for the same key later or for another key.
+        """
         return f"certpin rotate emergency {key} --{self.fact}{file_option(self.path)}"
 
     def _certain(self) -> list[str]:

@@ -164,7 +164,10 @@ class PathText:
             yield from self._backup()
 
     def _until_another_version(self) -> str:
-        """Return the sentence about clients that no step of the path lets in at once."""
+        """Return the sentence about clients that no step of the path lets in at once.
+
+        They stay locked out until they have a later version.
+        """
         from certpin.rotation import in_utc
 
         lockout, latest = self.path.lockout, self.situation.deployed.latest
@@ -265,9 +268,9 @@ class PathText:
 
     @property
     def _first_version(self) -> int:
-        """The number of the version that the path publishes first.
+        """The number of the first version that the steps publish.
 
-        It can be recorded already, unless a step before that changes the pin file.
+        This version can be recorded already, unless an earlier step changes the pin file.
         """
         acts = [step.act for step in self.path.steps]
         before = acts[: acts.index("publish")] if "publish" in acts else acts
@@ -422,9 +425,10 @@ class PathText:
 
     @property
     def _drop_root(self) -> str:
-        """Words that ask to take a stolen root out of ``trust``; empty if it has no other root.
+        """Words that ask the user to take a stolen root out of the file of ``trust``.
 
-        They are empty, too, if another step says so.
+        They are empty if ``trust`` has no other root, or no stolen one, and if another step says
+        so.
         """
         from certpin.rotation.trust import anchor_pins, is_below
 
@@ -451,9 +455,9 @@ class PathText:
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, to get a certificate for the servers' next key.
 
-        ``step`` is the step of the path. ``key_file`` is the name of the file for a key that
-        doesn't exist yet. If certpin doesn't know the place of the key, the command has a
-        placeholder for it, and the sentence says so.
+        ``step`` is the step to take. ``key_file`` is the name of the file for a key that doesn't
+        exist yet. If certpin doesn't know the place of the key, the command has a placeholder for
+        it, and the sentence says so.
         """
         pin, name = _known(step.pin), self._name(step.pin)
         entry = self.situation.entry(pin) if pin else None
@@ -545,7 +549,7 @@ class PathText:
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, by which a version gets to the clients.
 
-        ``step`` is the step of the path, and ``version`` the number of the version. If the latest
+        ``step`` is the step to take, and ``version`` the number of the version. If the latest
         version is recorded, it only has to be signed by the others, or pushed.
         """
         from certpin.support.text import sentence

@@ -118,7 +118,7 @@ def require_marked(files: RotationFiles) -> None:
     key, although they may get the file without the mark.
 
     Raises:
-        ConfigError: the pin file has another state for such a key, or would let an attacker in.
+        ConfigError: the pin file has a different state for such a key, or would let an attacker in.
     """
     from certpin.errors import ConfigError
 
@@ -127,10 +127,11 @@ def require_marked(files: RotationFiles) -> None:
 
 
 def require_recordable(files: RotationFiles, version: int) -> None:
-    """Require that a version can be recorded: as it was signed, and after each lower signed one.
+    """Require that a version may be recorded in the journal.
 
-    If the journal has no version, and seems to be missing, print a warning: clients that hold
-    earlier versions would not be counted.
+    A version that was signed must have the signed content. The journal must have each lower signed
+    version already. If the journal has no version, and seems to be missing, print a warning:
+    clients that hold earlier versions would not be counted.
 
     Args:
         files: the pin file and the journal.
@@ -138,7 +139,7 @@ def require_recordable(files: RotationFiles, version: int) -> None:
 
     Raises:
         ConfigError: ``publish/site`` has a lower version, and the journal lacks it; or it has this
-            version with another content, or can't be read.
+            version with different content, or can't be read.
     """
     files.require_signed_recorded(below=version)
     _require_as_signed(files)
@@ -383,7 +384,9 @@ def arrival_text(
 
 
 def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
-    """Return True if clients may hold another version, so that adoption counts from this record.
+    """Return True if clients may hold a different version than the one that is recorded.
+
+    The wait until they have left it then counts from the record.
 
     Args:
         files: the pin file and the journal.

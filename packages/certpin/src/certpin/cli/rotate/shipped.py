@@ -391,7 +391,8 @@ def _number(files: RotationFiles, version: int) -> None:
     Before the call, the caller has to check that no version in the journal has the number.
 
     Raises:
-        ConfigError: the pin file has another version, or nothing was changed since the latest one.
+        ConfigError: the pin file has a different version, or nothing was changed since the latest
+            one.
     """
     from certpin.errors import ConfigError
     from certpin.pins.policy import meaning
@@ -426,7 +427,7 @@ def _require_news(files: RotationFiles, version: int, release: AppRelease | None
         release are added; otherwise False.
 
     Raises:
-        ConfigError: the version is recorded already, or the release is recorded with another
+        ConfigError: the version is recorded already, or the release is recorded with a different
             version.
     """
     from certpin.errors import ConfigError

@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 
 
 class DamagedFileError(ValueError):
-    """A signed file is missing or no JSON, or a value is missing, of another type or too high."""
+    """A signed file is missing or no JSON, or a value is missing, of the wrong type or too high."""
 
 
 def signatures_expiry(site: Path) -> datetime | None:

@@ -153,8 +153,8 @@ def _is_started(pins: PinSet, place: str, hosts: tuple[str, ...]) -> bool:
         hosts: the values of ``--host``.
 
     Raises:
-        ConfigError: the pin file has the key in another state than STAGED, or at other hosts. It
-            is no new backup then.
+        ConfigError: the pin file has the key in a different state than STAGED, or at other hosts.
+            It is no new backup then.
     """
     from certpin.errors import ConfigError
 

@@ -173,7 +173,7 @@ class KeySwitch:
 
     @property
     def unpinned(self) -> list[str]:
-        """The host patterns of the step that no version which clients may hold has pins for."""
+        """The host patterns of the step that have no pins in any version that clients may hold."""
         return [str(policy.pattern) for policy, facts in self.situations if facts.is_unpinned]
 
     @property

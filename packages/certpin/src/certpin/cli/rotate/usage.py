@@ -37,7 +37,7 @@ _OPTION = "--watch"
 def reported_usage(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
-    """Return how many clients reported each version on each day to the monitoring service.
+    """Return the numbers of clients that reported each version to the monitoring service, by day.
 
     Args:
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or

@@ -170,7 +170,7 @@ class EmergencyPath:
 
     @property
     def is_safe(self) -> bool:
-        """True if following this path locks no client out, and leaves none locked out."""
+        """True if the steps of the path lock no client out, and leave none locked out."""
         return self.harm is None
 
     @property
@@ -183,9 +183,9 @@ class EmergencyPath:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """The facts and steps of the path, without the host's name.
+        """The facts and steps of the path without the host's name, to find hosts with equal paths.
 
-        Hosts with equal values share one printed text.
+        Such hosts share one printed text.
         """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
@@ -195,7 +195,7 @@ class EmergencyPath:
 
     @property
     def needs_backup(self) -> bool:
-        """True if a step of the path makes a new backup key."""
+        """True if one of the steps makes a new backup key."""
         return any(step.act == "start" for step in self.steps)
 
 
@@ -565,10 +565,8 @@ def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | No
 def _unrecorded(situation: Situation) -> Violation | None:
     """Return a violation if the journal lists no version that clients may hold; else ``None``.
 
-    ``situation`` has the facts about the host.
-
     Without such a version, the safety rules (the gate) refuse every step, so no path can be
-    recommended.
+    recommended. ``situation`` has the facts about the host.
     """
     if situation.alive:
         return None

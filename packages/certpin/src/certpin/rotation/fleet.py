@@ -118,7 +118,10 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield each arrival (version) that clients hold at the second ``at``, and their number."""
+        """Yield each version that clients of the cohort hold at the time ``at``, and their number.
+
+        ``at`` is a second, as in ``arrivals``. A version is given as its ``Arrival``.
+        """
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)

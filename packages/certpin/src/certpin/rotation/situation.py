@@ -76,7 +76,10 @@ class AdoptionDelays:
 
     @property
     def adopt(self) -> timedelta:
-        """T_adopt: the sum of all delays. Each may begin only when the previous one ends."""
+        """T_adopt, the longest time until every client has a new version: the sum of all delays.
+
+        Each delay may begin only when the previous one ends.
+        """
         return self.cdn + self.cache + self.poll + self.opened + self.skew
 
     def texts(self) -> dict[str, str]:

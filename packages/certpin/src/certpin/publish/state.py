@@ -97,7 +97,10 @@ class FolderState:
 
     @cached_property
     def targets(self) -> Targets | None:
-        """The targets metadata of the signed pin set in ``publish/site/``; None without a set."""
+        """The targets metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     @property

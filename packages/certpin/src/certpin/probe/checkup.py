@@ -280,10 +280,10 @@ def _compare(policy: HostPolicy) -> str:
 
 
 def _send_own(path: ServedPath) -> str:
-    """Return a sentence that is added to the advice of ``_compare`` if an issuer was not sent.
+    """Return a sentence to add to the advice of ``_compare`` if an issuer was not sent.
 
-    Otherwise the result is empty. ``path`` is the path that the server sent. The sentence says that
-    the user's own server should send the missing certificate, too.
+    ``path`` is the path that the server sent. The sentence says that the user's own server should
+    send the missing certificate, too.
     """
     if len(path.certificates) == 1:
         return " If the server is yours, let it send its intermediates too."

@@ -301,7 +301,8 @@ def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | Non
     Args:
         files: the pin file and the journal.
         site: the folder ``publish/site`` of this clone.
-        read: a function that reads a file at the destination.
+        read: a function that takes a file path and a maximum size, and returns the file at the
+            destination; ``None`` if it is missing.
 
     Raises:
         UpdateError: the destination can't be read.

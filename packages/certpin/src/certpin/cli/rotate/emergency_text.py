@@ -317,7 +317,7 @@ class PathText:
         )
 
     def _first_record(self) -> str:
-        """Return the sentence that leads to the record of the version that clients have."""
+        """Return the sentence that asks the user to record the version that clients have."""
         files, pins = self.commands.files, self.situation.pins
         doubt = files.journal_doubt
         number = "VERSION" if doubt else pins.version  # the pin file may be a draft

@@ -438,7 +438,10 @@ def _date_line(pin: PinStatus) -> str:
 
 
 def _month_and_day(moment: datetime | None) -> str:
-    """Return a date as month and day, short enough to fit below the name of a state."""
+    """Return a date as month and day, short enough to fit below the name of a state.
+
+    ``moment`` is the date; the result is empty for ``None``.
+    """
     from certpin.rotation import in_utc
 
     return "" if moment is None else in_utc(moment)[5:10]

@@ -177,9 +177,9 @@ def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
 def rank(choice: KeyCandidate) -> tuple[object, ...]:
     """Return a sort key for the keys that servers can switch to; the best key has the lowest one.
 
-    ``choice`` is one of the keys. The order is: keys that lock no client out, then by earliest safe
-    date, then by the number of clients that are locked out. If these are equal, a key that needs no
-    publication before the switch comes first.
+    The order is: keys that lock no client out, then by earliest safe date, then by the number of
+    clients that are locked out. If these are equal, a key that needs no publication before the
+    switch comes first. ``choice`` is one of the keys.
     """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients

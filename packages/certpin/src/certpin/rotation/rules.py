@@ -461,10 +461,10 @@ def not_served(situation: Situation, pin: Pin) -> Violation | None:
 def _needs_pin(situation: Situation, sighting: Sighting, pin: Pin) -> bool:
     """Return True if clients would refuse or report the verified path of a server without a pin.
 
-    The clients are those with the draft (the pin file). ``sighting`` is the result of probing the
-    server. Its expiry is ignored, because the next version can expire later. The result is also
-    True for a stolen key, and if the policy would have too few pins. ``situation`` has the facts
-    about the host.
+    The clients are those with the draft (the pin file). The expiry of the draft is ignored, because
+    the next version can expire later. The result is also True for a stolen key, and if the policy
+    would have too few pins. ``situation`` has the facts about the host, and ``sighting`` is the
+    result of probing the server.
     """
     if pin in situation.compromised:
         return True

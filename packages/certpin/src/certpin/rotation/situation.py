@@ -200,9 +200,9 @@ class DeployedVersions:
     def next_number(self, draft: PinSet) -> int:
         """Return the version number under which a pin file can be published.
 
-        ``draft`` is the content of the pin file. The result is the number in the pin file, if that
-        is higher than the number of every published version. Otherwise it is the highest published
-        number plus one.
+        The result is the number in the pin file, if that is higher than the number of every
+        published version. Otherwise it is the highest published number plus one. ``draft`` is the
+        content of the pin file.
         """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)

@@ -498,8 +498,8 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` if the pin set in the storage and the one to push differ in name.
 
-    ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage.
-    This is condition 2 in the docstring of this module.
+    This is condition 2 in the docstring of this module. ``local`` has the signed files in
+    ``publish/site/``, and ``remote`` the files in the storage.
     """
     name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:

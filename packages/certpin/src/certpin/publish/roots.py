@@ -319,8 +319,8 @@ def _wrong_moves(
 def _public_keys(roots: Iterable[Root], *roles: str) -> frozenset[bytes]:
     """Return the public keys that any of these roots lists for any of these roles.
 
-    ``roles`` are TUF roles, such as ``targets``. The result has keys and not their IDs, because a
-    different TUF tool may have chosen the IDs.
+    The result has keys and not their IDs, because a different TUF tool may have chosen the IDs.
+    ``roles`` are TUF roles, such as ``targets``.
     """
     return distinct(
         root.keys[keyid]

@@ -476,8 +476,8 @@ def _served_pins(
 def _accept_in_add(connection: ConnectionOptions) -> str:
     """Return the ``fix:`` text for a chain that only strict X.509 rules refuse.
 
-    ``connection`` has the options of the user. The text names the options of ``add`` that switch
-    these rules off for the host.
+    The text names the options of ``add`` that switch these rules off for the host. ``connection``
+    has the options of the user.
     """
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "

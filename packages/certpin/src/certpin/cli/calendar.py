@@ -143,8 +143,8 @@ def _exit_code(
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
     """Return two maps from host patterns to chains: to verified chains, and to chains as served.
 
-    ``checkups`` are the results of comparing each server's chain with its pins. Both maps contain
-    only servers that presented a chain that verified.
+    Both maps contain only servers that presented a chain that verified. ``checkups`` are the
+    results of comparing each server's chain with its pins.
     """
     verified: dict[str, list[Chain]] = {}
     served: dict[str, list[Chain]] = {}

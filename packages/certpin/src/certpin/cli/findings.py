@@ -156,8 +156,8 @@ def _summary(linted: LintedFile) -> str:
 def counts_text(report: LintReport) -> str:
     """Return the numbers of errors, warnings, notes and allowed findings, for a summary line.
 
-    ``report`` has the findings of one file. The text begins with a number and not with the name of
-    the file, because GitHub could read a file name at the start of a line as a workflow command.
+    The text begins with a number and not with the name of the file, because GitHub could read a
+    file name at the start of a line as a workflow command. ``report`` has the findings of one file.
     """
     words = [counted(count, word) for word, count in _counts(report.findings).items()]
     words += [f"{len(report.allowed)} allowed"] if report.allowed else []

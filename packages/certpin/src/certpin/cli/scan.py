@@ -156,8 +156,8 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 def _is_host(source: str) -> bool:
     """Return True if an argument of ``certpin scan`` that names no file looks like a host.
 
-    ``source`` is the argument. The error message then suggests to pass the host on standard input.
-    Return False for a name that ends like a list of hosts, such as ``hosts.txt``.
+    The error message then suggests to pass the host on standard input. Return False for a name that
+    ends like a list of hosts, such as ``hosts.txt``. ``source`` is the argument.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address

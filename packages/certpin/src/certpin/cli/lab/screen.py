@@ -321,8 +321,8 @@ def summary(hosts: Sequence[HostProgress]) -> list[str]:
 def _clear_text(progress: HostProgress) -> list[str]:
     """Return a sentence about requests in clear text that belong to no attack; empty without any.
 
-    ``progress`` has the results of one host. Such requests change no verdict: each verdict is about
-    a server that the app calls with TLS.
+    Such requests change no verdict: each verdict is about a server that the app calls with TLS.
+    ``progress`` has the results of one host.
     """
     if not progress.clear_text:
         return []

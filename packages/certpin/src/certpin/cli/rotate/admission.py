@@ -333,10 +333,10 @@ class _Judgement:
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
     """Return the time for which a request is judged: the earlier of two times.
 
-    ``facts`` has the pin file, the journal and the time. The first one is the time of this machine.
-    The second one is the creation time of the object, which the API server has set; if it is
-    missing, the time of the newest entry in the journal. Two clocks are used, because with a single
-    clock that is ahead, a version of the pin set would count as unused while clients still hold it.
+    The first one is the time of this machine. The second one is the creation time of the object,
+    which the API server has set; if it is missing, the time of the newest entry in the journal. Two
+    clocks are used, because with a single clock that is ahead, a version of the pin set would count
+    as unused while clients still hold it. ``facts`` has the pin file, the journal and the time.
 
     Raises:
         ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or

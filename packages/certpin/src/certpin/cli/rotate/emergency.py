@@ -424,10 +424,10 @@ class EmergencyReport:
     def _mark_below(self, files: RotationFiles, situation: Situation) -> None:
         """Mark pinned authorities as LOST if servers present them only below the stolen key.
 
-        ``files`` are the pin file and the journal, and ``situation`` has the facts about the host.
         Such an authority is no backup, because clients refuse each path that contains the stolen
         key. It is marked in the pin file now, because later it can't be found: when servers present
-        another chain, it is unknown which authorities were below the stolen key.
+        another chain, it is unknown which authorities were below the stolen key. ``files`` are the
+        pin file and the journal, and ``situation`` has the facts about the host.
         """
         from certpin.rotation.next_key import below_stolen
 

@@ -613,8 +613,8 @@ def _placeholder(note: str) -> tuple[str, str]:
 def _below(step: EmergencyStep) -> str:
     """Return words that name the authorities, one of which has to issue a new certificate.
 
-    ``step`` is the step in which the user requests the certificate. The result is empty if no
-    authority has to be named.
+    The result is empty if no authority has to be named. ``step`` is the step in which the user
+    requests the certificate.
     """
     from certpin.support.text import printable
 

@@ -52,10 +52,10 @@ _ABOUT_SERVERS = {"unlisted", "unseen", "served-chain", "still-served", "clock"}
 def needs_record(files: RotationFiles) -> bool:
     """Return True if the pin file's version has to be recorded before it can be signed.
 
-    ``files`` are the pin file and the journal. That is so in three cases: no version is recorded;
-    the number in the pin file is higher than that of the latest recorded version; or the pin file
-    has the latest version, which was recorded, but not as signed. Return False if the file was
-    changed, and its number is not higher than that of the latest version.
+    That is so in three cases: no version is recorded; the number in the pin file is higher than
+    that of the latest recorded version; or the pin file has the latest version, which was recorded,
+    but not as signed. Return False if the file was changed, and its number is not higher than that
+    of the latest version. ``files`` are the pin file and the journal.
     """
     from certpin.pins.policy import meaning
 
@@ -95,10 +95,10 @@ def changed_under_its_number(files: RotationFiles) -> str:
 def needs_number(files: RotationFiles) -> bool:
     """Return True if the user has to raise the pin file's number before its pins can go out.
 
-    ``files`` are the pin file and the journal. That is so if the file differs from the latest
-    recorded version, such as after an edit or a git merge, and its number isn't higher. But if the
-    next version will not be signed, a file with the number of the latest version needs no edit:
-    ``rotate shipped`` raises this number itself.
+    That is so if the file differs from the latest recorded version, such as after an edit or a git
+    merge, and its number isn't higher. But if the next version will not be signed, a file with the
+    number of the latest version needs no edit: ``rotate shipped`` raises this number itself.
+    ``files`` are the pin file and the journal.
     """
     latest = files.deployed.latest
     if latest is None or not differs_from_latest(files):
@@ -110,8 +110,8 @@ def needs_number(files: RotationFiles) -> bool:
 def require_marked(files: RotationFiles) -> None:
     """Require that the pin file marks each key that the journal records as stolen or lost.
 
-    ``files`` are the pin file and the journal. If it can't mark a stolen root yet, it has to refuse
-    an attacker by its pins.
+    If the pin file can't mark a stolen root yet, its pins have to refuse an attacker. ``files`` are
+    the pin file and the journal.
 
     An edit or a git merge can have removed the mark. In memory, certpin adds it again. If the
     version were recorded now, the journal would state that clients with this version refuse the
@@ -203,9 +203,9 @@ def _differing(files: RotationFiles, signed: dict[str, Path]) -> list[tuple[Path
 def unmarked_keys(files: RotationFiles) -> list[Violation]:
     """Return a violation for each stolen or lost key that the pin file does not mark any more.
 
-    ``files`` are the pin file and the journal. There is also a violation for each host at which the
-    pin file can't mark a stolen root yet, and would let an attacker in. No host's pins can go out
-    then: a version is for the whole pin file.
+    There is also a violation for each host at which the pin file can't mark a stolen root yet, and
+    would let an attacker in. No host's pins can go out then: a version is for the whole pin file.
+    ``files`` are the pin file and the journal.
     """
     from certpin.rotation import Violation
 
@@ -239,9 +239,9 @@ def _open_drafts(files: RotationFiles) -> list[Violation]:
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    ``files`` are the pin file and the journal. That is assumed if the last version that clients
-    fetched was signed, or if ``publish/publish.toml``, the settings file of ``certpin publish``,
-    exists.
+    That is assumed if the last version that clients fetched was signed, or if
+    ``publish/publish.toml``, the settings file of ``certpin publish``, exists. ``files`` are the
+    pin file and the journal.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
@@ -414,7 +414,7 @@ def release_options(files: RotationFiles) -> str:
 def differs_from_latest(files: RotationFiles) -> bool:
     """Return True if the pin file differs from the latest version in a way that affects clients.
 
-    ``files`` are the pin file and the journal. Also True if no version is recorded.
+    Also True if no version is recorded. ``files`` are the pin file and the journal.
     """
     from certpin.pins.policy import meaning
 

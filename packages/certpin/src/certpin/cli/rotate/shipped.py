@@ -340,8 +340,8 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
 def _pins_of(files: RotationFiles, version: int) -> PinSet:
     """Return the pin set of a version: from the journal, or else from the pin file.
 
-    ``files`` are the pin file and the journal, and ``version`` is the number. If it comes from the
-    pin file, its pins become PUBLISHED.
+    If it comes from the pin file, its pins become PUBLISHED. ``files`` are the pin file and the
+    journal, and ``version`` is the number.
 
     Raises:
         ConfigError: the version is neither in the journal nor in the pin file, or is in both with

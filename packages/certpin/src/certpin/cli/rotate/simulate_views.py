@@ -135,7 +135,7 @@ def print_simulation(host: HostSimulation) -> None:
 def lockout_sentences(host: HostSimulation) -> Iterator[str]:
     """Yield a sentence for each lockout: the number of clients, the cause, and a safe date.
 
-    ``host`` is the simulated host. On the safe date, the same change would lock out no client.
+    On the safe date, the same change would lock out no client. ``host`` is the simulated host.
     """
     from certpin.rotation import format_duration, in_utc
 

@@ -352,8 +352,8 @@ class _Start:
     def _is_missing(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the host's policy lacks the pin, so that it must be added.
 
-        ``situation`` has the facts about the host. The result is also True if a git merge has
-        removed a published pin from the pin file by mistake.
+        The result is also True if a git merge has removed a published pin from the pin file by
+        mistake. ``situation`` has the facts about the host.
 
         Raises:
             ConfigError: the key was removed or lost at this host, and must not be used again.
@@ -372,7 +372,7 @@ class _Start:
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the pin file has the pin, and the journal has no ``stage`` step for it.
 
-        ``situation`` has the facts about the host. The cause is a crash of an earlier command.
+        The cause is a crash of an earlier command. ``situation`` has the facts about the host.
         """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 

@@ -292,8 +292,8 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
 def _without_backup(step: KeySwitch) -> list[HostPolicy]:
     """Return the policies that have no backup left when servers use the key.
 
-    ``step`` is the run of ``rotate switch``. The result goes into one command. So if these policies
-    differ in ``match``, only those with the ``match`` of the first one are returned.
+    The result goes into one command. So if these policies differ in ``match``, only those with the
+    ``match`` of the first one are returned. ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation.rules import has_backup_without
 
@@ -413,10 +413,10 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
     """Return True if the pin file lacks a pin that clients need for the chain.
 
-    ``step`` is the run of ``rotate switch``. ``situation`` has the facts about the host. More
-    exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse the
-    chain; and no version that clients hold pins an authority instead, because it pins the key, or
-    has no pins for the host.
+    More exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse
+    the chain; and no version that clients hold pins an authority instead, because it pins the key,
+    or has no pins for the host. ``step`` is the run of ``rotate switch``. ``situation`` has the
+    facts about the host.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (
@@ -437,9 +437,9 @@ def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
 def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     """Return the host patterns at which the pin becomes ACTIVE, each with the pin's role.
 
-    ``step`` is the run of ``rotate switch``. This includes a pin that is ACTIVE in the pin file, if
-    the journal lacks its step after a crash. For a leaf's pin, policies that compare only
-    authorities are left out: it has no effect there.
+    This includes a pin that is ACTIVE in the pin file, if the journal lacks its step after a crash.
+    For a leaf's pin, policies that compare only authorities are left out: it has no effect there.
+    ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation.prospect import role_in
 

@@ -224,9 +224,8 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:
     """Return the problem and the advice for a wrong authorityKeyIdentifier in ``child``.
 
-    ``trust`` has the policy's anchors. The identifier names a different certificate than
-    ``issuer``. But ``issuer`` is the right one: it has the required name, and its key signed
-    ``child``.
+    The identifier names a different certificate than ``issuer``. But ``issuer`` is the right one:
+    it has the required name, and its key signed ``child``. ``trust`` has the policy's anchors.
     """
     below, above = name_of(child), name_of(issuer)
     if issuer.der in trust.der:

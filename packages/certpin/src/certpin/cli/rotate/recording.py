@@ -154,8 +154,8 @@ def require_recordable(files: RotationFiles, version: int) -> None:
 def _require_as_signed(files: RotationFiles) -> None:
     """Require that the pin file is as the signed pin set with its version, if there is one.
 
-    ``files`` are the pin file and the journal. Clients may hold that set: the journal must not
-    record other pins or trust anchors under its number.
+    Clients may hold the signed set: the journal must not record other pins or trust anchors under
+    its number. ``files`` are the pin file and the journal.
     """
     from certpin.cli.rotate.signed_site import signed_files
     from certpin.errors import ConfigError

@@ -503,9 +503,10 @@ class _Start:
             outcome.later_command, outcome.later = switch, date.moment
 
     def _limits(self, situations: list[Situation]) -> Iterator[str]:
-        """Yield sentences about the limits of the pin as a backup.
+        """Yield sentences for the user about the limits of the new pin as a backup.
 
-        ``situations`` has the facts about each host.
+        For example, no other backup is left when servers use its key. ``situations`` has the facts
+        about each host.
         """
         from certpin.rotation.renewal import is_last_spare
 

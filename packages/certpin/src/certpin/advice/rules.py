@@ -271,7 +271,7 @@ def load_advice() -> Advice:
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of a TOML table in which each list is a tuple."""
+    """Return a copy of a TOML table in which each list is a tuple, for immutable rules."""
     return {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
 
 

@@ -198,7 +198,7 @@ def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
 
 @dataclass(frozen=True)
 class _Host:
-    """One host's policy and the chains of its servers; its methods find the events of the host.
+    """Finds the events of one host, from its policy and the chains of its servers.
 
     ``chains`` are verified; ``served`` are the chains as the servers sent them.
     """

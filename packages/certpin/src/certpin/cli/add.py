@@ -385,8 +385,9 @@ def _new_key_name(place: str | None) -> str:
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
     """Connect to a host and return its chain, verified against the platform's roots.
 
-    Return None if the host doesn't answer or the chain doesn't verify. Also return None, without
-    connecting, if the user gave ``--ca-file``: the chain would then be verified against that file.
+    ``connection`` has the options for the connection. Return None if the host doesn't answer or the
+    chain doesn't verify. Also return None, without connecting, if the user gave ``--ca-file``: the
+    chain would then be verified against that file.
     """
     from certpin.errors import ProbeError
 
@@ -475,7 +476,8 @@ def _served_pins(
 def _accept_in_add(connection: ConnectionOptions) -> str:
     """Return the ``fix:`` text for a chain that only strict X.509 rules refuse.
 
-    The text names the options of ``add`` that switch these rules off for the host.
+    The text names the options of ``add`` that switch these rules off for the host. ``connection``
+    has the options of the user.
     """
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
@@ -511,7 +513,8 @@ def _chain_pin(chain: Chain, match: Match) -> HostPin:
 def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
     """Refuse a backup key that the server already uses.
 
-    If the server lost its key, the backup would be lost too.
+    ``observation`` has the chain that the server presented. If the server lost its key, the backup
+    would be lost too.
 
     Raises:
         ConfigError: the backup is in the served or the verified chain.
@@ -533,7 +536,8 @@ def _refuse_served_backup(backup: Backup, observation: Observation) -> None:
 def _server_entries(endpoint: Endpoint) -> tuple[HostServer, ...]:
     """Return the contacted server as entries (``[[host.server]]``) for the pin file.
 
-    Return no entry if the server is at the host's own name, with the default port and protocol.
+    ``endpoint`` is the server. Return no entry if the server is at the host's own name, with the
+    default port and protocol.
     """
     from certpin.pins import HostServer
     from certpin.probe import default_port

@@ -104,7 +104,8 @@ class AppResult:
 def warn(result: AppResult) -> None:
     """Print a warning for each file, or part of a file, that couldn't be read.
 
-    Beyond ``_MAX_WARNINGS``, only their number is printed.
+    ``result`` has the mistakes and pins that were found in the app's source. Beyond
+    ``_MAX_WARNINGS``, only the number of the files is printed.
     """
     unread = result.project.findings.unread
     for each in unread[:_MAX_WARNINGS]:
@@ -116,7 +117,8 @@ def warn(result: AppResult) -> None:
 def warn_dropped(draft: Draft) -> None:
     """Print a warning for each element of the app's source that was not imported.
 
-    Beyond ``_MAX_WARNINGS``, only their number is printed.
+    ``draft`` has the host policies made from the app's pins. Beyond ``_MAX_WARNINGS``, only the
+    number of the elements is printed.
     """
     for each in draft.dropped[:_MAX_WARNINGS]:
         say("certpin: warning", printable(f"not imported: {each.place}: {each.what}"))
@@ -197,12 +199,18 @@ def print_result_json(result: AppResult) -> None:
 
 
 def print_sarif(result: AppResult) -> None:
-    """Print the mistakes in the app's source as SARIF."""
+    """Print the mistakes in the app's source as SARIF.
+
+    ``result`` has the mistakes and pins that were found in the app's source.
+    """
     print_document(sarif_log([result.report], RULES, "certpinApp/v1"))
 
 
 def print_github(result: AppResult) -> None:
-    """Print the mistakes in the app's source as annotations of a GitHub workflow."""
+    """Print the mistakes in the app's source as annotations of a GitHub workflow.
+
+    ``result`` has the mistakes and pins that were found in the app's source.
+    """
     for finding in result.report.findings:
         click.echo(annotation(finding))
     _echo(_summary(result))
@@ -254,7 +262,8 @@ def _not_read(project: Project) -> list[str]:
 def _print_import(result: AppResult, draft: Draft) -> None:
     """Print the imported hosts and their pins.
 
-    If the import was refused, print the pins in the app's source instead.
+    ``draft`` has the host policies made from the app's pins. If the import was refused, print the
+    pins in the app's source instead.
     """
     imported = result.imported
     heading = f"{imported.path} (version {imported.version}):" if imported else "Not written:"

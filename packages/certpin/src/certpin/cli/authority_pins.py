@@ -191,7 +191,7 @@ def _key_pin(certificate: Certificate) -> Pin:
 
 
 def _today(data: ProviderData) -> date:
-    """Return today's date in UTC.
+    """Return today's date in UTC, to find expired roots in the provider data.
 
     Raises:
         ConfigError: the date is before that of the provider data, so the clock is wrong.

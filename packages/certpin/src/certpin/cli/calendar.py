@@ -143,7 +143,8 @@ def _exit_code(
 def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[str, list[Chain]]]:
     """Return two maps from host patterns to chains: to verified chains, and to chains as served.
 
-    Both maps contain only servers that presented a chain that verified.
+    Both maps contain only servers that presented a chain that verified. ``checkups`` are the
+    results of comparing each server's chain with its pins.
     """
     verified: dict[str, list[Chain]] = {}
     served: dict[str, list[Chain]] = {}
@@ -158,8 +159,9 @@ def _chains(checkups: Sequence[Checkup]) -> tuple[dict[str, list[Chain]], dict[s
 def _expired(checkups: Sequence[Checkup], data: RootData, now: datetime) -> Iterator[CalendarEvent]:
     """Yield an event for each expired certificate in chains that did not verify because of expiry.
 
-    Only certificates on the path from the leaf upwards count. Others that the server sent are
-    ignored.
+    ``checkups`` are the results of comparing each server's chain with its pins. ``data`` has the
+    facts about public roots. Only certificates on the path from the leaf upwards count. Others that
+    the server sent are ignored.
     """
     from certpin.calendar import expired_certificates
     from certpin.x509 import Chain, served_path
@@ -174,7 +176,10 @@ def _expired(checkups: Sequence[Checkup], data: RootData, now: datetime) -> Iter
 
 
 def _problem(checkup: Checkup) -> str:
-    """Return the reason why no verified chain of a server is known; empty if a chain is known."""
+    """Return the reason why no verified chain of a server is known; empty if a chain is known.
+
+    ``checkup`` is the result of comparing the server's chain with its pins.
+    """
     if checkup.observation is None:
         return checkup.error.problem if checkup.error else "no answer"
     return "" if checkup.observation.verified else checkup.findings[0]

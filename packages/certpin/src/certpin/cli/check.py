@@ -121,8 +121,9 @@ def check(
 def provider_changes(checkups: Sequence[Checkup], now: datetime) -> list[str]:
     """Return a sentence for each host with pins that differ from the roots of its providers.
 
-    The current roots are those in the provider data of this release of certpin. Such a difference
-    has no effect on the exit code of ``certpin check``.
+    ``checkups`` are the results of comparing each server's chain with its pins. The current roots
+    are those in the provider data of this release of certpin. Such a difference has no effect on
+    the exit code of ``certpin check``.
     """
     from certpin.providers import change_text, load_providers, policy_change
 
@@ -201,7 +202,7 @@ def _exit_code(checkups: list[Checkup]) -> int:
 
 
 def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
-    """Return the result of comparing one server's chain with its pins, as JSON."""
+    """Return ``checkup``, the result of comparing one server's chain with its pins, as JSON."""
     from certpin.pins import pins_of
 
     observation, verdict, error = checkup.observation, checkup.verdict, checkup.error
@@ -255,8 +256,9 @@ def _transparency_json(found: Transparency | None) -> dict[str, Any] | None:
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
     """Print the results of ``certpin check`` as a table with one row for each server.
 
-    On a terminal that is too narrow for the table, each server has a few lines instead. Beneath,
-    print why pins did not match, and how to fix each problem.
+    ``checkups`` are the results of comparing each server's chain with its pins. On a terminal that
+    is too narrow for the table, each server has a few lines instead. Beneath, print why pins did
+    not match, and how to fix each problem.
     """
     from rich.measure import Measurement
     from rich.table import Table
@@ -283,7 +285,11 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 
 def _print_narrow(host: str, status: str, *others: str) -> None:
-    """Print a row of the table on several lines: host and status, then each field with a value."""
+    """Print a row of the table on several lines: host and status, then each field with a value.
+
+    ``others`` are the other fields of the row, in the order of the columns. A field that is empty
+    or ``-`` is left out.
+    """
     known = [
         f"{heading} {value}"
         for heading, value in zip(_HEADINGS[2:], others, strict=True)
@@ -309,7 +315,8 @@ def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
 def checkup_name(checkup: Checkup) -> str:
     """Return the name of a server for messages: its host and port, and its region if it has one.
 
-    If the server was contacted at one of several IP addresses, the name also has this address.
+    ``checkup`` is the result of comparing the server's chain with its pins. If the server was
+    contacted at one of several IP addresses, the name also has this address.
     """
     from certpin.pins.hosts import short_address
 
@@ -337,7 +344,8 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 def verdict_fix(checkup: Checkup) -> str:
     """Return advice on how to fix a server, if the pins of its host refuse its chain.
 
-    Return an empty text if no verified chain was compared with the pins.
+    ``checkup`` is the result of comparing the server's chain with its pins. Return an empty text if
+    no verified chain was compared with the pins.
     """
     from certpin.pins import HostServer
     from certpin.pins.verdict import advice
@@ -351,10 +359,12 @@ def verdict_fix(checkup: Checkup) -> str:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return the advice on how to fix problems.
+    """Return the advice on how to fix the problems of servers, each text once.
 
-    The keys of the result are the texts of the advice. The values are the names of the servers that
-    each text is for.
+    ``checkups`` are the results of comparing each server's chain with its pins.
+
+    Returns:
+        A dict from each text of advice to the names of the servers that it is for.
     """
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:

@@ -231,7 +231,8 @@ def set_up() -> DemoSetup:
 def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
     """Connect two clients, one with pins and one without, to honest and to attacking servers.
 
-    Yield each connection with its outcome. The servers run on this machine.
+    ``setup`` has the keys and the clients. Yield each connection with its outcome. The servers run
+    on this machine.
     """
     from certpin.lab import LabServer
 

@@ -68,14 +68,20 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
 
 
 def _unpinned(target: Target) -> str:
-    """Make the HTTPS request of a lab case without pins, as most programs do; return the body."""
+    """Make the HTTPS request of a lab case without pins, as most programs do; return the body.
+
+    ``target`` has the URL, the proxy and the roots of the case.
+    """
     context = ssl.create_default_context(cafile=target.ca)
     handlers = request.ProxyHandler(_proxies(target)), request.HTTPSHandler(context=context)
     return _read(request.build_opener(*handlers), target)
 
 
 def _pinned(target: Target) -> str:
-    """Make the HTTPS request of a lab case with certpin, which checks pins; return the body."""
+    """Make the HTTPS request of a lab case with certpin, which checks pins; return the body.
+
+    ``target`` has the URL, the proxy and the roots of the case.
+    """
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return _read(opener(context, proxies=_proxies(target)), target)
@@ -109,11 +115,12 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
-    """Return how many attacks and legitimate changes were run, and how each client reacted to them.
+    """Return the numbers of attacks and legitimate changes in a run, and of those accepted.
 
-    The keys are ``attacks`` and ``legitimate`` (numbers of cases), and for each client the attacks
-    that it accepted and the changes that it accepted, such as ``pinned_fooled`` and
-    ``pinned_works``. Cases that were not run, and the control case, are not counted.
+    ``rows`` are the results of the two clients in each case. The keys are ``attacks`` and
+    ``legitimate`` (numbers of cases), and for each client the attacks that it accepted and the
+    changes that it accepted, such as ``pinned_fooled`` and ``pinned_works``. Cases that were not
+    run, and the control case, are not counted.
     """
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]
@@ -141,7 +148,7 @@ def comparison_json(row: CaseComparison) -> dict[str, Any]:
 
 
 def _outcome_text(result: Result) -> tuple[str, str]:
-    """Return a word for the client's reaction to a case, for the table, and the word's colour."""
+    """Return a word for a client's reaction to a case, for the table, and the word's colour."""
     if result.verdict is None:
         return "not tried", "dim"
     if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

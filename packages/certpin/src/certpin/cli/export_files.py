@@ -54,7 +54,7 @@ class OutputFile:
 
     @property
     def stale(self) -> bool:
-        """True if the existing file is missing, or has another content."""
+        """True if the existing file is missing, or has different content."""
         return self.state in {"differs", "missing"}
 
 

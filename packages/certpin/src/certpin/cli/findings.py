@@ -70,14 +70,20 @@ class LintedFile:
 
 
 def print_text(done: Sequence[LintedFile]) -> None:
-    """Print the findings of ``certpin lint`` as text, by file and host, each with its fix."""
+    """Print the findings of ``certpin lint`` as text, by file and host, each with its fix.
+
+    ``done`` are the checked files with their findings.
+    """
     for linted in done:
         _print_file(linted)
     print_hint([finding for linted in done for finding in linted.report.findings])
 
 
 def print_findings_json(done: Sequence[LintedFile]) -> None:
-    """Print the findings of ``certpin lint`` in all files as JSON."""
+    """Print the findings of ``certpin lint`` in all files as JSON.
+
+    ``done`` are the checked files with their findings.
+    """
     findings = [finding_json(found) for linted in done for found in linted.report.findings]
     allowed = [finding_json(found) for linted in done for found in linted.report.allowed]
     print_json(
@@ -86,12 +92,18 @@ def print_findings_json(done: Sequence[LintedFile]) -> None:
 
 
 def print_sarif(done: Sequence[LintedFile]) -> None:
-    """Print the findings of ``certpin lint`` in all files as SARIF."""
+    """Print the findings of ``certpin lint`` in all files as SARIF.
+
+    ``done`` are the checked files with their findings.
+    """
     print_document(sarif_log([linted.report for linted in done], RULES, "certpinLint/v1"))
 
 
 def print_github(done: Sequence[LintedFile]) -> None:
-    """Print the findings of ``certpin lint`` in all files as annotations of a GitHub workflow."""
+    """Print the findings of ``certpin lint`` in all files as annotations of a GitHub workflow.
+
+    ``done`` are the checked files with their findings.
+    """
     for linted in done:
         for found in linted.report.findings:
             click.echo(annotation(found))
@@ -145,7 +157,7 @@ def counts_text(report: LintReport) -> str:
     """Return the numbers of errors, warnings, notes and allowed findings, for a summary line.
 
     The text begins with a number and not with the name of the file, because GitHub could read a
-    file name at the start of a line as a workflow command.
+    file name at the start of a line as a workflow command. ``report`` has the findings of one file.
     """
     words = [counted(count, word) for word, count in _counts(report.findings).items()]
     words += [f"{len(report.allowed)} allowed"] if report.allowed else []
@@ -182,7 +194,7 @@ def _file_json(linted: LintedFile) -> dict[str, Any]:
 
 
 def finding_json(found: LintFinding) -> dict[str, Any]:
-    """Return a finding as JSON."""
+    """Return a finding of ``lint`` or ``import dart`` (``found``) as JSON."""
     return {name: None if value == "" else value for name, value in asdict(found).items()}
 
 
@@ -192,7 +204,7 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def annotation(found: LintFinding) -> str:
-    """Return a finding as a line that GitHub shows as an annotation at the file and line."""
+    """Return a finding (``found``) as a line that GitHub shows as an annotation in the file."""
     file = printable(found.file).translate(_PROPERTY)
     title = f"certpin {found.rule}".translate(_PROPERTY)
     text = f"{printable(found.message)}\nfix: {printable(' '.join(found.fix.split()))}"
@@ -262,6 +274,9 @@ def _location(found: LintFinding) -> dict[str, Any]:
 
 
 def _fingerprint(found: LintFinding) -> str:
-    """Return an identifier of a finding that stays the same if only its line number changes."""
+    """Return an identifier of a finding (``found``) that does not depend on its line number.
+
+    Tools recognise a finding by it after other lines of the file have changed.
+    """
     words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
     return hashlib.sha256(words.encode()).hexdigest()

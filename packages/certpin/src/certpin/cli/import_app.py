@@ -147,7 +147,7 @@ class AppRequest:
 def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> None:
     """Read an app, write its pins into the pin file, and print the result with the mistakes.
 
-    The mistakes are printed even if the import is refused.
+    ``request`` is the request of the user. The mistakes are printed even if the import is refused.
 
     Raises:
         click.UsageError: ``--json`` and another format are asked for.
@@ -183,8 +183,9 @@ def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> Non
 def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
     """Write the pins of an app into the pin file.
 
-    With ``--live``, first compare the pins with the chains that servers present. The written hosts,
-    and the results of the comparison, are stored in ``result``.
+    ``request`` is the request of the user. With ``--live``, first compare the pins with the chains
+    that servers present. The written hosts, and the results of the comparison, are stored in
+    ``result``.
     """
     from certpin.apps.merge import draft_policies
     from certpin.cli.app_result import warn_dropped
@@ -217,9 +218,9 @@ def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
 def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime) -> None:
     """Connect to the hosts of an app, and compare each verified chain with the app's pins.
 
-    ``draft`` has the pins that the app's source contains, by host. Whether a chain matches a pin is
-    stored in ``draft``. The contacted hosts, with their problems and fixes, are stored in
-    ``result``.
+    ``options`` are the options that apply only to apps. ``draft`` has the pins that the app's
+    source contains, by host. Whether a chain matches a pin is stored in ``draft``. The contacted
+    hosts, with their problems and fixes, are stored in ``result``.
     """
     from certpin.cli.check import check_targets
     from certpin.cli.servers import ServerOptions

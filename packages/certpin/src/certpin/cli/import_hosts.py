@@ -49,7 +49,7 @@ class HostImport:
         unknown: a phrase for each added backup whose key type certpin could not check.
 
     Raises:
-        ConfigError: the pin file has another policy for a host, other trust anchors or other
+        ConfigError: the pin file has a different policy for a host, other trust anchors or other
             anchors for debug builds; no public authority certifies the key of a leaf; or a key is
             compromised under one host and accepted under another.
         JournalError: the journal of the pin file can't be read.
@@ -161,7 +161,8 @@ class HostImport:
             existing: the policies of the pin file, by host pattern.
 
         Raises:
-            ConfigError: the pin file has another list, or the file of the list has other content.
+            ConfigError: the pin file has a different list, or the file of the list has other
+                content.
         """
         logs = pins.ct_logs
         known = next((policy.ct_logs for policy in existing.values() if policy.ct_logs), None)

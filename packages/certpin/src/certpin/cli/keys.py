@@ -96,7 +96,7 @@ def require_certifiable(
 def require_usable_in_dart(key_type: str, pattern: HostPattern, *, signs: bool = False) -> None:
     """Refuse a key if Flutter apps can't connect to servers with it, or below it.
 
-    Call it if ``publish.toml`` says that Flutter apps follow the pin sets (``flutter = true``).
+    Call it if ``publish.toml`` says that Flutter apps fetch the pin sets (``flutter = true``).
 
     Args:
         key_type: the type of the key, such as ``EC P-256``; empty if unknown.

@@ -148,7 +148,7 @@ def lint(
 
 
 def _unread_file(path: Path, exc: PinFileError) -> LintedFile:
-    """Return a file that can't be read at all, with this error as its only finding."""
+    """Return a file that can't be read at all, with the error ``exc`` as its only finding."""
     from certpin.cli.findings import LintedFile
     from certpin.lint import RULES, LintDocument, LintFinding, LintReport
 
@@ -235,7 +235,8 @@ def _live_result(checkup: Checkup) -> LiveResult:
 def _mismatch_fix(checkup: Checkup) -> str:
     """Return the advice of ``certpin check`` for a verified chain that no pin matches.
 
-    Return an empty text for another verdict, such as for expired pins, which has its own rule.
+    ``checkup`` is the result of comparing the server's chain with its pins. Return an empty text
+    for a different verdict, such as for expired pins, which has its own rule.
     """
     if checkup.verdict is None or checkup.verdict.reason not in {"mismatch", "compromised-key"}:
         return ""
@@ -243,7 +244,10 @@ def _mismatch_fix(checkup: Checkup) -> str:
 
 
 def _server_index(checkup: Checkup) -> int | None:
-    """Return the index of the contacted server in the host's policy; None if it is not listed."""
+    """Return the index of the contacted server in the host's policy; None if it is not listed.
+
+    ``checkup`` is the result of comparing the server's chain with its pins.
+    """
     from certpin.probe import endpoint_at
 
     policy, endpoint = checkup.policy, checkup.endpoint
@@ -276,7 +280,10 @@ def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedF
 
 
 def _asked(text: str) -> tuple[Format, list[str], str]:
-    """Return the format, the hosts and the path in a value of ``--exported``."""
+    """Return the format, the hosts and the file path in ``text``, a value of ``--exported``.
+
+    The list of hosts is empty if the value names none.
+    """
     from certpin.formats import FORMATS
 
     left, equals, path = text.partition("=")
@@ -318,8 +325,8 @@ def _source(chosen: Format, path: str) -> Source:
 def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
     """Return the pin set in an exported file, and a phrase for each setting that can't be imported.
 
-    No export contains such a setting. So the file was changed after its export, and each phrase
-    says that.
+    ``chosen`` is the format of the file, and ``source`` the file. No export contains such a
+    setting. So the file was changed after its export, and each phrase says that.
     """
     from certpin.formats.parsed import FormatWarning, UnrelatedWarning
 
@@ -400,7 +407,10 @@ def _with_anchors_of(actual: PinSet, pins: PinSet, chosen: Format) -> PinSet:
 
 
 def _changed_settings(expected: set[str], found: set[str]) -> Iterator[str]:
-    """Yield a phrase for each setting that a file lacks, or has in addition to a new export."""
+    """Yield a phrase for each setting in which an exported file differs from a new export.
+
+    ``expected`` are the settings in a new export, and ``found`` those in the file, as lines.
+    """
     for setting in sorted(expected - found):
         yield f"it was changed: the line {setting!r} is missing"
     for setting in sorted(found - expected):

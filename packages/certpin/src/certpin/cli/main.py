@@ -130,7 +130,10 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def _within_groups(self, ctx: click.Context, name: str) -> list[str]:
-        """Return the commands of this name in the groups below, such as ``rotate plan``."""
+        """Return the commands with this name in the groups below, such as ``rotate plan``.
+
+        They are suggested if the user gave the name without its group.
+        """
         groups = {each: self.get_command(ctx, each) for each in self.own_commands()}
         return [
             f"{each} {name}"

@@ -134,7 +134,10 @@ def resolve_key(text: str) -> KeyReference:
 
 
 def _encrypted(text: str, *, missing: bool) -> ConfigError:
-    """Return the error for an encrypted key file, if its passphrase is missing or wrong."""
+    """Return the error for an encrypted key file, if its passphrase is missing or wrong.
+
+    ``text`` is the file as the user named it. ``missing`` is True if no passphrase was given.
+    """
     from certpin.errors import ConfigError
     from certpin.support.text import printable
 
@@ -196,7 +199,8 @@ def open_by_uri(
 def serving_note(place: KeyPlace) -> str:
     """Return advice on how servers can use a key on a token or in a key service.
 
-    Return an empty string for a key in a file, which servers can read.
+    ``place`` is the kind of place: ``file``, ``token`` or ``service``. Return an empty string for a
+    key in a file, which servers can read.
     """
     if place == "file":
         return ""
@@ -297,7 +301,10 @@ def policies_for_step(
 
 
 def _why_no_policy(key: KeyReference | None) -> str:
-    """Return why a key belongs to no policy of a pin file with several hosts, as a clause."""
+    """Return why a key belongs to no policy of a pin file with several hosts, as a clause.
+
+    ``key`` is None if the user named no key.
+    """
     from certpin.support.text import printable
 
     if key is None:

@@ -114,7 +114,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a known name unchanged; fail for an unknown name, and suggest a similar one."""
+        """Return ``value`` if it is a known name; otherwise fail, and suggest a similar name."""
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
@@ -416,8 +416,9 @@ def _missing_issuer(observation: Observation) -> str:
 def _wrong_date(observation: Observation) -> str:
     """Return the fix for a chain with a certificate that has expired, or is not valid yet.
 
-    The fix has the name and the date of the certificate. If all certificates that the server sent
-    are valid now, the fix names none: the cause is then another certificate, such as the root.
+    ``observation`` has the chain that the server sent. The fix has the name and the date of the
+    certificate. If all certificates that the server sent are valid now, the fix names none: the
+    cause is then another certificate, such as the root.
     """
     from certpin.errors import CertificateParseError
     from certpin.pins import utc_now

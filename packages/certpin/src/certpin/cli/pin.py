@@ -193,8 +193,8 @@ def _target_lines(
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
     """Return the result of a connection to a server as JSON.
 
-    It has the chain that the server sent, and the verified chain if there is one. ``now`` decides
-    how many days each certificate has left.
+    ``observation`` is this result. The JSON has the chain that the server sent, and the verified
+    chain if there is one. ``now`` decides how many days each certificate has left.
     """
     verified = observation.verified
     return {
@@ -266,7 +266,8 @@ def _advice(
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
     """Yield each certificate of a server once, with a title: its role, and how it was obtained.
 
-    The verified chain comes first, then other certificates that the server sent.
+    ``observation`` has the certificates. The verified chain comes first, then other certificates
+    that the server sent.
     """
     served = observation.served.certificates
     path = observation.verified.certificates if observation.verified else ()
@@ -329,7 +330,10 @@ def certificate_json(certificate: Certificate, now: datetime) -> dict[str, Any]:
 
 
 def _title(fields: dict[str, Any]) -> str:
-    """Return a title for a certificate: its subject, or if that is empty, its host names."""
+    """Return a title for a certificate: its subject, or if that is empty, its host names.
+
+    ``fields`` is the certificate as JSON (``certificate_json``).
+    """
     if fields["subject"] is None:
         return "(subject cannot be read)"
     return fields["subject"] or ", ".join(fields["names"] or ()) or "(no subject)"

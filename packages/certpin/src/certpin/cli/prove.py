@@ -360,6 +360,8 @@ def _fuzzing(
 ) -> FuzzOptions | None:
     """Return the options of ``--fuzz``; None if the user did not give ``--fuzz``.
 
+    ``count`` is the number of chains, ``seed`` that of the mutations, and ``save`` a new folder.
+
     Raises:
         click.UsageError: the client's command is missing, or options don't go together.
     """
@@ -423,7 +425,7 @@ def _prepare_evidence(
 
 
 def _default_route(command: tuple[str, ...]) -> str:
-    """Return how the client reaches the lab if the user did not give ``--via``.
+    """Return the default of ``--via``: the way in which the client reaches the lab.
 
     The result is ``port`` (directly) if the command contains a placeholder for the lab's address or
     port, else ``connect`` (through the lab's proxy).

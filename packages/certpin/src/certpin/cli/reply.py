@@ -246,8 +246,8 @@ class CommandReply:
     def fail(self, error: BaseException, message: str) -> bool:
         """Store the error that ended the command, for its JSON output.
 
-        Return True if the error was stored; False if the output of the command is text, so that the
-        caller must print the error.
+        ``message`` is the text of the error. Return True if the error was stored; False if the
+        output of the command is text, so that the caller must print the error.
         """
         if not (self.json_requested or self.wanted or self._data is not None):
             return False

@@ -157,7 +157,7 @@ def _is_host(source: str) -> bool:
     """Return True if an argument of ``certpin scan`` that names no file looks like a host.
 
     The error message then suggests to pass the host on standard input. Return False for a name that
-    ends like a list of hosts, such as ``hosts.txt``.
+    ends like a list of hosts, such as ``hosts.txt``. ``source`` is the argument.
     """
     from certpin.errors import HostError
     from certpin.probe import Endpoint, split_address
@@ -223,7 +223,8 @@ def _without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
 def _lines(descriptor: int) -> Iterator[bytes | None]:
     """Yield the lines of a stream without line ends, cut at ``_MAX_LINE`` bytes.
 
-    Yield None whenever no input is available, so that the caller never blocks on a slow pipe.
+    ``descriptor`` is the file descriptor of the stream. Yield None whenever no input is available,
+    so that the caller never blocks on a slow pipe.
     """
     tail = b""
     while True:

@@ -228,7 +228,7 @@ def ask_servers(
 ) -> list[tuple[HostPolicy, ServerAnswers[Result] | None]]:
     """Contact servers in parallel, each at every IP address of its name.
 
-    Each address can be another machine with another key.
+    Each address can be a different machine with a different key.
 
     Args:
         targets: the servers, with their policies.
@@ -636,9 +636,10 @@ def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) ->
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Divide ``--connect`` values into groups that have one address for each host.
 
-    ``ServerOptions`` uses one address for each host, so each group needs its own ``ServerOptions``.
-    The first group has the first address of each host, the second group the second, and so on. If a
-    host has fewer addresses than others, its last address is repeated in the later groups.
+    ``connects`` are the values. ``ServerOptions`` uses one address for each host, so each group
+    needs its own ``ServerOptions``. The first group has the first address of each host, the second
+    group the second, and so on. If a host has fewer addresses than others, its last address is
+    repeated in the later groups.
     """
     by_host: dict[str, list[str]] = {}
     for connect in connects:

@@ -206,7 +206,8 @@ def destroy_key(key: TokenKey) -> None:
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
     """Open the key that a URI names, and verify its signature of a random challenge.
 
-    Raises ``TokenError`` if the key can't be used or the signature is wrong.
+    ``session`` is the session after the login. Raises ``TokenError`` if the key can't be used or
+    the signature is wrong.
     """
     with translated(session.token.label):
         private = _private_key(uri, session)
@@ -245,8 +246,8 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
 def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
     """Sign data with a private key on the token, and return the signature (ECDSA: as DER).
 
-    For ECDSA the data is hashed here and not on the token, because few tokens support
-    CKM_ECDSA_SHA256.
+    ``public_key`` gives the algorithm. For ECDSA the data is hashed here and not on the token,
+    because few tokens support CKM_ECDSA_SHA256.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism
@@ -262,8 +263,9 @@ def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
 def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
     """Return the public key that a token stores for one of its private keys.
 
-    The public key is found by the ID of the private key, or by its label if it has no ID. Raises
-    ``TokenError`` if there is not exactly one such public key, or if the public key can't be read.
+    ``session`` is an open session of the token. The public key is found by the ID of the private
+    key, or by its label if it has no ID. Raises ``TokenError`` if there is not exactly one such
+    public key, or if the public key can't be read.
     """
     from pkcs11 import Attribute, ObjectClass
 
@@ -316,7 +318,7 @@ def _parse_public_key(found: Any) -> SignerPublicKey:
 
 
 def _octets(value: bytes) -> bytes:
-    """Return the bytes of an elliptic curve point that a token stores as DER OCTET STRING.
+    """Return the bytes of an elliptic curve point from ``value``, a DER OCTET STRING of a token.
 
     See PKCS#11 v2.40 section 2.3.3. Raises ``ValueError`` if the DER is not an OCTET STRING.
     """
@@ -362,7 +364,10 @@ def _refuse_existing(uri: TokenURI, session: Session) -> None:
 
 
 def _names(uri: TokenURI) -> dict[Any, Any]:
-    """Return the PKCS#11 attributes by which a URI names a key: its label, its ID, or both."""
+    """Return the PKCS#11 attributes by which a URI names a key: its label, its ID, or both.
+
+    The result is a dict from the attribute to its value, to search the token for the key.
+    """
     from pkcs11 import Attribute
 
     names = {Attribute.LABEL: uri.label, Attribute.ID: uri.id}
@@ -396,7 +401,7 @@ def _generate(session: Session, algorithm: KeyAlgorithm, uri: TokenURI) -> tuple
 
 
 def _refuse_extractable(private: Any) -> None:
-    """Raise ``TokenError`` if a generated key is extractable or not sensitive."""
+    """Raise ``TokenError`` if a generated key (``private``) is extractable or not sensitive."""
     from pkcs11 import Attribute
 
     if private[Attribute.EXTRACTABLE] or not private[Attribute.SENSITIVE]:

@@ -43,7 +43,11 @@ def translated(token: str = "") -> Iterator[None]:
 
 
 def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> Token:
-    """Return the token that a PKCS#11 URI names. Raises ``TokenError`` if none or several match."""
+    """Return the token that a PKCS#11 URI names.
+
+    If the URI names no PKCS#11 module, ``environment`` has the path of the module, as in
+    ``os.environ``. Raises ``TokenError`` if no token matches, or several do.
+    """
     library = _load(_module_path(uri, environment))
     failed: list[str] = []
     with translated():
@@ -163,8 +167,9 @@ def _clear_openssl_errors() -> None:
 def _tokens(library: Any, failed: list[str]) -> Iterator[Token]:
     """Yield the initialized tokens of a PKCS#11 module.
 
-    A token that was removed meanwhile, or that fails, is skipped, so that other tokens can be used.
-    For each token that fails, a text about the error is appended to ``failed``.
+    ``library`` is the loaded module. A token that was removed meanwhile, or that fails, is skipped,
+    so that other tokens can be used. For each token that fails, a text about the error is appended
+    to ``failed``.
     """
     import pkcs11
 

@@ -112,7 +112,10 @@ def is_token_uri(text: str) -> bool:
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Split a PKCS#11 URI into the percent-decoded attributes of its path and of its query."""
+    """Split a PKCS#11 URI into its attributes: those of its path, and those of its query.
+
+    Each is a dict from the name of the attribute to its percent-decoded value.
+    """
     if not is_token_uri(text):
         raise TokenError("this is not a PKCS#11 URI", fix=f"write it as {_EXAMPLE}")
     if len(text) > MAX_URI_CHARACTERS:
@@ -153,7 +156,7 @@ def _attributes(
 def _text(name: str, value: bytes) -> str:
     """Return the value of an attribute as text: UTF-8 (RFC 7512 section 2.3) without NUL.
 
-    Raises ``TokenError`` for other bytes.
+    ``name`` is the name of the attribute, for the error. Raises ``TokenError`` for other bytes.
     """
     try:
         text = value.decode()
@@ -167,8 +170,9 @@ def _text(name: str, value: bytes) -> str:
 def _token_attribute(name: str, value: bytes) -> str:
     """Return an attribute of a URI that describes the token, in the form in which tokens report it.
 
-    In ``slot-id`` and ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if
-    such a value is invalid, or if the value is not text.
+    ``name`` is the name of the attribute, and ``value`` its value. In ``slot-id`` and
+    ``library-version``, numbers lose leading zeros. Raises ``TokenError`` if such a value is
+    invalid, or if the value is not text.
     """
     text = _text(name, value)
     if name == "slot-id":
@@ -209,7 +213,8 @@ def _module(value: bytes | None) -> Path | None:
 def _pin_file(value: bytes | None) -> Path | None:
     """Return the path in ``pin-source``, a ``file:`` URI on this machine.
 
-    See RFC 7512 section 2.4 and RFC 8089.
+    ``value`` is the attribute, and ``None`` if the URI lacks it: the result is then ``None``. See
+    RFC 7512 section 2.4 and RFC 8089.
     """
     if value is None:
         return None
@@ -225,10 +230,10 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """Return the path that an attribute of a URI contains.
+    """Return the file path that an attribute of a URI contains.
 
-    Raise ``TokenError`` if the path is relative, which would load code or a PIN from the working
-    directory, or begins with ``//``.
+    ``name`` is the name of the attribute, and ``text`` its value. Raises ``TokenError`` if the path
+    begins with ``//``, or is relative: that would load code or a PIN from the working directory.
     """
     if not text.startswith("/") or text.startswith("//"):
         raise TokenError(

@@ -109,7 +109,7 @@ def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
 
 
 def _code(exc: Exception) -> str:
-    """Return the error code of a key service, or the name of the exception if it has no code."""
+    """Return the error code that a key service gave in ``exc``, or the name of the exception."""
     response = getattr(exc, "response", None)
     if isinstance(response, dict):  # botocore.exceptions.ClientError
         code: Any = response.get("Error", {}).get("Code")

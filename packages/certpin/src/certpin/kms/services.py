@@ -97,7 +97,7 @@ def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
 def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in AWS KMS.
 
-    See GetPublicKey in the API reference of AWS KMS.
+    ``uri`` is the parsed URI of the key. See GetPublicKey in the API reference of AWS KMS.
 
     Returns:
         The public key, and an empty text in place of a signature scheme: AWS KMS doesn't restrict a
@@ -118,7 +118,8 @@ def _read_aws(uri: ServiceURI) -> tuple[Any, str]:
 def _read_google(uri: ServiceURI) -> tuple[Any, str]:
     """Read the public key of a key in Google Cloud KMS.
 
-    See GetPublicKey and CryptoKeyVersionAlgorithm in the reference of google.cloud.kms.v1.
+    ``uri`` is the parsed URI of the key. See GetPublicKey and CryptoKeyVersionAlgorithm in the
+    reference of google.cloud.kms.v1.
 
     Returns:
         The public key, and the one signature scheme to which Google Cloud KMS restricts the key.

@@ -200,7 +200,7 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def set_provider_edition(self, pattern: str, edition: date) -> None:
-        """Set the TOML key ``provider_edition`` of a host to a date.
+        """Set the TOML key ``provider_edition`` of a host to the date ``edition``.
 
         The pins of the host are from the provider data of this date. Provider data lists the roots
         that certificate providers, such as Let's Encrypt, use.
@@ -277,6 +277,8 @@ class PinFileEditor:
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
         """Return the index of a host's ``[[host]]`` table, and the index of ``pin`` in this table.
 
+        ``data`` is the parsed pin file, and ``pattern`` the host pattern.
+
         Raises ``ConfigError`` if the file has no such host or pin.
         """
         host = _host_at(data, pattern)
@@ -288,7 +290,8 @@ class PinFileEditor:
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
         """Return the range of lines of each ``[[host.pin]]`` table of the host with index ``host``.
 
-        Raises ``PinFileError`` if some of the host's pins are not written as such tables.
+        Raises ``PinFileError`` if some of the host's pins are not written as such tables. ``lines``
+        has the lines of the pin file.
         """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
@@ -341,9 +344,10 @@ class PinFileEditor:
 
 
 def editable_pins(text: str) -> list[int]:
-    """Return how many pins of each host the editor can change: those in ``[[host.pin]]`` tables.
+    """Return for each host of a pin file the number of pins that the editor can change.
 
-    Hosts and pins in lists of inline tables are left out.
+    ``text`` is the text of the pin file. The editor can change pins in ``[[host.pin]]`` tables, and
+    not those in lists of inline tables. Hosts in such a list are left out.
     """
     return _Lines(text).pin_counts()
 
@@ -401,7 +405,7 @@ def public_text(text: str, path: Path) -> str:
 
 
 def _is_text_of(expected: dict[str, Any], text: str) -> bool:
-    """Return True if an edited text is valid TOML with the data ``expected``."""
+    """Return True if an edited text is valid TOML with the data ``expected``, to check an edit."""
     try:
         return _parse(text) == expected
     except ValueError:  # tomli.TOMLDecodeError
@@ -409,7 +413,10 @@ def _is_text_of(expected: dict[str, Any], text: str) -> bool:
 
 
 def _drop_notes(value: Any) -> None:
-    """Remove the notes from the data of a pin file, at any depth."""
+    """Remove the notes from the data of a pin file, at any depth.
+
+    ``value`` is the data, or a part of it. It is changed in place.
+    """
     if isinstance(value, dict):
         if isinstance(value.get("note"), str):
             del value["note"]
@@ -421,9 +428,9 @@ def _drop_notes(value: Any) -> None:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Return the data of a TOML text, with floats as strings, to compare the data of two texts.
+    """Return the data of a TOML text, to compare it with the data of another text.
 
-    As a number, the float NaN would not be equal to itself.
+    Floats are returned as strings: as a number, the float NaN would not be equal to itself.
     """
     import tomli  # only needed to read a file
 
@@ -499,7 +506,7 @@ def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Span:
-    """The range of lines of a TOML table, from its header to its last value."""
+    """The range of lines of a TOML table in a pin file, from its header to its last value."""
 
     first: int
     end: int  # exclusive

@@ -290,7 +290,7 @@ class UnknownKey(NamedTuple):
 class Table:
     """A table of a TOML file with typed access to its values.
 
-    Methods raise ``ConfigError`` if a required value is missing or a value has another type.
+    Methods raise ``ConfigError`` if a required value is missing or a value has the wrong type.
     ``unknown`` collects the TOML keys that certpin doesn't know: all tables of a file share this
     list.
 
@@ -568,8 +568,8 @@ def _wait_for_lock(descriptor: int, path: Path, wait: float) -> None:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a temporary file, and rename it to ``path``.
 
-    If the file exists already, its permissions and owner are kept. If ``path`` is a symbolic link,
-    its target is replaced, not the link.
+    ``content`` is the new content. If the file exists already, its permissions and owner are kept.
+    If ``path`` is a symbolic link, its target is replaced, not the link.
 
     Raises:
         PinFileError: the file cannot be written.
@@ -597,7 +597,7 @@ def _not_written(path: Path, exc: OSError) -> PinFileError:
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
     """Write a temporary file, and rename it to ``path``.
 
-    So a crash leaves either the old or the new file.
+    A crash leaves either the old or the new file.
 
     Args:
         path: the file. If it is a symbolic link, the link is replaced, not its target.

@@ -187,9 +187,9 @@ def read_fields(text: str, path: Path, files: Files) -> dict[str, Any]:
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
     """Warn about unknown TOML keys in the text of a pin file.
 
-    A key that is unknown in several tables of one kind, such as ``[[host]]``, causes one warning.
-    If very many keys are unknown, the last warning has only the number of the others, so that a log
-    isn't filled.
+    ``unknown`` has the keys, and ``path`` is the file path for the warnings. A key that is unknown
+    in several tables of one kind, such as ``[[host]]``, causes one warning. If very many keys are
+    unknown, the last warning has only the number of the others, so that a log isn't filled.
 
     Raises ``ConfigError``, instead of a warning, for a misplaced key that belongs to ``[[host]]``.
     """
@@ -270,7 +270,8 @@ def read_log_list(top: Table, files: Files) -> LogList | None:
 def requires_ct(table: Table, logs: LogList | None) -> bool:
     """Return ``require_ct`` of a host: True if its certificate must have enough SCTs of known logs.
 
-    ``logs`` is the list of logs that the pin file names, or ``None`` if it names no list.
+    ``table`` is the ``[[host]]`` table, and ``logs`` is the list of logs that the pin file names,
+    or ``None`` if it names no list.
 
     Raises:
         ConfigError: ``require_ct`` is true and ``logs`` is ``None``, or the value of ``require_ct``
@@ -288,7 +289,7 @@ def requires_ct(table: Table, logs: LogList | None) -> bool:
 
 
 def refuse_other_schema(top: Table) -> None:
-    """Raise ``ConfigError`` if the pin file has another schema than this version of certpin reads.
+    """Raise ``ConfigError`` if the pin file has a schema that this version of certpin can't read.
 
     The number of the schema is the key ``schema`` in ``top``, the top-level table.
     """
@@ -358,7 +359,7 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 def strict_x509(table: Table) -> bool | None:
     """Return ``strict_x509`` of a host: True if chains to its trust anchors must follow RFC 5280.
 
-    Return ``None`` if the host doesn't have this key.
+    ``table`` is the ``[[host]]`` table. Return ``None`` if the host doesn't have this key.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.

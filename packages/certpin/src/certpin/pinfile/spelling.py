@@ -31,8 +31,9 @@ def _tolerated(key: str) -> int:
 def _slips(written: str, key: str) -> int:
     """Return the number of typing slips between two keys (optimal string alignment distance).
 
-    The number is exact up to the limit that is tolerated: one for every three letters, and at least
-    one. If there are more slips, the result is some number above the limit.
+    ``written`` is the key in the file, and ``key`` a known one. The number is exact up to the limit
+    that is tolerated: one for every three letters, and at least one. If there are more slips, the
+    result is some number above the limit.
     """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)

@@ -86,10 +86,11 @@ def _set(old: PinSet, new: PinSet) -> Iterator[Change]:
 
 
 def _noticed(old: PinSet, new: PinSet) -> bool:
-    """Return True if clients treat some host in another way, or report by another name.
+    """Return True if clients notice that the pin set ``new`` has replaced ``old``.
 
-    A pin that moves between the states that clients accept changes nothing for them, so the steps
-    of a rotation write such states without a new version.
+    They notice it if they treat some host in a different way, or report under a different name. A
+    pin that moves between the states that clients accept changes nothing for them, so the steps of
+    a rotation write such states without a new version.
     """
     return old.name != new.name or meaning(old) != meaning(new)
 
@@ -211,13 +212,19 @@ def _settings(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Findi
 
 
 def _no_key_satisfies_both(old: HostPolicy, new: HostPolicy) -> bool:
-    """Return True if both policies enforce pins, and have no pin in common."""
+    """Return True if both policies enforce pins, and have no pin in common.
+
+    Servers then can use no key that clients with the old and with the new pin set accept.
+    """
     enforced = old.mode == new.mode == "enforce"
     return enforced and not old.live_pins.keys() & new.live_pins.keys()
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each pin that was added, was removed, or changed its state."""
+    """Yield a finding for each pin that was added, was removed, or changed its state.
+
+    ``old`` and ``new`` are the policies of one host in the old and in the new pin set.
+    """
     before, after = old.live_pins, new.live_pins
     for pin, entry in after.items():
         if pin in before:
@@ -282,7 +289,8 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
     """Yield a finding for each pin that was newly marked compromised, or no longer is.
 
-    Clients refuse a path that contains a compromised key at any position.
+    ``old`` and ``new`` are the policies of one host in the old and in the new pin set. Clients
+    refuse a path that contains a compromised key at any position.
     """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
@@ -341,11 +349,12 @@ def _none_can_match(policy: HostPolicy) -> bool:
 
 
 def _left_out(old: HostPolicy, new: HostPolicy) -> list[Pin]:
-    """Return the pins of both policies that clients stop comparing, because of the new ``match``.
+    """Return the pins that clients stop comparing, because ``match`` of the policy has changed.
 
-    Only pins that the new policy marks active or retiring are returned: servers may use their keys.
-    But if clients with the new policy still compare some active pin that isn't a backup, return an
-    empty list.
+    ``old`` and ``new`` are the policies of one host. Only pins that are in both policies, and that
+    the new policy marks active or retiring, are returned: servers may use their keys. ``match``
+    selects the certificates of a path that are compared. But if clients with the new policy still
+    compare some active pin that isn't a backup, return an empty list.
     """
     reached = _REACHED[new.match]
     if any(each.role in reached and each.state == "active" for each in new.live_pins.values()):

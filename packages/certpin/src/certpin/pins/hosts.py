@@ -37,9 +37,10 @@ def normalise(host: str) -> str:
     without one trailing dot. An address gets its canonical form (RFC 5952); brackets and zone of an
     IPv6 literal are removed (RFC 6874).
 
-    An ASCII name that IDNA 2008 refuses but a resolver accepts is unchanged: ``xn--n3h.com``,
-    ``a-.example``, ``r3---sn.xn--bcher-kva.example``. Such a name has only one spelling, so it
-    can't be confused with another name. A name with non-ASCII letters must satisfy IDNA 2008.
+    An ASCII name that IDNA 2008 refuses, but a DNS resolver accepts, stays as it is:
+    ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. Such a name has only one
+    spelling, so it can't be confused with a different name. A name with non-ASCII letters must
+    satisfy IDNA 2008.
 
     Raises:
         HostError: the text is not a host: ``a..b``, a host with a port, a label of 64 characters,
@@ -121,7 +122,7 @@ class HostPattern:
         return (one,) if self.wildcard == "*." else (self.name, one, two)
 
     def covers(self, other: HostPattern) -> bool:
-        """Return True if the pattern covers every host that another pattern covers.
+        """Return True if the pattern covers every host that the pattern ``other`` covers.
 
         ``bank.example`` does not cover ``*.bank.example``, although both have the same name.
         """
@@ -365,7 +366,8 @@ def bracketed(host: str) -> str:
 def unreadable_address(text: str) -> HostError:
     """Return the error for a text that should be a host with a port, but is something else.
 
-    A text with ``@`` is not quoted in the error, because it can contain a password.
+    The caller raises the error. A text with ``@`` is not quoted in the error, because it can
+    contain a password.
     """
     shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
     return HostError(

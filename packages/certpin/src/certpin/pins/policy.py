@@ -156,7 +156,8 @@ def _base64(text: str) -> bytes:
 def _hexadecimal_key(text: str) -> PinParseError:
     """Return the error for a digest in hexadecimal, as ``openssl dgst -sha256`` prints it.
 
-    Its kind is not guessed: a fingerprint of a whole certificate looks the same.
+    ``text`` is the digest. Its kind (key or certificate) is not guessed: a fingerprint of a whole
+    certificate looks the same.
     """
     pin = Pin.of_key(_hexadecimal(text))
     return PinParseError(
@@ -293,8 +294,9 @@ class TrustAnchors:
     def parse(cls, data: bytes, source: str = "") -> TrustAnchors:
         """Read the certificates of a file, PEM or DER, which must contain nothing else.
 
-        Check that OpenSSL can load each certificate. This check is left out in a Python without
-        OpenSSL, such as Pyodide in a browser, because it can't make TLS connections anyway.
+        ``source`` is the name of the file, as the pin file contains it. Check that OpenSSL can load
+        each certificate. This check is left out in a Python without OpenSSL, such as Pyodide in a
+        browser, because it can't make TLS connections anyway.
 
         Raises:
             CertificateParseError: a certificate can't be read, or the data has something else.
@@ -604,7 +606,7 @@ class PinSet:
 
     @cached_property
     def _find_cached(self) -> Callable[[str], HostPolicy | None]:
-        """``_find`` with a cache of its results."""
+        """The method ``_find`` with a cache: it returns the policy for a host name, or ``None``."""
         return lru_cache(maxsize=_CACHED_HOSTS)(self._find)
 
     def _find(self, host: str) -> HostPolicy | None:
@@ -661,7 +663,10 @@ class PolicyMeaning(NamedTuple):
     ct_logs: bytes | None  # the digest of the list
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields with different values, in the order of declaration."""
+        """Return the names of the fields in which this policy differs from ``other``.
+
+        They are in the order of their declaration.
+        """
         return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
 
 

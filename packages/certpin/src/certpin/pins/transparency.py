@@ -164,8 +164,9 @@ def _invalid(
 def _never_counts(log: CTLog | None) -> str:
     """Return the reason why no SCT of a log can count; empty if the log's SCTs can count.
 
-    SCTs never count if the log is unknown, is a test log, or is pending or rejected. The caller
-    also ignores the time of such SCTs when it looks for the certificate's earliest SCT.
+    An SCT is the promise of a log to publish a certificate. It never counts if the log is unknown
+    (``None``), is a test log, or is pending or rejected. The caller also ignores the time of such
+    SCTs when it looks for the certificate's earliest SCT.
     """
     if log is None or log.kind == "test":
         return "it is a test log"
@@ -188,8 +189,9 @@ def _retired(log: CTLog | None, earliest: datetime) -> str:
 def _problem(results: Sequence[SCTResult], required: int) -> str:
     """Return the reason why a certificate's SCTs are not enough; empty if they are.
 
-    Enough means that ``required`` logs count, at least one of which is not retired, and that they
-    have at least two distinct operators.
+    ``results`` are the checks of the SCTs (the promises of logs). Enough means that ``required``
+    logs count, at least one of which is not retired, and that they have at least two distinct
+    operators.
     """
     counted = [each for each in results if not each.problem]
     logs = {each.log_id for each in counted}

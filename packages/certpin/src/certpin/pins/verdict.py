@@ -148,8 +148,9 @@ def _verify_pins(
 ) -> Verdict:
     """Return the verdict on a verified chain, without the check of Certificate Transparency.
 
-    The verdict follows from the debug override, the keys marked compromised, the expiry of the
-    pins, and the match between the pins and the certificates of the chain.
+    ``debug_anchors`` has fingerprints of trust anchors that are accepted without a pin. The verdict
+    follows from the debug override, the keys marked compromised, the expiry of the pins, and the
+    match between the pins and the certificates of the chain.
     """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
@@ -168,7 +169,11 @@ def _verify_pins(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path with a key or fingerprint marked compromised."""
+    """Return the first certificate on the path that the policy marks compromised.
+
+    The mark is on the pin of its key, or on that of the whole certificate. ``None`` if there is
+    none.
+    """
     if not policy.compromised:
         return None
     return next(
@@ -192,14 +197,17 @@ def _match(chain: Chain, policy: HostPolicy, otherwise: Decision) -> Verdict:
 
 
 def _compared(chain: Chain, match: Match) -> tuple[Certificate, ...]:
-    """Return the certificates of the path that are compared with the pins."""
+    """Return the certificates of the path that are compared with the pins.
+
+    ``match`` is the setting of the policy: ``leaf``, ``ca`` (those above the leaf) or ``any``.
+    """
     if match == "any":
         return chain.certificates
     return (chain.leaf,) if match == "leaf" else chain.authorities
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the explanation of a decision that the pins didn't match, as text of several lines.
+    """Return an explanation of a verdict that refuses or reports a chain, in several lines.
 
     The text contains the host, the policy, every certificate of the path, and every pin.
     """
@@ -251,7 +259,10 @@ def scts_fix(verdict: Verdict) -> str:
 
 
 def _has_unknown_logs(verdict: Verdict) -> bool:
-    """Return True if the certificate has an SCT of a log that the pin file's log list lacks."""
+    """Return True if the certificate has an SCT of a log that is not in the pin file's log list.
+
+    ``verdict`` has the reason ``too-few-scts``.
+    """
     scts = verdict.transparency.scts if verdict.transparency else ()
     return any(each.log is None for each in scts)
 

@@ -153,8 +153,9 @@ def check_up(
 def _unverified(policy: HostPolicy, observation: Observation, now: datetime) -> tuple[str, str]:
     """Return the reason why a chain did not verify, and advice to the user.
 
-    The advice is empty unless the chain ends at no trust anchor, or at an expired one. If it ends
-    at no trust anchor, several possible causes look alike: a man in the middle, a root that is not
+    ``policy`` is that of the host, and ``observation`` has the chain that the server sent. The
+    advice is empty unless the chain ends at no trust anchor, or at an expired one. If it ends at no
+    trust anchor, several possible causes look alike: a man in the middle, a root that is not
     trusted, or intermediates that the server did not send. So the advice names more than one cause.
     But it names no man in the middle if an issuer was not sent and the leaf is pinned: the server
     has then proved that it has the pinned key.
@@ -188,7 +189,10 @@ def _ders(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
 
 
 def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
-    """Return the trust anchors that are in a served path, or that issued a certificate of it."""
+    """Return the trust anchors that are in a served path, or that issued a certificate of it.
+
+    ``path`` is the path that the server sent, and ``trust`` has the policy's anchors.
+    """
     return [
         anchor
         for anchor in map(Certificate.from_der, trust.der)
@@ -201,7 +205,8 @@ def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
 def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
     """Return advice to replace a trust anchor, if it has expired and no certificate below it has.
 
-    Otherwise return an empty text.
+    Otherwise return an empty text. ``path`` is the path that the server sent, and ``trust`` has the
+    policy's anchors.
     """
     anchors = _anchors_above(path, trust)
     with suppress(CertificateParseError):
@@ -219,8 +224,8 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:
     """Return the problem and the advice for a wrong authorityKeyIdentifier in ``child``.
 
-    The identifier names another certificate than ``issuer``. But ``issuer`` is the right one: it
-    has the required name, and its key signed ``child``.
+    The identifier names a different certificate than ``issuer``. But ``issuer`` is the right one:
+    it has the required name, and its key signed ``child``. ``trust`` has the policy's anchors.
     """
     below, above = name_of(child), name_of(issuer)
     if issuer.der in trust.der:
@@ -239,7 +244,7 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
     """Return a text that says where a served path ends, and which trust anchors are expected.
 
     ``is_namesake`` is True if a trust anchor has the name of the issuer of the path's last
-    certificate, but another key.
+    certificate, but a different key.
     """
     name, issuer = name_of(path.end), issuer_of(path.end)
     missing = f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent"
@@ -256,7 +261,7 @@ def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
 
 
 def _compare(policy: HostPolicy) -> str:
-    """Return advice for a chain that ends at no trust anchor, and may be a man in the middle's.
+    """Return advice for a chain that ends at no trust anchor, and may be that of an attacker.
 
     The advice is to compare it with the chain that the server presents in another network. The
     advice also says how to trust the chain's authority, if it is the right one.
@@ -274,9 +279,10 @@ def _compare(policy: HostPolicy) -> str:
 
 
 def _send_own(path: ServedPath) -> str:
-    """Return a sentence that is added to the advice of ``_compare`` if an issuer was not sent.
+    """Return a sentence to add to the advice of ``_compare`` if an issuer was not sent.
 
-    The sentence says that the user's own server should send the missing certificate, too.
+    ``path`` is the path that the server sent. The sentence says that the user's own server should
+    send the missing certificate, too.
     """
     if len(path.certificates) == 1:
         return " If the server is yours, let it send its intermediates too."
@@ -323,7 +329,7 @@ def _anchors_of(trust: TrustAnchors) -> str:
 
 
 def _has_namesake(trust: TrustAnchors, end: Certificate) -> bool:
-    """Return True if a trust anchor has the name of the issuer of ``end``, but another key.
+    """Return True if a trust anchor has the name of the issuer of ``end``, but a different key.
 
     ``end`` is the last certificate of the path that the server sent.
     """
@@ -367,8 +373,9 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 def _check_backup(checkup: Checkup) -> Iterator[str]:
     """Yield a problem if every usable pin belongs to the served chain, so that no pin is a backup.
 
-    Yield nothing if the policy doesn't enforce pins, or if it pins several roots of one provider:
-    each of these roots is a backup of the others.
+    ``checkup`` has the policy and the verified chain. Yield nothing if the policy doesn't enforce
+    pins, or if it pins several roots of one provider: each of these roots is a backup of the
+    others.
     """
     if checkup.policy.mode != "enforce" or checkup.policy.is_own_backup:
         return

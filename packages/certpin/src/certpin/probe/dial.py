@@ -185,10 +185,17 @@ def served_at(
 
 
 def _is_of(policy: HostPolicy, name: str, server: HostServer, owner: PinSet | None) -> bool:
-    """Return True if clients use a policy for a server that it lists.
+    """Return True if clients use ``policy`` for a server that it lists.
 
-    Only a server that is contacted at its own name can be another policy's: at an address, a
-    wildcard's server has the name of the wildcard only because no other is known.
+    The result is False if ``owner``, the pin set, has a more specific policy for the server's name.
+    That is only checked for a server that is contacted at its own name. A server at an IP address
+    has the ``name`` of the wildcard only because no other name is known.
+
+    Args:
+        policy: the policy.
+        name: the host for which the certificate of the server has to be valid.
+        server: the server.
+        owner: the pin set with the policy; ``None`` to accept each server.
     """
     if owner is None or server.address not in {"", name}:
         return True
@@ -197,7 +204,7 @@ def _is_of(policy: HostPolicy, name: str, server: HostServer, owner: PinSet | No
 
 
 def _each_address(endpoint: Endpoint, timeout: float) -> tuple[Endpoint, ...]:
-    """Return an endpoint for each IP address of a server, because each may present another key.
+    """Return an endpoint for each IP address of a server, because each may present a different key.
 
     If there is only one address, return the given endpoint.
 
@@ -297,7 +304,7 @@ def _lacks_family(answer: object) -> bool:
 
 
 def could_not_ask(error: DialError) -> bool:
-    """Return True if a failure comes from this machine, and says nothing about the server.
+    """Return True if a failed connection is due to this machine, and not to the server.
 
     For example, the machine has no IPv6 address or route, or could not resolve the name because its
     resolver failed temporarily.

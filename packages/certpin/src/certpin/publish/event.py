@@ -275,9 +275,10 @@ def _require_proposed(
 def _require_appended(commit: Commit, change: FileChange) -> None:
     """Raise ``ConfigError`` unless a commit only appends lines to the rotation journal.
 
-    The journal is a file of JSON lines that lists key rotations and published pin sets, and no
-    commit may remove them. A new line must not record a push, because CI records its pushes itself.
-    Not checked: whether the new lines are true, which a reviewer of the branch decides.
+    ``change`` is the change of the journal by ``commit``. The journal is a file of JSON lines that
+    lists key rotations and published pin sets, and no commit may remove them. A new line must not
+    record a push, because CI records its pushes itself. Not checked: whether the new lines are
+    true, which a reviewer of the branch decides.
     """
     before, after = change.before or b"", change.after
     if after is None or not after.startswith(before):

@@ -100,7 +100,7 @@ def read(folder: Path) -> FolderContents:
 
 
 def require_owner(folder: Path, pin_file: Path, name: str) -> None:
-    """Raise ``ConfigError`` if the first root in the folder ``publish/`` names another pin set.
+    """Raise ``ConfigError`` if the first root in the folder ``publish/`` names a different pin set.
 
     The purpose is a clear error message if the user put two pin files into one folder, or renamed
     the pin set. So the root is not verified here, and a root without a name is accepted.
@@ -123,7 +123,7 @@ def require_owner(folder: Path, pin_file: Path, name: str) -> None:
 
 
 def _owner(folder: Path) -> object:
-    """Return the name of the pin set that the first root contains.
+    """Return the name of the pin set that the first root in ``folder`` (``publish/``) contains.
 
     If ``publish/site/`` has no readable first root, its draft is read. Return None if neither can
     be read, or if the root contains no name.
@@ -318,7 +318,8 @@ def _read(path: Path, limit: int) -> bytes | None:
 def _put(path: Path, data: bytes) -> None:
     """Write ``data`` to a file atomically, unless the file already has this content.
 
-    Raises ``PinFileError`` if the file can't be written.
+    Atomic means that a crash leaves the old or the new content. Raises ``PinFileError`` if the file
+    can't be written.
     """
     try:
         if path.is_file() and path.read_bytes() == data:
@@ -356,7 +357,7 @@ def _require_no_link(path: Path) -> None:
 def _clear(folder: Path) -> None:
     """Delete temporary files that killed processes left in the folder ``publish/``.
 
-    The caller must hold the folder's lock.
+    The caller must hold the lock of the folder (``held``).
     """
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):

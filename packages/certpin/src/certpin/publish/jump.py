@@ -31,23 +31,25 @@ def lowest_held(
     root: Root | None,
     settings: PublishSettings,
 ) -> int | None:
-    """Return the lowest version that a client with the newest root may hold.
+    """Return the lowest version of the pin set that a client with the newest root may hold.
 
-    Return ``None`` if no client holds such a version.
+    Return ``None`` if no client holds such a version. If certpin raises the version too far, such a
+    client refuses the new version (``is_jump``).
 
-    A client that gets a new root also takes any version that comes with the root. So a client with
-    the newest root holds at least the version that was the newest when the day began on which that
-    root was drafted. Lower versions are left out, unless the newest root is the first one. The day
-    is computed: it is the root's expiry minus the lifetime of roots in ``publish.toml``. If that
-    lifetime was reduced since, the computed day is too late, and too many versions are left out
-    until the next root. A version of that day can be older than the root, or newer. It came with
-    the root only if it is so high that it could not be signed without one.
+    A client that loads a new root also takes any version that comes with it. So a client with the
+    newest root holds at least the version that was the newest at the beginning of the day on which
+    that root was drafted. Lower versions are left out, unless the newest root is the first one.
+
+    The day is computed: it is the root's expiry minus the lifetime of roots in ``publish.toml``. If
+    that lifetime was reduced since, the computed day is too late, and too many versions are left
+    out until the next root. A version of that day can be older than the root, or newer. It came
+    with the root only if it is so high that it could not be signed without one.
 
     Args:
         deployed: the versions in the journal.
         timing: the delays until clients have a version.
         now: the current time.
-        root: the newest root in ``publish/site``.
+        root: the newest root in ``publish/site``; ``None`` if there is none.
         settings: the settings in ``publish.toml``.
     """
     # Not `alive`: an entry of the journal may be from a clock that is a few seconds ahead.

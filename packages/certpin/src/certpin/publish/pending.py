@@ -86,8 +86,8 @@ def _missing(
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
     """Yield the timestamp as pending if the online key must sign a new timestamp.
 
-    A new timestamp is needed to publish drafts (new metadata) that have enough signatures, after a
-    change of the root, or because the current timestamp expires soon.
+    ``plan`` has the drafts. A new timestamp is needed to publish drafts (new metadata) that have
+    enough signatures, after a change of the root, or because the current timestamp expires soon.
     """
     policy, state = plan.policy, plan.policy.state
     if state.root is None:

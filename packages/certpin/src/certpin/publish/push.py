@@ -101,7 +101,7 @@ def push(
 ) -> Pushed:
     """Push the signed pin set: upload the files of ``publish/site/`` that the storage lacks.
 
-    ``site`` is the path of that folder, and ``storage`` the destination. A pin set with another
+    ``site`` is the path of that folder, and ``storage`` the destination. A pin set with a different
     name than ``name`` is refused; None accepts any. ``now`` is the current time.
 
     Returns:
@@ -162,7 +162,7 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 
     Raises:
         UpdateError: an upload failed, another push has changed the storage, or the storage returns
-            another file.
+            a different file.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
@@ -283,10 +283,10 @@ def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
 def _require_as_planned(pushed: Pushed, storage: Storage, path: str) -> None:
     """Raise ``UpdateError`` if another push has changed the storage since this one was planned.
 
-    Call this before the file ``path`` is uploaded. The stored file must be as it was when the push
-    was planned, or equal to the local file. If the file is a root or the timestamp, two more
-    conditions apply: the same is required of the stored timestamp, and the storage must have no
-    root that is later than the local ones.
+    ``pushed`` is the planned push. Call this before the file ``path`` is uploaded. The stored file
+    must be as it was when the push was planned, or equal to the local file. If the file is a root
+    or the timestamp, two more conditions apply: the same is required of the stored timestamp, and
+    the storage must have no root that is later than the local ones.
     """
     files, paths = pushed.local.files, {path}
     if path == TIMESTAMP or path.endswith(".root.json"):
@@ -309,9 +309,9 @@ def _overtaken(path: str) -> UpdateError:
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
-    """Read an uploaded file back. Raise ``UpdateError`` if it differs from ``data``.
+    """Read an uploaded file back from the storage, and raise an error if it differs from ``data``.
 
-    The file can differ if another push is running at the same time.
+    The error is ``UpdateError``. The file can differ if another push is running at the same time.
     """
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
@@ -389,8 +389,8 @@ def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None)
         shipped: the newest pin set that an app was shipped with; ``None`` if none is known.
 
     Raises:
-        UpdateError: the push must not happen: the storage has other roots, a pin set with another
-            name, a file with the same number and other bytes, or a newer pin set.
+        UpdateError: the push must not happen: the storage has other roots, a pin set with a
+            different name, a file with the same number and other bytes, or a newer pin set.
     """
     files = local.files
     _require_same_roots(local, remote)
@@ -409,8 +409,9 @@ def plan_uploads(local: Local, remote: Remote, shipped: AnyPinSet | None = None)
 def find_outrun(local: Local, remote: Remote) -> str:
     """Describe stored metadata that isn't older than ours, but is signed only by replaced keys.
 
-    Ours is the metadata in ``publish/site/``. The newest root there has replaced the keys, so an
-    attacker may have signed the stored metadata.
+    Ours is the metadata in ``publish/site/`` (``local``), and ``remote`` has the stored files. The
+    newest root in ``publish/site/`` has replaced the keys, so an attacker may have signed the
+    stored metadata.
 
     Returns:
         A clause about the first such metadata. It contains the version of the pin set, or the TUF
@@ -435,7 +436,8 @@ def _is_recovery(local: Local, remote: Remote) -> bool:
     """Return True if the newest local root has replaced the targets keys of the stored pin set.
 
     The local pin set may then have a lower version than the stored one (recovery from a stolen
-    key).
+    key). ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the
+    storage.
     """
     return mark_recovery(local.signed, remote.signed, local.chain[-1]).recovers
 
@@ -443,6 +445,7 @@ def _is_recovery(local: Local, remote: Remote) -> bool:
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
     """Return True if the timestamp must be uploaded before the new root, not after it.
 
+    ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage.
     The result is True if two conditions are met:
 
     - The keys of the new root have not signed the stored pin set. If the root came first, clients
@@ -459,7 +462,10 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if enough keys of this root have signed a pin set, so that clients accept it."""
+    """Return True if enough keys of ``root`` have signed a pin set, so that clients accept it.
+
+    ``verified`` has the metadata of the pin set.
+    """
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
@@ -472,7 +478,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
     Local files are those in ``publish/site/``. Missing roots in the storage are accepted, unless
     all are missing and the storage has a timestamp. A root in the storage that is later than all
-    local ones is refused. This is condition 1 of this module.
+    local ones is refused. This is condition 1 in the docstring of this module.
     """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
@@ -490,9 +496,10 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Raise ``UpdateError`` if the pin set in the storage has another name than the one to push.
+    """Raise ``UpdateError`` if the pin set in the storage and the one to push differ in name.
 
-    This is condition 2 of this module.
+    This is condition 2 in the docstring of this module. ``local`` has the signed files in
+    ``publish/site/``, and ``remote`` the files in the storage.
     """
     name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:
@@ -506,7 +513,7 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
     Local files are those in ``publish/site/``. Targets and snapshot metadata are compared. A stored
     file without a valid signature is ignored, unless it has the same path as a local file. This is
-    condition 3 of this module.
+    condition 3 in the docstring of this module.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -522,7 +529,8 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
     The versions of timestamp, snapshot and targets metadata are compared with the local ones.
     Metadata counts only if the keys of the newest local root have signed it. But targets metadata
     also counts if these keys have signed the snapshot that names it, because clients remember the
-    version in the snapshot (TUF 1.0.31, 5.5.5). This is condition 4 of this module.
+    version in the snapshot (TUF 1.0.31, 5.5.5). This is condition 4 in the docstring of this
+    module.
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:
@@ -544,7 +552,7 @@ def _require_followed(local: Local, remote: Remote, shipped: AnyPinSet | None) -
 
     If the newest root has replaced the targets keys that signed the stored pin set, clients ignore
     the version of that pin set. The local version then must not be lower than that of ``shipped``,
-    the newest pin set in an app. This is a part of condition 4 of this module.
+    the newest pin set in an app. This is a part of condition 4 in the docstring of this module.
     """
     stored = remote.signed.pins if remote.signed else None
     known = shipped if _is_recovery(local, remote) else stored

@@ -86,10 +86,10 @@ def read_roots(read: Read, limits: Limits) -> list[bytes]:
     Args:
         read: a function that takes the path of a file and its maximum size in bytes. It returns the
             bytes of the file, or None if the file is missing.
-        limits: the maximum sizes, and the number of roots that a client follows in one check.
+        limits: the maximum sizes, and the number of roots that a client loads in one check.
 
     Raises:
-        UpdateError: a root is too long, or there are more roots than a client follows.
+        UpdateError: a root is too long, or there are more roots than a client loads in one check.
     """
     return list(_roots(read, limits))
 
@@ -174,7 +174,7 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 
 
 def is_signed(root: Root, role: str, data: bytes) -> bool:
-    """Return True if the bytes are metadata of this role, signed by enough keys of this root.
+    """Return True if ``data`` is metadata of this role, signed by enough keys of this root.
 
     ``role`` is a TUF role, such as ``targets``.
     """
@@ -197,7 +197,7 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the newest metadata of a pin set, and return it.
+    """Verify the newest metadata (timestamp, snapshot, targets) of a pin set, and return it.
 
     The roots are tried one after the other, the newest first, until one accepts the signatures. An
     older root is needed if the newest one has new keys that have not signed the metadata yet.
@@ -231,7 +231,10 @@ def _targets_version(snapshot: Any) -> int:
 
 
 def _number(version: int) -> int:
-    """Return a metadata version. Raise ``UpdateError`` if it is too high for some JSON parsers."""
+    """Return the metadata version ``version`` unchanged, after a check.
+
+    Raise ``UpdateError`` if the number is too high for some JSON parsers.
+    """
     if version > _HIGHEST:
         raise _refused("a version is higher than any number that is taken", "refused")
     return version

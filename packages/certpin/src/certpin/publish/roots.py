@@ -68,8 +68,8 @@ def first_root(
 def next_root(root: Root, expires: datetime, name: str) -> Root:
     """Return a copy of root metadata with the next version, a new expiry and the same keys.
 
-    The copy contains ``name``, the name of the pin set, even if ``root`` contains none because
-    another TUF tool made it.
+    ``expires`` is the new expiry. The copy contains ``name``, the name of the pin set, even if
+    ``root`` contains none because another TUF tool made it.
     """
     new = deepcopy(root)
     new.version += 1
@@ -129,8 +129,9 @@ def check(
             use the pin set.
         name: the name of the pin set, which the root must have.
         new_key: the ID of the key that was just added, if the root is only drafted. A draft may
-            still have moved keys of the last root, if it has fewer of them: each call of
-            ``certpin publish add-key`` replaces one. ``None`` if the root is to be signed.
+            still have keys that moved between the online role and the others, if it has fewer of
+            them than the last root: each call of ``certpin publish add-key`` replaces one. ``None``
+            if the root is to be signed.
 
     Raises:
         ConfigError: for example, the version, the expiry, a key or a threshold is invalid.
@@ -224,7 +225,7 @@ def _is_ours(root: Root, name: str) -> bool:
 
     The content is keys, thresholds and dates, and the pin set's name ``name``. It is not enough to
     compare parsed values: Python treats true and 1 as equal, but clients in other languages don't.
-    A client that can't read a root can't follow any later root either.
+    A client that can't read a root can't load any later root either.
     """
     new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
     new.unrecognized_fields[PIN_SET_FIELD] = name
@@ -273,9 +274,9 @@ class MovedKey(NamedTuple):
 def moved_keys(root: Root, earlier: Sequence[Root]) -> frozenset[MovedKey]:
     """Return the keys in a root that moved between the online role and the others.
 
-    All earlier roots count. A client with an old root follows whatever that root's keys have signed
-    (TUF 1.0.31, 5.3), so a replaced root key is still as powerful as it was. And a key that was
-    online may have been copied.
+    All earlier roots count. A client with an old root accepts every next root that the old root's
+    keys have signed (TUF 1.0.31, 5.3), so a replaced root key still has its power over this client.
+    And a key that was online may have been copied.
 
     Args:
         root: the root.
@@ -298,8 +299,10 @@ def _wrong_moves(
 ) -> Iterator[tuple[str, str]]:
     """Yield a problem and its fix for each moved key because of which a root is refused.
 
-    A renewal with unchanged keys is never refused: clients trust these keys already, and without
-    it all updates would end. The signer gets a warning instead.
+    ``earlier`` are the roots before ``root``. ``new_key`` is the ID of the key that was just added
+    to a draft; ``None`` if the root is to be signed. A renewal with unchanged keys is never
+    refused: clients trust these keys already, and without it all updates would end. The signer gets
+    a warning instead.
     """
     moved = moved_keys(root, earlier)
     if earlier:
@@ -316,7 +319,8 @@ def _wrong_moves(
 def _public_keys(roots: Iterable[Root], *roles: str) -> frozenset[bytes]:
     """Return the public keys that any of these roots lists for any of these roles.
 
-    Keys are compared and not their IDs, which another TUF tool may have chosen.
+    The result has keys and not their IDs, because a different TUF tool may have chosen the IDs.
+    ``roles`` are TUF roles, such as ``targets``.
     """
     return distinct(
         root.keys[keyid]

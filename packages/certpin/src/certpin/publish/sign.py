@@ -114,8 +114,8 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 def _over(plan: SigningPlan) -> Iterator[str]:
     """Yield the TUF roles with an obsolete draft, which has to be deleted.
 
-    A draft is obsolete if ``publish/site/`` has metadata of this role with the draft's version or a
-    newer one.
+    ``plan`` has the drafts. A draft is obsolete if ``publish/site/`` has metadata of this role with
+    the draft's version or a newer one.
     """
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
@@ -126,8 +126,8 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
     """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
 
-    The signed draft is added to the result ``done``, and so are the new signatures, if there are
-    any.
+    ``draft`` is metadata that ``plan`` has drafted. The signed draft is added to the result
+    ``done``, and so are the new signatures, if there are any.
     """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
@@ -147,10 +147,11 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
     """Choose the root and targets with enough signatures that ``publish/site/`` will have next.
 
-    Each of the two is the new one or the current one. If new root and new targets can't be used
-    together, new targets are preferred, because new pins matter more than a new root. A first root
-    needs no other metadata: its file is added to the result ``done`` directly. Return None if no
-    choice has enough signatures, or if the online key, which signs the timestamp, is missing.
+    ``plan`` has the drafts, and ``keyring`` the available private keys by key ID. Each of the two
+    is the new one or the current one. If new root and new targets can't be used together, new
+    targets are preferred, because new pins matter more than a new root. A first root needs no other
+    metadata: its file is added to the result ``done`` directly. Return None if no choice has enough
+    signatures, or if the online key, which signs the timestamp, is missing.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
@@ -232,10 +233,11 @@ def _move(
 def _require_clock(policy: SigningPolicy, renew: frozenset[str]) -> None:
     """Raise ``ConfigError`` if the current timestamp or snapshot expires later than a new one.
 
-    There are two possible causes: this machine's clock is behind now, so that new metadata would
-    expire too early; or the clock was ahead at the last signature, so that an attacker could
-    present the current metadata as new for too long. This function can't distinguish them. The user
-    has to check the clock, and in the second case to renew the role explicitly (``renew``).
+    ``policy`` has the current metadata and the time. There are two possible causes: this machine's
+    clock is behind now, so that new metadata would expire too early; or the clock was ahead at the
+    last signature, so that an attacker could present the current metadata as new for too long. This
+    function can't distinguish them. The user has to check the clock, and in the second case to
+    renew the role explicitly (``renew``).
     """
     for role in ("timestamp", "snapshot"):
         known = getattr(policy.state, role)
@@ -257,7 +259,11 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
 
 
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
-    """Return the bytes and the version of the targets metadata that the next snapshot names."""
+    """Return the bytes and the version of the targets metadata that the next snapshot names.
+
+    It is the new targets metadata of ``choice``, or if there is none, the current one in
+    ``publish/site/`` (``plan``).
+    """
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version
     state = plan.policy.state
@@ -270,7 +276,9 @@ def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) ->
     """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed.
 
     A new snapshot is needed for new targets, if the current one expires soon or is in ``renew``, or
-    if the chosen root has another online key.
+    if the chosen root has a different online key. ``choice`` has the root and the targets that
+    ``publish/site/`` will have next. ``renew`` has the TUF roles to sign again although their
+    metadata has not expired.
     """
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
@@ -300,8 +308,8 @@ def _signed_online(signed: Any, online: KeySigner, root: Root, done: SigningResu
 def _require_valid(invalid: set[str], role: str) -> None:
     """Raise ``ConfigError`` if a new signature is not valid for the key that the root lists.
 
-    ``invalid`` has the IDs of the keys with invalid signatures: a token or a key service could have
-    signed with another key.
+    ``role`` is the TUF role of the signed metadata. ``invalid`` has the IDs of the keys with
+    invalid signatures: a token or a key service could have signed with a different key.
     """
     if invalid:
         raise ConfigError(
@@ -334,9 +342,10 @@ def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
 
 
 def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
-    """Check the sizes of the files to write, and that each root follows the one before it.
+    """Check the sizes of the files to write, and that each root is a valid successor of the last.
 
-    Return the newest root. Raises ``RepositoryError``.
+    ``plan`` has the data before signing, and ``done`` the files to write. Return the newest root.
+    Raises ``RepositoryError`` if clients would refuse a file.
     """
     for path, data in done.site:
         if len(data) > LIMITS.of(path):

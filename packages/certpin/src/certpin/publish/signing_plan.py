@@ -182,9 +182,11 @@ def _root(
 ) -> Metadata[Root] | None:
     """Return the draft of the next root: the existing one, or a new one that ``keys`` must sign.
 
-    Return None if no new root is needed, or if its draft must not be signed. The reason why a root
-    has to be signed is added to ``reasons``, and the reason why it must not be signed to
-    ``problems``. Raises ``ConfigError`` if ``keys`` would sign a draft that must not be signed.
+    ``keys`` has the IDs of the available keys, and ``renew`` the TUF roles to sign again although
+    their metadata has not expired. Return None if no new root is needed, or if its draft must not
+    be signed. The reason why a root has to be signed is added to ``reasons``, and the reason why it
+    must not be signed to ``problems``. Raises ``ConfigError`` if ``keys`` would sign a draft that
+    must not be signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -244,9 +246,10 @@ def drafted_root(state: FolderState) -> Metadata[Root] | None:
 
 
 def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
-    """Return True if one of these key IDs may sign pin sets.
+    """Return True if one of the keys may sign pin sets.
 
-    The current root, or the draft of the next root, must list the key for the targets role.
+    ``keys`` has the IDs of the keys, and ``policy`` the contents of ``publish/``. The current root,
+    or the draft of the next root, must list the key for the targets role.
     """
     try:
         draft = drafted_root(policy.state)
@@ -320,7 +323,10 @@ def _require_renewable(plan: SigningPlan, keys: frozenset[str], renew: frozenset
 
 
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
-    """Return the IDs of the keys that these roots (``candidates``) allow to sign a role's drafts.
+    """Return the IDs of the keys that may sign the drafts of a TUF role.
+
+    ``candidates`` are the roots that list such keys. ``state`` has the contents of ``publish/``,
+    with the current root.
 
     The current online key (for timestamp and snapshot) is left out, because it never signs a draft.
     """
@@ -382,10 +388,11 @@ def targets_of(
 def _wanted(plan: SigningPlan) -> Content | None:
     """Return the pin set that must be signed: the newest version that was released for signing.
 
-    The rotation journal, a file beside the pin file, lists the released versions. If the newest one
-    is higher than the version of the signed pin set in ``publish/site/``, its pin set is that of
-    the pin file. Otherwise the signed pin set is returned, so that its signatures can be renewed.
-    Return None if no version was released.
+    ``plan`` has the contents of the pin file and of ``publish/``. The rotation journal, a file
+    beside the pin file, lists the released versions. If the newest one is higher than the version
+    of the signed pin set in ``publish/site/``, its pin set is that of the pin file. Otherwise the
+    signed pin set is returned, so that its signatures can be renewed. Return None if no version was
+    released.
 
     Raises:
         ConfigError: the pin set differs from the one that was released under this version, its
@@ -443,9 +450,9 @@ def _is_jump(plan: SigningPlan, content: Content | None) -> bool:
 def _require_step(plan: SigningPlan, content: Content) -> None:
     """Raise ``ConfigError`` if some clients would refuse the version of ``content`` as too high.
 
-    If a new root is signed, too, no version is too high. Call this function for each signer. Also
-    call it before the journal records the version: the journal is append-only, so that a recorded
-    version can't be corrected.
+    ``plan`` has the lowest version that clients may hold. If a new root is signed, too, no version
+    is too high. Call this function for each signer. Also call it before the journal records the
+    version: the journal is append-only, so that a recorded version can't be corrected.
     """
     known, current = plan.policy.lowest, plan.policy.state.current
     with_root = plan.root is not None and plan.policy.state.root is not None

@@ -34,8 +34,8 @@ class FolderContents(NamedTuple):
 
     Attributes:
         roots: all root metadata files in ascending order of versions.
-        signed: the timestamp, and the snapshot and targets metadata that it leads to; ``None`` if
-            there is no timestamp.
+        signed: the timestamp, and the snapshot and targets metadata that it names (directly, or by
+            way of the snapshot); ``None`` if there is no timestamp.
         files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the drafts by TUF role, or the error if a draft can't be read.
@@ -81,24 +81,33 @@ class FolderState:
 
     @cached_property
     def timestamp(self) -> Timestamp | None:
-        """The timestamp of the signed pin set in ``publish/site/``; None if nothing is signed."""
+        """The timestamp metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """The snapshot of the signed pin set in ``publish/site/``; None if nothing is signed."""
+        """The snapshot metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
     def targets(self) -> Targets | None:
-        """The targets metadata of the signed pin set in ``publish/site/``; None without a set."""
+        """The targets metadata of the signed pin set in ``publish/site/``.
+
+        None if nothing is signed.
+        """
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     @property
     def interrupted(self) -> bool:
         """True if signing was probably interrupted after it wrote a new root to ``site/``.
 
-        The evidence is that the draft of this root still exists: signing deletes drafts at its end.
+        This is assumed if the draft of this root still exists: signing deletes drafts at its end.
         The new root then has no new timestamp yet.
         """
         draft = self.drafts.get("root")
@@ -162,9 +171,9 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
 
 @contextmanager
 def pin_file_errors(path: Path) -> Iterator[None]:
-    """Turn every exception of a ``with`` block into a ``PinFileError`` about this path.
+    """Turn every exception of a ``with`` block into a ``PinFileError`` about a file or folder.
 
-    Its message says that the content of the path differs from the signed content. A
+    Its message says that the content of ``path`` differs from the signed content. A
     ``PinFileError`` of the block is raised unchanged.
     """
     try:

@@ -87,7 +87,7 @@ class Storage(Protocol):
         """Write a file, replacing an existing one."""
 
     def sweep(self) -> None:
-        """Delete the temporary files of killed pushes that are at least an hour old."""
+        """Delete temporary files that killed pushes left, if they are at least an hour old."""
 
     def held(self) -> AbstractContextManager[None]:
         """Keep other pushes out during a ``with`` block, if the storage has a way to do that.
@@ -267,7 +267,7 @@ def _folder(folder: Path, url: str) -> FolderStorage:
 
 
 def _require_plain(url: str) -> None:
-    """Raise ``ConfigError`` if a URL has a password, or parts that no storage has."""
+    """Raise ``ConfigError`` if a URL is no place to push to, or has a password, ``?`` or ``#``."""
     try:
         parts = urlsplit(url)
         odd = not (url.isascii() and url.isprintable()) or "::" in url or " " in url
@@ -441,8 +441,8 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Raise ``ConfigError`` for a storage option that fsspec's class doesn't declare.
 
-    There is one exception. If the constructor of the class has a ``**`` parameter with another name
-    than ``kwargs`` or ``storage_options``, nothing is refused here: the class then passes all
+    There is one exception. If the constructor of the class has a ``**`` parameter with a different
+    name than ``kwargs`` or ``storage_options``, nothing is refused here: the class then passes all
     options to another library, which checks them.
 
     Args:
@@ -489,9 +489,10 @@ def _holds_secret(value: Any) -> bool:
 
 
 def _parameters(kind: type) -> list[Parameter]:
-    """Return the parameters that this class's own ``__init__`` declares, without ``self``.
+    """Return the parameters that the ``__init__`` of an fsspec class declares, without ``self``.
 
-    Parameters of base classes are not included. The result is empty for fsspec's own base classes.
+    They are options that ``[storage]`` may contain. Parameters of base classes are not included.
+    The result is empty for fsspec's own base classes.
     """
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:

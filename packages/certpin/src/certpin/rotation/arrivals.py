@@ -67,7 +67,7 @@ class Arrivals:
         return [(at, clients * share // WHOLE) for at, share in self.points]
 
     def reached(self, clients: int, seconds: int) -> int:
-        """Return how many clients have the version ``seconds`` after it came out.
+        """Return the number of clients that have the version ``seconds`` after it came out.
 
         ``clients`` is the number of all clients in the group.
         """
@@ -92,7 +92,7 @@ def app_arrivals(release: AppRelease) -> Arrivals:
 
 
 def usual_curve(timing: AdoptionDelays) -> OpeningCurve:
-    """Return how often users open the app, if the user of certpin gives no such curve.
+    """Return an assumed curve of how often users open the app, if the user gives no curve.
 
     ``timing.opened`` is the longest time between two openings. Half of the users open the app at
     least once in a thirtieth of that time (each day, if it is 30 days), and 90 % at least once in a
@@ -166,16 +166,17 @@ def _opened_by(curve: OpeningCurve, seconds: float) -> float:
 
 
 def _with_wait(values: Sequence[float], cells: float) -> list[float]:
-    """Return the share of clients for which an event and a random wait after it are over, by time.
+    """Return the curve that results if a random wait is added to an adoption curve.
 
     Time is divided into cells, which are periods of equal length.
 
     Args:
-        values: the share of clients for which the event has happened by the end of each cell.
+        values: the share of clients for which an event has happened by the end of each cell.
         cells: the longest wait, in cells. The wait is uniformly distributed from 0 to this length.
 
     Returns:
-        That share at the end of each cell.
+        The share of clients for which the event has happened and the wait is over, by the end of
+        each cell.
     """
     sums = [0.0]
     for low, high in pairwise(values):
@@ -194,6 +195,8 @@ def _with_wait(values: Sequence[float], cells: float) -> list[float]:
 
 def check_openings(curve: OpeningCurve, timing: AdoptionDelays) -> None:
     """Raise an error if the curve of how often users open the app is invalid.
+
+    ``curve`` has pairs of a share of users, and the longest time between two openings.
 
     Raises:
         InputError: the shares or the intervals between openings don't rise, the last share is not

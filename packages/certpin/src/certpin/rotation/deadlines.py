@@ -196,7 +196,8 @@ def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     There is no such deadline if no client will hold the version any more at the time of the expiry.
 
     The deadline is the time of the expiry minus T_adopt, the sum of the clients' delays. If the pin
-    set is signed, the push (the upload) has to be done by then, not only the signing.
+    set is signed, the push (the upload) has to be done by then, not only the signing. ``situation``
+    has the facts about the host.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -210,7 +211,7 @@ def key_exposure(
     *,
     published: datetime | None = None,
 ) -> KeyExposure:
-    """Return until when clients accept a key that was stolen, and the number of these clients.
+    """Return the periods in which clients accept a stolen key, with the numbers of clients.
 
     The result covers each version that some client may hold and that may accept a chain with the
     key. Not considered: revocation, and the expiry of the key's certificate.
@@ -218,8 +219,8 @@ def key_exposure(
     Args:
         situation: the facts about the host: pin file, versions at clients, served chains, time.
         pin: the pin of the key.
-        published: the time at which a version that refuses the key will be published. The result
-            is then computed as if clients could fetch that version from this time on. ``None`` to
+        published: the time at which a version that refuses the key will be published. The result is
+            then computed as if clients could fetch that version from this time on. ``None`` to
             consider only the versions that were published so far.
     """
     # In the role that the pin file has for it. But an attacker needs an accepted key, too, to use
@@ -253,10 +254,12 @@ def key_exposure(
 
 
 def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:
-    """Return True unless all clients refuse every server, because their pins have expired.
+    """Return True if some client may still accept a chain by this policy.
 
-    A client with a slow clock compares them for longer. Return False if ``policy`` is ``None``:
-    clients without a policy for the host have no pins that an attacker could use.
+    The result is False if ``policy`` is ``None``, because clients without a policy for the host
+    have no pins that an attacker could use. It is also False if the pins have expired so that all
+    clients refuse every server. A client with a slow clock compares pins for longer. ``situation``
+    has the facts about the host.
     """
     if policy is None:
         return False
@@ -299,7 +302,8 @@ def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring
 
     Each is a pair of the cause and the time. The cause is ``pins`` if pins expire in a policy that
     then refuses servers. The cause is ``anchors`` if the last trust anchor of a policy expires;
-    such a time is yielded only if it is at most about a year ahead.
+    such a time is yielded only if it is at most about a year ahead. ``situation`` has the facts
+    about the host.
     """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):
@@ -311,13 +315,17 @@ def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring
 
 
 def _anchors_end(policy: HostPolicy) -> datetime | None:
-    """Return when the last anchor of a policy expires, or None if it trusts the system's roots."""
+    """Return when the last trust anchor of a policy expires.
+
+    Return ``None`` if the policy has no trust anchors, because its clients trust the system's
+    roots.
+    """
     found = map(read_facts, policy.trust.der if policy.trust else ())
     return max((each.not_after for each in found if each.not_after), default=None)
 
 
 def _with_next(situation: Situation, at: datetime) -> Situation:
-    """Return a copy of the facts about a host in which clients can fetch the next version.
+    """Return a copy of the facts about a host (``situation``), with the next version published.
 
     The next version is the current pin file, which has not been published yet. In the copy, clients
     can fetch it from the time ``at`` on.
@@ -328,5 +336,5 @@ def _with_next(situation: Situation, at: datetime) -> Situation:
 
 
 def _by(moment: datetime) -> str:
-    """Return a deadline as text in UTC, rounded down to the minute: never a later time."""
+    """Return a deadline (``moment``) as text in UTC, rounded down so that it is never too late."""
     return in_utc(moment, down=True)

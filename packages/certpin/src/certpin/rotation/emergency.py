@@ -137,14 +137,14 @@ class EmergencyPath:
         others: the pins of other stolen or lost keys that servers present or may present.
         lockout: the violated rule if clients are locked out already, before any step; ``None`` if
             none are.
-        root_first: True if the path first gives clients another root than a stolen or lost one.
+        root_first: True if the path first gives clients a different root than a stolen or lost one.
         chain_end: the first expiry of a certificate in a chain with a lost authority, which can
             issue no other. The path has to be taken before. ``None`` without such a chain.
         exposure: the clients that accept the stolen key, and until when if the steps are taken
             without delay; ``None`` for a lost key, which no attacker has.
         steps: the shortest path, in order; empty if nothing is left to do.
         harm: the violated rule, with the number of clients that even this path locks out, or leaves
-            locked out until they have another version (it is then ``lockout``); ``None`` if the
+            locked out until they have a later version (it is then ``lockout``); ``None`` if the
             path locks no client out.
         lacks_backup: True if some client refuses every backup, now or after the switch of the path:
             if the key in use is stolen then, too, each way locks clients out.
@@ -170,19 +170,22 @@ class EmergencyPath:
 
     @property
     def is_safe(self) -> bool:
-        """True if following this path locks no client out, and leaves none locked out."""
+        """True if the steps of the path lock no client out, and leave none locked out."""
         return self.harm is None
 
     @property
     def is_only_time_left(self) -> bool:
-        """True if clients are locked out, and only another version lets them in."""
+        """True if clients are locked out already, and no step lets them in.
+
+        They stay locked out until they have a later version of the pin set.
+        """
         return self.lockout is not None and self.harm == self.lockout
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """The facts and steps of the path, without the host's name.
+        """The facts and steps of the path without the host's name, to find hosts with equal paths.
 
-        Hosts with equal values share one printed text.
+        Such hosts share one printed text.
         """
         stages = self.exposure.stages if self.exposure else ()
         problem = "" if self.harm is None else self.harm.problem
@@ -192,7 +195,7 @@ class EmergencyPath:
 
     @property
     def needs_backup(self) -> bool:
-        """True if a step of the path makes a new backup key."""
+        """True if one of the steps makes a new backup key."""
         return any(step.act == "start" for step in self.steps)
 
 
@@ -214,7 +217,8 @@ def emergency_path(
             use the new key already.
 
     Raises:
-        ConfigError: the draft would let an attacker in before clients trust another root.
+        ConfigError: the draft (the pin file that would be published next) would let an attacker in
+            before clients trust another root.
     """
     forgotten = unlisted_servers(situation)
     unlisted = [EmergencyStep("gone", server=each.server) for each in forgotten]
@@ -261,7 +265,10 @@ def emergency_path(
 
 
 def _chain_end(situation: Situation) -> datetime | None:
-    """Return the first expiry of a certificate in a served chain with a lost authority."""
+    """Return the first expiry of a certificate in a served chain with a lost authority.
+
+    ``situation`` has the facts about the host.
+    """
     lost = situation.lost
     found = [
         read_facts(each.der).not_after
@@ -291,7 +298,10 @@ def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = Fa
 
 
 def _is_authority(situation: Situation, pin: Pin) -> bool:
-    """Return True if the key is that of an authority in the verified path of a server."""
+    """Return True if ``pin`` is that of an authority in the verified path of a server.
+
+    ``situation`` has the facts about the host.
+    """
     paths = [seen.chain for seen in situation.sightings if seen.chain]
     return any(pin in pins_of(each) for path in paths for each in path.authorities)
 
@@ -299,8 +309,8 @@ def _is_authority(situation: Situation, pin: Pin) -> bool:
 def _is_done(situation: Situation, pin: Pin) -> bool:
     """Return True if servers use a key already, so that no switch to it is needed.
 
-    The result is True if the pin file has the key's pin as ACTIVE, every probed server presents the
-    key, and no chain of a server has a stolen key.
+    The result is True if, in ``situation`` (the facts about the host), the pin file has the key's
+    pin as ACTIVE, every probed server presents the key, and no chain of a server has a stolen key.
     """
     entry = situation.entry(pin)
     is_active = entry is not None and entry.state == "active"
@@ -309,14 +319,18 @@ def _is_done(situation: Situation, pin: Pin) -> bool:
 
 
 def _serves_stolen(situation: Situation) -> bool:
-    """Return True if the verified chain of a server has a stolen key, as leaf or authority."""
+    """Return True if the verified chain of a server has a stolen key, as leaf or authority.
+
+    ``situation`` has the facts about the host.
+    """
     return bool(situation.served & situation.compromised)
 
 
 def _serves_lost_authority(situation: Situation) -> bool:
     """Return True if the verified chain of a server has an authority with a lost key.
 
-    The authority can issue no certificate when that of the server expires.
+    The authority can issue no new certificate when that of the server expires. ``situation`` has
+    the facts about the host.
     """
     return any(_is_authority(situation, pin) for pin in situation.served & situation.lost)
 
@@ -327,10 +341,12 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
     The pin file decides this:
 
     - A key with an entry may be presented, unless the entry has the role of a backup. When servers
-      are allowed to use a backup, its entry gets another role.
+      are allowed to use a backup, its entry gets a different role.
     - A key without an entry may be presented, unless clients compare only leaves (``match =
       "leaf"``): clients can accept its chain by the pin of an authority. The key of a root in the
       file of ``trust`` may always be in a chain.
+
+    ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -385,12 +401,19 @@ def _steps(
 
 
 def _other_root(choice: KeyCandidate) -> list[EmergencyStep]:
-    """Return the step that adds another root to the pin file, if it has none yet."""
+    """Return the step that adds another root to the pin file; empty if none is needed.
+
+    ``choice`` is the key that servers switch to, with the steps by which clients get another root.
+    """
     return [EmergencyStep("trust")] if choice.root and choice.root.add else []
 
 
 def _root_marks(choice: KeyCandidate) -> list[EmergencyStep]:
-    """Return a step for each stolen root that the pin file can refuse only after the switch."""
+    """Return a step for each stolen root that the pin file can refuse only after the switch.
+
+    The step (``mark``) marks the root as stolen in the pin file. ``choice`` is the key that servers
+    switch to.
+    """
     roots = choice.root.stolen if choice.root else ()
     return [EmergencyStep("mark", root, after_install=True) for root in roots]
 
@@ -424,8 +447,8 @@ def _switch_steps(situation: Situation, pin: Pin, choice: KeyCandidate) -> list[
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
     """Return True if a publish or push is needed before clients have the pin file's pins.
 
-    A push is the upload of a signed version. The result is also True if the latest version still
-    accepts a stolen key.
+    A push is the upload of a signed version. The result is also True if ``fact`` is ``stolen``, and
+    the latest version still accepts the pin ``pin``. ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     if latest is None or is_push_pending(situation):
@@ -440,7 +463,7 @@ def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
     """Return the pins of lost keys that the user has to remove with the command ``finish``.
 
     They are the lost pins that the pin file still accepts. ``pin`` is the pin of the key that was
-    just lost; it counts as lost, too.
+    just lost; it counts as lost, too. ``situation`` has the facts about the host.
     """
     lost = situation.lost | {pin}
     return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
@@ -450,7 +473,7 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     """Return the pins of keys that servers present or may present.
 
     If a server's chain was not verified, these include the pins that the pin file marks as active
-    or retiring.
+    or retiring. ``situation`` has the facts about the host.
     """
     if situation.all_verified:
         return situation.served
@@ -514,7 +537,7 @@ def _harm(
         situation: the facts about the host.
         choice: the key that servers switch to; ``None`` if the path has no switch.
         lockout: the violation if clients are locked out already. Without a switch, the path doesn't
-            let them in, and they stay locked out until they have another version.
+            let them in, and they stay locked out until they have a later version.
     """
     if choice is not None:
         return _expires_first(situation, choice) if choice.harm is None else choice.harm
@@ -524,7 +547,8 @@ def _harm(
 def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | None:
     """Return a violation if a chain of a lost authority expires before clients have another root.
 
-    If it is the chain of a stolen root, its owner can renew it.
+    ``choice`` is the key that servers switch to. A chain of a stolen root causes no violation,
+    because its owner can renew it. ``situation`` has the facts about the host.
     """
     end = _chain_end(situation)
     if choice.root is None or end is None or choice.not_before is None or end > choice.not_before:
@@ -542,7 +566,7 @@ def _unrecorded(situation: Situation) -> Violation | None:
     """Return a violation if the journal lists no version that clients may hold; else ``None``.
 
     Without such a version, the safety rules (the gate) refuse every step, so no path can be
-    recommended.
+    recommended. ``situation`` has the facts about the host.
     """
     if situation.alive:
         return None

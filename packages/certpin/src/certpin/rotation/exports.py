@@ -125,9 +125,15 @@ def read_export(data: bytes) -> tuple[ReleaseUsage, ...]:
 
 
 def _columns(header: list[str]) -> tuple[list[int], bool]:
-    """Return the indexes of the columns of a store's report: day, app, release, number of devices.
+    """Find the columns of a store's report: day, app, release and number of devices.
 
-    The second value is True if the report counts every device.
+    ``header`` has the names of all columns.
+
+    Returns:
+        The indexes of these columns, and True if the report counts every device.
+
+    Raises:
+        FormatError: the report is neither that of Google Play nor that of App Store Connect.
     """
     if len(header) > MAX_COLUMNS or len(set(header)) < len(header):
         raise FormatError("its first line has too many columns, or one of them twice")
@@ -179,7 +185,7 @@ def decoded(data: bytes) -> str:
 def csv_rows(text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the values of each row of a CSV text, without spaces around values.
 
-    Empty lines are left out.
+    ``delimiter`` separates the values of a row. Empty lines are left out.
 
     Raises:
         FormatError: a line is not CSV, or a value is too long.

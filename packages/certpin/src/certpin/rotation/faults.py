@@ -130,8 +130,9 @@ def _fitting(way: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Return the part of a path that OpenSSL builds: it ends before the first unfit issuer.
 
     The result is the whole path if all issuers fit. An issuer doesn't fit if the
-    authorityKeyIdentifier of the certificate below names another one. For example, the issuer may
-    be an older certificate of a root with the same key.
+    authorityKeyIdentifier of the certificate below names a different one. For example, the issuer
+    may be an older certificate of a root with the same key. ``way`` is the path, as DER from the
+    leaf upwards.
     """
     with suppress(Exception):  # of many types: `path_fault` refuses what can't be read
         certificates = map(Certificate.from_der, way)
@@ -174,7 +175,7 @@ def _dead_end(taken: tuple[bytes, ...], good: list[tuple[bytes, ...]]) -> PathFa
 
     Args:
         taken: the path that OpenSSL takes.
-        good: the paths to an anchor that have no fault.
+        good: the paths to an anchor that have no fault, each as DER from the leaf upwards.
     """
     first = max(
         next((at for at, pair in enumerate(zip(taken, way, strict=False)) if pair[0] != pair[1]), 0)
@@ -195,7 +196,7 @@ def _required_roots(policy: HostPolicy | None) -> set[bytes]:
 
     A path may end at any anchor if ``trust`` of the policy names an intermediate without its
     issuer: certpin then lets OpenSSL end paths at intermediates (``trust_alone``). The result is
-    also empty if the clients trust the platform's roots.
+    also empty if the clients trust the platform's roots. A root is given as DER.
     """
     return set() if policy is None or policy.trust is None else _roots_of(policy.trust)
 
@@ -209,8 +210,8 @@ def _roots_of(trust: TrustAnchors) -> set[bytes]:
 def _without_root(taken: tuple[bytes, ...]) -> PathFault:
     """Return the fault of a path that ends at an intermediate, because no trusted root issued it.
 
-    The intermediate may be an anchor itself. But these clients accept only paths that end at a
-    root.
+    ``taken`` is the path, as DER from the leaf upwards. The intermediate may be an anchor itself.
+    But these clients accept only paths that end at a root.
     """
     certificate = Certificate.from_der(taken[-1])
     issuer = short_name(read_facts(taken[-1]).issuer)
@@ -266,7 +267,8 @@ def _preference(
     """Return the rank of each possible issuer, by its DER. OpenSSL takes the lowest rank.
 
     Anchors have lower ranks than other certificates. Among anchors, and among the others, those
-    that are valid at ``now`` have lower ranks.
+    that are valid at ``now`` have lower ranks. ``prospect`` is the chain, and ``policy`` that of
+    the clients (``None`` for clients without one).
     """
     anchors = anchors_of(prospect, policy)
     sent = (each.der for each in sent_certificates(prospect))
@@ -279,7 +281,7 @@ def _preference(
 def _other_key(
     prospect: Prospect, policy: HostPolicy | None, taken: tuple[bytes, ...], now: datetime
 ) -> PathFault | None:
-    """Return the fault of a path if OpenSSL takes a wrong issuer: one with another key.
+    """Return the fault of a path if OpenSSL takes a wrong issuer: one with a different key.
 
     OpenSSL chooses an issuer by its name and key identifiers, before it verifies a signature
     (crypto/x509/x509_vfy.c, build_chain). If certificates have no key identifiers, OpenSSL can take

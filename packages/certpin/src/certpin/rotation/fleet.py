@@ -81,7 +81,7 @@ class Arrival:
     copy: int = 0
 
     def reached(self, clients: int, at: int) -> int:
-        """Return how many clients of the cohort have the version at the second ``at``.
+        """Return the number of clients in the cohort that have the version at the second ``at``.
 
         ``clients`` is the number of all clients in the cohort.
         """
@@ -118,7 +118,10 @@ class Cohort:
         return found
 
     def holders(self, at: int) -> Iterator[tuple[Arrival, int]]:
-        """Yield each arrival (version) that clients hold at the second ``at``, and their number."""
+        """Yield each version that clients of the cohort hold at the time ``at``, and their number.
+
+        ``at`` is a second, as in ``arrivals``. A version is given as its ``Arrival``.
+        """
         counted = 0
         for arrival in reversed(self.arrivals):
             count = arrival.reached(self.clients or 0, at)
@@ -256,7 +259,8 @@ def clients_at_risk(
 def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
     """Return the number of clients in each cohort, as last recorded or reported.
 
-    A cohort is a group of clients that get versions of the pin set in the same way.
+    A cohort is a group of clients that get versions of the pin set in the same way. ``deployed``
+    has the published versions.
     """
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}
@@ -281,7 +285,10 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return the number of clients that hold any version of the pin set; ``None`` if unknown."""
+    """Return the number of clients that hold any version of the pin set; ``None`` if unknown.
+
+    ``situation`` has the facts about the host.
+    """
     return deployed_sizes(situation.deployed).total if situation.alive else None
 
 
@@ -310,10 +317,11 @@ def cohorts(deployed: DeployedVersions, sizes: FleetSizes, curve: Arrivals) -> l
 
 
 def _same_number(deployed: DeployedVersions, number: int) -> list[Version]:
-    """Return the different pin sets with one version number that clients fetch, in order of time.
+    """Return the different pin sets with the version number ``number`` that clients fetch.
 
-    Usually there is one. If there are several, different people published pin sets under the same
-    number by mistake. A client that has one of them never takes another one.
+    They are sorted by time. Usually there is one. If there are several, different people published
+    pin sets under the same number by mistake. A client that has one of them never takes another
+    one. ``deployed`` has the published versions.
     """
     return [version for _, version in deployed.fetchable.get(number, ())]
 
@@ -357,7 +365,7 @@ def fetch_order(deployed: DeployedVersions) -> list[tuple[Version, int | None]]:
     """Return the versions that clients fetch one after the other.
 
     Clients never replace a version by a lower one. So a version that was published after a higher
-    one is left out.
+    one is left out. ``deployed`` has the published versions.
 
     Returns:
         Pairs of a version, and the time (Unix seconds) by which every client has it. This is the
@@ -432,7 +440,10 @@ def app_cohort(
 
 
 def named_releases(deployed: DeployedVersions) -> list[tuple[Version, AppRelease]]:
-    """Return the releases of apps with known names, each with its version of the pin set."""
+    """Return the releases of apps with known names, each with its version of the pin set.
+
+    ``deployed`` has the published versions.
+    """
     return [
         (version, each) for version in deployed.versions for each in version.releases if each.app
     ]
@@ -451,5 +462,8 @@ def seconds_of(moment: datetime) -> int:
 
 
 def everyone(number: int, at: int) -> Arrival:
-    """Return the arrival of a version that every client has from the second ``at`` on."""
+    """Return the arrival of a version that every client has from the second ``at`` on.
+
+    ``number`` is the number of the version.
+    """
     return Arrival(number, at, Arrivals(((0, WHOLE),)))

@@ -125,7 +125,7 @@ def check_step(
 def relies_on_ends(
     situation: Situation, found: Sequence[Violation], if_held: Sequence[Violation]
 ) -> list[Violation]:
-    """Return a violation if a step is safe only by this machine's clock, which is not confirmed.
+    """Return a violation if a step is safe only by this machine's clock, and no server confirms it.
 
     A version of the pin set has ended when no client holds it any more. Many ends are computed as
     dates. So if this machine's clock is ahead, a version can seem to have ended although clients
@@ -158,8 +158,9 @@ def _step_rules(
 ) -> Iterator[Violation]:
     """Yield the violations of one step of a rotation, except those of the rules about the clock.
 
-    The arguments are those of ``check_step``, but ``renews`` is True only if every server presents
-    the key already.
+    The arguments are those of ``check_step`` (the facts about the host, the step, the pin of the
+    step, and the chains that servers may present after it), but ``renews`` is True only if every
+    server presents the key already.
     """
     found: tuple[Violation | None, ...]
     if step == "publish":
@@ -201,10 +202,10 @@ def _step_rules(
 def _becomes_active(situation: Situation, pin: Pin) -> bool:
     """Return True if a step lets servers use the key of a pin that they may not use yet.
 
-    The result is True if the pin file has the pin, in another state than ACTIVE. Otherwise the step
-    only renews a certificate: servers may use the key already, or clients accept it by the pin of
-    its authority. The rules for a new key must not stop a renewal, because the current certificate
-    would expire.
+    The result is True if the pin file has the pin, in a different state than ACTIVE. Otherwise the
+    step only renews a certificate: servers may use the key already, or clients accept it by the pin
+    of its authority. The rules for a new key must not stop a renewal, because the current
+    certificate would expire. ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -213,7 +214,8 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def _is_served_already(situation: Situation, pin: Pin) -> bool:
     """Return True if servers may use a key, and every server presents it in a verified chain.
 
-    A server that did not answer now counts by its last observation in the journal.
+    A server that did not answer now counts by its last observation in the journal. ``situation``
+    has the facts about the host.
     """
     if _becomes_active(situation, pin) or not situation.all_verified:
         return False
@@ -225,7 +227,8 @@ def check_now(situation: Situation) -> tuple[Violation, ...]:
 
     The rules apply to every version of the pin set that some client may hold. The version has to
     accept the chains that servers present, its pins must not expire before its clients can have the
-    next version, and it must not accept a compromised key that a server presents.
+    next version, and it must not accept a compromised key that a server presents. ``situation`` has
+    the facts about the host.
     """
     alive = situation.alive
     found = (
@@ -240,7 +243,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     """Return the result of each rule for publishing the draft: its violation, or ``None``.
 
     The draft is the pin file that becomes the next version. Some rules are about the pins that the
-    latest version has and the draft doesn't.
+    latest version has and the draft doesn't. ``situation`` has the facts about the host.
     """
     new = situation.published_now
     live = tuple(situation.policy.live_pins)
@@ -318,14 +321,18 @@ def step_time(newest: Event | None, now: datetime) -> datetime:
     Usually this is the time of this machine. But if the newest entry of the journal is later by at
     most ``CLOCK_TOLERANCE``, the time of that entry is used. Otherwise a version that was just
     published from a machine with a faster clock would not count as published yet. If the entry is
-    later by more, one of the clocks is wrong, and the safety rules report that.
+    later by more, one of the clocks is wrong, and the safety rules report that. ``newest`` is the
+    newest entry of the journal, and ``now`` the time of this machine.
     """
     is_close = newest is not None and now < newest.time <= now + CLOCK_TOLERANCE
     return newest.time if newest and is_close else now
 
 
 def clock_violations(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations of the rules about this machine's clock, which apply to every step."""
+    """Return the violations of the rules about this machine's clock, which apply to every step.
+
+    ``situation`` has the facts about the host.
+    """
     if situation.evidence is None:
         return ()
     found = (follows_journal(situation), agrees_with_servers(situation))
@@ -335,7 +342,7 @@ def clock_violations(situation: Situation) -> tuple[Violation, ...]:
 def follows_journal(situation: Situation) -> Violation | None:
     """Return a violation if the time of the step is before the newest entry of the journal.
 
-    A difference of ``CLOCK_TOLERANCE`` is allowed.
+    A difference of ``CLOCK_TOLERANCE`` is allowed. ``situation`` has the facts about the host.
     """
     problem = behind_journal(situation.evidence, situation.now) if situation.evidence else ""
     if not problem:
@@ -347,6 +354,7 @@ def behind_journal(evidence: TimeEvidence, now: datetime) -> str:
     """Return an error text if the newest journal entry is later than ``now``; else an empty text.
 
     A step must not be recorded at such a time. A difference of ``CLOCK_TOLERANCE`` is allowed.
+    ``evidence`` has the time of the newest entry.
     """
     newest = evidence.newest
     if newest is None or newest - now <= CLOCK_TOLERANCE:
@@ -361,6 +369,7 @@ def agrees_with_servers(situation: Situation) -> Violation | None:
     """Return a violation if this machine's clock differs from that of a contacted server.
 
     Only servers with a verified chain count. A difference of ``CLOCK_TOLERANCE`` is allowed.
+    ``situation`` has the facts about the host.
     """
     problem = clock_problem(situation.evidence) if situation.evidence else ""
     if not problem:
@@ -377,6 +386,7 @@ def clock_problem(evidence: TimeEvidence) -> str:
     """Return an error text if this machine's clock differs from a server's; else an empty text.
 
     Only servers with a verified chain count. A difference of ``CLOCK_TOLERANCE`` is allowed.
+    ``evidence`` has the times that servers reported.
     """
     wrong = [each for each in evidence.dates if each.difference > CLOCK_TOLERANCE]
     return f"the clock of this machine is {difference_text(wrong[0])}" if wrong else ""
@@ -400,7 +410,11 @@ def ends_confirmed(situation: Situation) -> Violation | None:
 
 
 def _claims(situation: Situation) -> list[str]:
-    """Return what has ended by this machine's clock, as clauses that begin with "that"."""
+    """Return the things that have ended by this machine's clock, for the text of a violation.
+
+    Each thing that has ended (a version, its pins or its list of logs) is given as a clause that
+    begins with "that". ``situation`` has the facts about the host.
+    """
     alive = {version.number for version in situation.alive}
     ended = [each for each in without_ends(situation).alive if each.number not in alive]
     claims = [f"that no client holds {version_list(ended)} any more"] if ended else []
@@ -424,7 +438,8 @@ def unconfirmed(situation: Situation) -> Violation | None:
     """Return a violation if no server with a verified chain has confirmed this machine's clock.
 
     A server confirms the clock if its HTTP ``Date`` differs by at most ``CLOCK_TOLERANCE``. Return
-    ``None`` too if the clock is not checked (``Situation.evidence`` is ``None``).
+    ``None`` too if the clock is not checked (``Situation.evidence`` is ``None``). ``situation`` has
+    the facts about the host.
     """
     if situation.evidence is None or situation.evidence.confirmed:
         return None
@@ -448,7 +463,8 @@ def without_ends(situation: Situation) -> Situation:
 def difference_text(date: ServerDate) -> str:
     """Return the difference between this machine's clock and a server's clock as text.
 
-    For example, ``10m ahead of that of api.bank.example (2027-06-01 12:00 UTC)``.
+    ``date`` has the times of both. For example, ``10m ahead of that of api.bank.example (2027-06-01
+    12:00 UTC)``.
     """
     word = "ahead of" if date.local > date.date else "behind"
     return f"{_apart(date.difference)} {word} that of {date.source} ({in_utc(date.date)})"
@@ -462,8 +478,9 @@ def _apart(difference: timedelta) -> str:
 def clock_doubt(evidence: TimeEvidence) -> str:
     """Return the difference between this machine's clock and that of a server, as a hint in words.
 
-    The server has no verified chain, so it is not authenticated. The text is empty if no such
-    server reports another time, or if a server with a verified chain reports one.
+    ``evidence`` has the times that servers reported. The server has no verified chain, so it is not
+    authenticated. The text is empty if no such server reports a different time, or if a server with
+    a verified chain reports one.
     """
     if not evidence.doubts:
         return ""
@@ -471,10 +488,11 @@ def clock_doubt(evidence: TimeEvidence) -> str:
 
 
 def _hint(situation: Situation) -> str:
-    """Return a hint about a server that reports another time, but has no verified chain.
+    """Return a hint for the user that this machine's clock may be wrong, as the end of a sentence.
 
-    Such a server is not authenticated, so that its time proves nothing. The hint is about the first
-    such server, and is empty if there is none.
+    The hint is about the first server that reports a different time, but has no verified chain.
+    Such a server is not authenticated, so that its time proves nothing. The hint is empty if there
+    is no such server. ``situation`` has the facts about the host.
     """
     doubt = clock_doubt(situation.evidence) if situation.evidence else ""
     return f"; it seems to be {doubt}" if doubt else ""
@@ -524,12 +542,14 @@ class ServerStatus:
 def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     """Return the status of each server of a host, so that a user can compare the keys of regions.
 
+    ``situation`` has the facts about the host.
+
     Returns:
         The servers that the pin file lists, in its order, then the others by name. A server with
         different keys at its IP addresses has a status for each address. A chain from a file
-        (``--served``) counts as a server that isn't listed. A listed server that was never seen
-        has no time; for a server that did not answer, the status is from its last observation
-        in the journal.
+        (``--served``) counts as a server that isn't listed. A listed server that was never seen has
+        no time; for a server that did not answer, the status is from its last observation in the
+        journal.
     """
     divided = _divided(situation)
     regions = {
@@ -555,9 +575,10 @@ def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
 
 
 def _divided(situation: Situation) -> dict[str, list[str]]:
-    """Return the servers with IP addresses that present different keys or have different problems.
+    """Return the servers with IP addresses that present different keys or fail in different ways.
 
     The result is a dict from the name of each such server to the descriptions of its addresses.
+    ``situation`` has the facts about the host.
     """
     answers: dict[str, dict[str, tuple[Pin | None, str]]] = {}
     for each in situation.sightings:
@@ -574,7 +595,7 @@ def listed_servers(policy: HostPolicy, pins: PinSet) -> dict[str, str]:
 
     The region is empty if the pin file gives none. If the policy lists no servers, the host is its
     only server; or, if its pattern is a wildcard, the result is empty. A server that a wildcard
-    lists is left out if another policy of the pin set ``pins`` is that of its name.
+    lists is left out if the pin set ``pins`` has a more specific policy for the name of the server.
     """
     return {
         server_name(endpoint_at(host, server), policy.pattern): server.region
@@ -587,7 +608,8 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
 
     An observation is a journal entry with the key that a server presented. It has the host pattern
     of the server's policy at that time. The server belongs to the policy that now covers its host
-    name: the pin file may no longer have that pattern, or have a more specific one.
+    name: the pin file may no longer have that pattern, or have a more specific one. ``situation``
+    has the facts about the host.
     """
     pins, policy = situation.pins, situation.policy
     return tuple(each for each in situation.observed if _policy_of_observed(pins, each) is policy)
@@ -610,9 +632,10 @@ def _policy_of_observed(pins: PinSet, seen: ServerObservation) -> HostPolicy | N
 
 
 def observed_endpoint(seen: ServerObservation) -> Endpoint:
-    """Return the host and the address of a server from its name in the journal (``server_name``).
+    """Return the host and the address of a server, to contact it again.
 
-    The protocol before TLS is not in the journal.
+    ``seen`` is the last observation of the server in the journal. The name of the server there
+    (``server_name``) has both. The protocol before TLS is not in the journal.
     """
     name, _, address = seen.server.rpartition(" at ")
     host, port = split_address(address, HTTPS)
@@ -624,7 +647,8 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
     """Return a violation if a server in the journal is neither in the pin file nor contacted now.
 
     The server may still be used, and present a key that clients would refuse after the step. If the
-    server no longer exists, the user has to record that with ``certpin rotate gone``.
+    server no longer exists, the user has to record that with ``certpin rotate gone``. ``situation``
+    has the facts about the host.
     """
     missing = unlisted_servers(situation)
     if not missing:
@@ -645,7 +669,7 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
 def unlisted_servers(situation: Situation) -> list[ServerObservation]:
     """Return the last observation of each server that the pin file doesn't list any more.
 
-    Left out are servers that were contacted now.
+    Left out are servers that were contacted now. ``situation`` has the facts about the host.
     """
     known = {
         *listed_servers(situation.policy, situation.pins),
@@ -657,7 +681,9 @@ def unlisted_servers(situation: Situation) -> list[ServerObservation]:
 def _name_here(situation: Situation, seen: ServerObservation) -> str:
     """Return the name that a server has in the journal if it is contacted for this policy.
 
-    The journal may have another name, from the time at which another pattern covered the server.
+    ``seen`` is the last observation of the server in the journal. The journal may have a different
+    name for it, from the time at which another pattern covered the server. ``situation`` has the
+    facts about the host.
     """
     return server_name(observed_endpoint(seen), situation.pattern)
 

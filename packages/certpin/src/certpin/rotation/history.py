@@ -90,7 +90,10 @@ class History:
 
     @property
     def signed(self) -> bool:
-        """True if the last publish was a signed pin set. Versions in app binaries don't count."""
+        """True if the pin set that clients can fetch was last published as a signed one.
+
+        Versions in app binaries don't count.
+        """
         published = (event for event in reversed(self.events) if event.step == "publish")
         return next((event.signed for event in published if not event.bundled), False)
 
@@ -148,8 +151,8 @@ class History:
     def past(self, pattern: HostPattern) -> PinHistory:
         """Return the states of a host's pins, and the pins of known, compromised and lost keys.
 
-        Known keys are those that the owner generated, or added to the pin file. A key that is
-        COMPROMISED or LOST at one host counts as such at every host.
+        ``pattern`` is the host pattern. Known keys are those that the owner generated, or added to
+        the pin file. A key that is COMPROMISED or LOST at one host counts as such at every host.
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):
@@ -183,7 +186,8 @@ class History:
         """Return when servers were last allowed to use the key of each pin of a host, by pin.
 
         The time is that of the last ``activate`` in the journal. The result lacks pins that have no
-        such entry, although the pin file may mark them as ACTIVE.
+        such entry, although the pin file may mark them as ACTIVE. ``pattern`` is the pattern of the
+        host.
         """
         host = str(pattern)
         return {
@@ -405,7 +409,7 @@ def _at(event: Event, time: datetime) -> Event:
 def _publish(versions: list[Version], event: Event) -> None:
     """Add the version of a publish event to ``versions``, or merge it with its earlier record.
 
-    ``versions`` is changed in place.
+    ``versions`` has the versions from earlier events; it is changed in place.
     """
     assert event.pins is not None  # noqa: S101  # an event is checked when it is read
     new = Version(
@@ -424,10 +428,10 @@ def _publish(versions: list[Version], event: Event) -> None:
 
 
 def _merged(known: Version, again: Version) -> Version:
-    """Return one version from two records of one pin set, which was published twice.
+    """Return one version from two records of the same pin set, which was published twice.
 
     For example, clients can fetch it and it is in a binary, or it was published again after it had
-    ended.
+    ended. ``known`` is the earlier record, and ``again`` the later one.
     """
     return replace(
         known,
@@ -486,8 +490,8 @@ def _amended(old: AppRelease, new: AppRelease) -> AppRelease:
 def _is_pending(known: Version, again: Version) -> bool:
     """Return True if clients can't fetch a version yet, because all its publishes wait for a push.
 
-    The push is the upload of a signed pin set. ``known`` and ``again`` are two records of the
-    version.
+    The push is the upload of a signed pin set. ``known`` and ``again`` are the earlier and the
+    later record of the version.
     """
     pending = [version.pending for version in (known, again) if version.fetched is not None]
     return bool(pending) and all(pending)
@@ -568,7 +572,8 @@ def published_pins(pins: PinSet, pattern: HostPattern) -> Iterator[HostPin]:
 def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
     """Yield the pins that ever had ``state``, at any host, in an event or a published pin set.
 
-    ``state`` is LOST or COMPROMISED. A pin that had one of these states never becomes usable again.
+    ``events`` are those of the journal. ``state`` is LOST or COMPROMISED. A pin that had one of
+    these states never becomes usable again.
     """
     for event in events:
         if event.pin and STATE_AFTER.get(event.step) == state:
@@ -583,7 +588,8 @@ def _in_state(events: Sequence[Event], state: State) -> Iterator[Pin]:
 def contradictions(history: History) -> tuple[str, ...]:
     """Return the contradictions in a rotation journal, as sentences without full stops.
 
-    The merge of two journals can cause contradictions. The user has to resolve them.
+    The merge of two journals can cause contradictions. The user has to resolve them. ``history`` is
+    the content of the journal.
     """
     return tuple(dict.fromkeys(text for _, text in contradicting(history)))
 
@@ -591,9 +597,9 @@ def contradictions(history: History) -> tuple[str, ...]:
 def contradicting(history: History) -> tuple[tuple[Event, str], ...]:
     """Return the events that contradict earlier ones, each with the contradiction as a sentence.
 
-    The sentences have no full stop. An example is two events that published the same version number
-    with different pins. This contradiction is no longer returned when a higher version was
-    published after both.
+    ``history`` is the content of the journal. The sentences have no full stop. An example is two
+    events that published the same version number with different pins. This contradiction is no
+    longer returned when a higher version was published after both.
     """
     return (*_version_contradictions(history.events), *_pin_contradictions(history.events))
 
@@ -648,7 +654,7 @@ def _pin_contradictions(events: Sequence[Event]) -> Iterator[tuple[Event, str]]:
 
 
 def _may_be_recorded(before: State, state: State) -> bool:
-    """Return True if a journal with a pin in the state ``before`` may legally record ``state``.
+    """Return True if a journal may record that a pin goes from the state ``before`` to ``state``.
 
     The state ADOPTED is computed and never recorded, so a change from PUBLISHED to ACTIVE is legal,
     too. So is one from STAGED to ACTIVE: ``rotate switch`` asks whether clients accept the chain,

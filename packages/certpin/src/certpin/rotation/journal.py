@@ -101,6 +101,8 @@ def may_follow(state: State, following: State) -> bool:
 def require_transition(pin: Pin, state: State, following: State) -> None:
     """Require that the change of a pin from ``state`` to ``following`` is legal.
 
+    ``pin`` is named in the error.
+
     Raises:
         ConfigError: the transition is illegal.
     """
@@ -113,7 +115,7 @@ def require_transition(pin: Pin, state: State, following: State) -> None:
 
 
 def pin_state(situation: Situation, pin: Pin) -> State:
-    """Return the current state of a pin at this host.
+    """Return the current state of a pin at the host of ``situation`` (the facts about one host).
 
     - A pin that the journal records as COMPROMISED or LOST has that state, even if the draft lists
       it as usable. A pin that the draft marks COMPROMISED at any host is COMPROMISED.
@@ -457,7 +459,10 @@ def _timing(shape: Shape | None) -> AdoptionDelays | None:
 
 
 def _server(shape: Shape) -> str:
-    """Read the name of a server, such as ``api.bank.example:443``, and normalise it."""
+    """Read the name of a server, such as ``api.bank.example:443``, and normalise it.
+
+    A port is required.
+    """
     name, _, address = shape.text().rpartition(" at ")
     host, port = split_address(address, 0)
     if not port:
@@ -467,7 +472,10 @@ def _server(shape: Shape) -> str:
 
 
 def _digests(shape: Shape | None) -> tuple[str, ...]:
-    """Read a list of SHA-256 digests, each as 64 hexadecimal digits."""
+    """Read a list of SHA-256 digests, each as 64 hexadecimal digits.
+
+    ``shape`` is the value of the JSON field; the result is empty if the field is missing.
+    """
     found = tuple(each.text() for each in shape.items()) if shape else ()
     if not all(map(_DIGEST.fullmatch, found)):
         raise FormatError("its lines must be SHA-256 digests", fix="64 hexadecimal digits each")

@@ -218,7 +218,7 @@ def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return how many clients hold a version; ``None`` if unknown.
+    """Return the number of clients that hold a version; ``None`` if unknown.
 
     The result is the larger one of two numbers: the most clients that reported the version on one
     day of the last week (``days``), and the number in the journal. If there are neither reports nor

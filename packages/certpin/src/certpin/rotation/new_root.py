@@ -66,17 +66,17 @@ class RootChange:
 
 
 def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | None:
-    """Return how clients get another root, before servers leave a stolen or lost one.
+    """Return the steps by which clients get another root before servers leave a stolen or lost one.
 
     Args:
         situation: the facts about the host, in which the journal has the theft or loss.
         used: the pins of stolen keys that servers use.
 
     Returns:
-        ``None`` if there is no version with which clients trust only stolen and lost roots; if
-        clients could accept a stolen key meanwhile, so that there is no time for these steps; or if
-        the version with the other root would refuse the chain of a server. That the draft itself
-        lets no attacker in is not checked here (``open_draft``).
+        The steps. ``None`` if there is no version with which clients trust only stolen and lost
+        roots; if clients could accept a stolen key meanwhile, so that there is no time for these
+        steps; or if the version with the other root would refuse the chain of a server. That the
+        draft itself lets no attacker in is not checked here (``open_draft``).
     """
     gone = situation.compromised | situation.lost
     late = versions_below(situation, gone)
@@ -106,8 +106,9 @@ def root_change(situation: Situation, used: AbstractSet[Pin]) -> RootChange | No
 def open_draft(situation: Situation, change: RootChange) -> Violation | None:
     """Return a violation if the draft would let an attacker in before clients trust another root.
 
-    Until then, the draft can't mark the stolen root, so that only its pins refuse an attacker. With
-    ``mode = "report"``, or after an expiry with ``on_expiry``, they refuse no attacker.
+    The draft is the pin file that would be published next. Until all clients trust another root, it
+    can't mark the stolen root, so that only its pins refuse an attacker. With ``mode = "report"``,
+    or after an expiry with ``on_expiry``, they refuse no attacker.
 
     Args:
         situation: the facts about the host.
@@ -126,7 +127,7 @@ def open_draft(situation: Situation, change: RootChange) -> Violation | None:
 
 
 def published_draft(situation: Situation) -> Situation | None:
-    """Return the situation after the draft was published now.
+    """Return the facts about the host after the draft (the pin file) was published now.
 
     Returns:
         ``None`` if the draft can't be published, or if it would refuse the chain of a server.
@@ -142,12 +143,13 @@ def published_draft(situation: Situation) -> Situation | None:
 
 
 def marks_root_later(situation: Situation, pin: Pin) -> bool:
-    """Return True if the draft must not mark a stolen root yet.
+    """Return True if the draft (the pin file) must not mark a stolen root as compromised yet.
 
     Clients refuse each path through a marked key. A version with the mark would lock clients out of
     the servers, which can't leave the root before all clients trust another one.
 
-    The result is False if a published version has the mark: it must not get lost.
+    The result is False if a published version has the mark: it must not get lost. ``situation`` has
+    the facts about the host. ``pin`` is that of the root.
     """
     versions = situation.deployed.versions
     policies = chain.from_iterable(map(situation.policies_of, versions))
@@ -161,7 +163,11 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
 
 
 def _is_out(situation: Situation) -> bool:
-    """Return True if clients can fetch, or have in a binary, a version with the draft's anchors."""
+    """Return True if clients can get the trust anchors of the draft (the pin file) already.
+
+    The latest version then has the same anchors, and is in a binary or can be fetched.
+    ``situation`` has the facts about the host.
+    """
     latest = situation.deployed.latest
     if latest is None or latest.pending:
         return False
@@ -170,7 +176,7 @@ def _is_out(situation: Situation) -> bool:
 
 
 def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime | None) -> bool:
-    """Return True if some client may accept a stolen key before a time, or the draft has its pin.
+    """Return True if some client may accept a stolen key before a time, or the draft accepts it.
 
     Args:
         situation: the facts about the host.
@@ -185,9 +191,10 @@ def _is_exposed(situation: Situation, stolen: AbstractSet[Pin], until: datetime 
 
 
 def _opens(policy: HostPolicy | None, until: datetime | None) -> bool:
-    """Return True if clients refuse no attacker by pins at some time before ``until``.
+    """Return True if, at some time before ``until``, pins don't keep an attacker out.
 
-    That is so in mode ``report``, and if the pins expire and clients connect all the same.
+    That is so in mode ``report``, and if the pins expire and clients connect nevertheless.
+    ``until`` is ``None`` if that time is unknown.
     """
     if policy is None:
         return False  # they don't trust the stolen root at this host

@@ -71,8 +71,8 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
             current key (a lost key can still be in their memory) until clients accept a new key.
 
     Raises:
-        ConfigError: clients have to get another root first, and the draft would let an attacker in
-            meanwhile. Its problem names the fix.
+        ConfigError: clients have to get another root first, and the draft (the pin file that would
+            be published next) would let an attacker in meanwhile. Its problem names the fix.
     """
     below = _below(situation, situation.compromised | situation.lost)
     keys = [
@@ -96,10 +96,12 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
 
 
 def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate:
-    """Return the best of several keys (``rank``): of equal ones, the one that needs least work.
+    """Return the best of several keys that servers could switch to (see ``rank``).
 
-    A key that exists comes before the new leaf of a pinned authority. The pins of certificates come
-    after those of keys, because a certificate may have the stolen key.
+    Of keys with an equal rank, the one that needs least work is returned: a key that exists comes
+    before the new leaf of a pinned authority. The pins of certificates come after those of keys,
+    because a certificate may have the stolen key. ``choices`` are the keys. ``situation`` has the
+    facts about the host.
     """
     by_work = sorted(
         choices,
@@ -115,7 +117,7 @@ def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate
 def _below_another_root(
     situation: Situation, keys: Sequence[Pin], stolen: AbstractSet[Pin]
 ) -> KeyCandidate | None:
-    """Return the best key to switch to when clients have another root than a stolen one.
+    """Return the best key to switch to when clients have a different root than a stolen one.
 
     ``None`` if no client trusts only a stolen root, if there is no time for that (``root_change``),
     or if none of the keys locks no client out then.
@@ -147,13 +149,17 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
 
     Clients refuse each path through these authorities, because the stolen key above them is marked
     compromised. Pins of leaves are not in the result: another authority can issue a certificate for
-    a leaf's key.
+    a leaf's key. ``situation`` has the facts about the host.
     """
     return _below(situation, situation.compromised)
 
 
 def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below one of the keys ``gone``."""
+    """Return the pins of authorities that servers present only below one of the keys ``gone``.
+
+    ``gone`` has the pins of keys that can no longer be used. ``situation`` has the facts about the
+    host.
+    """
     paths = [
         [pins_of(each) for each in sighting.chain.authorities]
         for sighting in situation.sightings
@@ -173,7 +179,7 @@ def rank(choice: KeyCandidate) -> tuple[object, ...]:
 
     The order is: keys that lock no client out, then by earliest safe date, then by the number of
     clients that are locked out. If these are equal, a key that needs no publication before the
-    switch comes first.
+    switch comes first. ``choice`` is one of the keys.
     """
     harm = choice.harm
     clients = 0 if harm is None else harm.clients
@@ -190,7 +196,7 @@ def candidate_of(situation: Situation, pin: Pin) -> KeyCandidate:
     """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
 
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
-    violation of these rules instead, as its ``harm``.
+    violation of these rules instead, as its ``harm``. ``situation`` has the facts about the host.
     """
     situation, prospects = _with_new_chain(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
@@ -221,10 +227,11 @@ def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation 
 
 
 def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
-    """Return a copy of the situation for a switch to a key, and the chains of servers after it.
+    """Return a copy of ``situation`` for a switch to a key, and the chains of servers after it.
 
-    The certificate of the key does not exist yet. Its chain is assumed to have no stolen key, and
-    to be one that all clients trust, if that is possible (``with_common_trust``).
+    ``situation`` has the facts about the host. ``pin`` is the pin of the key, and its certificate
+    does not exist yet. Its chain is assumed to have no stolen key, and to be one that all clients
+    trust, if that is possible (``with_common_trust``).
     """
     situation = with_common_trust(_with_clean_chain(situation), pin)
     return situation, assumed_prospects(situation, pin)
@@ -235,7 +242,7 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[KeyCandidate]:
 
     The next version is the draft (the pin file) with the pin of the key added. The candidate has
     the time from which servers may switch to the key. Yield nothing if no time is safe, or if the
-    latest version has the pin already.
+    latest version has the pin already. ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -257,13 +264,14 @@ def needs_new_chain(situation: Situation) -> bool:
     """Return True if clients may refuse a new certificate because of the authorities above its key.
 
     The result is True if the policy has the pin of a stolen key that can be an authority's (any
-    role but ``leaf``): clients refuse every path with such a key.
+    role but ``leaf``): clients refuse every path with such a key. ``situation`` has the facts about
+    the host.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
 
 def _with_clean_chain(situation: Situation) -> Situation:
-    """Return a copy of the situation for a new chain without a stolen key.
+    """Return a copy of ``situation`` (the facts about a host) for a chain without a stolen key.
 
     In the copy, the versions mark no key as compromised, so that no check fails because of a stolen
     key. This is safe, because the path out of the emergency requires a chain without a stolen key,
@@ -299,7 +307,8 @@ def _without_anchor(situation: Situation) -> Violation | None:
     """Return a violation if the clients with some version trust only roots with stolen keys.
 
     No path helps these clients: they refuse a certificate of any other authority, and the next
-    version refuses the certificates of the stolen roots.
+    version refuses the certificates of the stolen roots. ``situation`` has the facts about the
+    host.
     """
     stranded = versions_below(situation, situation.compromised)
     if not stranded:
@@ -318,7 +327,7 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     The versions are the draft (the pin file) and those that some client may hold. The violation is
     returned if these versions have no trust anchor in common, and servers present no chain that all
     of these clients verify. Some clients then refuse every new certificate: now with the version
-    that they hold, or later with the next version.
+    that they hold, or later with the next version. ``situation`` has the facts about the host.
     """
     alive = situation.alive
     if has_common_trust(situation):

@@ -130,9 +130,10 @@ def next_step(
 
 
 def _emergency(situation: Situation) -> NextStep | None:
-    """Return ``emergency`` for a stolen key that is pinned or served, or a lost key that is served.
+    """Return the action ``emergency`` if a stolen or lost key has to be replaced; else ``None``.
 
-    ``None`` if there is no such key.
+    The key is a stolen one that is pinned or that servers present, or a lost one that servers
+    present. ``situation`` has the facts about the host.
     """
     live = situation.policy.live_pins
     for pin in sorted(situation.compromised, key=_keys_first):
@@ -145,14 +146,15 @@ def _emergency(situation: Situation) -> NextStep | None:
 
 
 def _keys_first(pin: Pin) -> tuple[bool, str]:
-    """Return a sort key: the pins of keys before those of certificates."""
+    """Return a sort key for ``pin``: pins of keys come before those of whole certificates."""
     return pin.kind != "sha256", str(pin)
 
 
 def _clock(situation: Situation) -> NextStep | None:
-    """Return ``clock`` if the newest entry of the journal is later than this machine's clock.
+    """Return the action ``clock`` if the newest journal entry is later than this machine's clock.
 
-    Its versions don't count as published yet, so no other step could be derived.
+    Its versions don't count as published yet, so no other step could be derived. Otherwise return
+    ``None``. ``situation`` has the facts about the host.
     """
     return None if follows_journal(situation) is None else NextStep("clock")
 
@@ -162,9 +164,10 @@ def _push(situation: Situation) -> NextStep | None:
 
 
 def _extension(situation: Situation) -> NextStep | None:
-    """Return ``extend`` if the pins of the latest version, and of the pin file, expire too early.
+    """Return the action ``extend`` if pins in the latest version and the pin file expire too early.
 
     Too early means before all clients can have the next version. Otherwise return ``None``.
+    ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     if latest is None or expiry(situation, [latest]) is None:
@@ -185,7 +188,10 @@ def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
 
 
 def _publish_violations(situation: Situation) -> tuple[Violation, ...]:
-    """Return the rules that publishing the pin file under the next number would violate."""
+    """Return the rules that publishing the pin file under the next number would violate.
+
+    ``situation`` has the facts about the host.
+    """
     number = situation.deployed.next_number(situation.pins)
     if number != situation.pins.version:  # a copy has the policies of all hosts
         situation = replace(situation, pins=replace(situation.pins, version=number))
@@ -196,7 +202,8 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
     """Return the action ``install`` for the key that servers were most recently allowed to use.
 
     Return ``None`` if every probed server presents the key already, if no server was probed, or if
-    the key is not ACTIVE in the pin file.
+    the key is not ACTIVE in the pin file. ``activated`` has, for each pin, the time at which
+    servers were last allowed to use its key. ``situation`` has the facts about the host.
     """
     if not activated or not situation.sightings:
         return None
@@ -218,6 +225,8 @@ def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
     The action's ``pin`` is that of a key in the pin file that every client accepts. If there are
     several, it is the one that servers were most recently allowed to use. ``None`` if there is no
     such key: servers then have to present another chain, or a new version has to be published.
+    ``activated`` has, for each pin, the time at which servers were last allowed to use its key.
+    ``situation`` has the facts about the host.
     """
     policies = situation.held_policies
     refused = tuple(
@@ -250,7 +259,8 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
     """Return the action ``finish`` for the first key that a later key has replaced.
 
     Return ``None`` if there is no such key. The action has violations if the key can't be removed
-    yet, for example because a server still uses it.
+    yet, for example because a server still uses it. ``activated`` has, for each pin, the time at
+    which servers were last allowed to use its key. ``situation`` has the facts about the host.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
@@ -261,7 +271,8 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 def _unrecorded(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` for a backup that servers present already; else ``None``.
 
-    The user has to record with ``switch`` that servers use the key.
+    The user has to record with ``switch`` that servers use the key. ``situation`` has the facts
+    about the host.
     """
     pin = next(iter(served_backups(situation)), None)
     if pin is None:
@@ -275,7 +286,9 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 
     A new backup is needed if the only usable keys are those that servers use and those that a later
     key has replaced. It comes before the removal of the replaced keys: such a key can't be removed
-    while its pin is the only one outside the served chain.
+    while its pin is the only one outside the served chain. ``activated`` has, for each pin, the
+    time at which servers were last allowed to use its key. ``situation`` has the facts about the
+    host.
     """
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
@@ -287,8 +300,8 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 def _adoption(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` to a new key; ``None`` if there is no new key.
 
-    The only backup doesn't count as a new key. If some client doesn't accept the new key yet, the
-    action has the date from which all clients accept it.
+    ``situation`` has the facts about the host. The only backup doesn't count as a new key. If some
+    client doesn't accept the new key yet, the action has the date from which all clients accept it.
 
     If there are several new keys, the action is for one of them:
 

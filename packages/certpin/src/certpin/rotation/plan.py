@@ -139,14 +139,18 @@ def replaced_pins(situation: Situation, to: Pin, role: Role | None = None) -> tu
 def is_push_pending(situation: Situation) -> bool:
     """Return True if the latest version is a signed pin set that clients can't fetch yet.
 
-    Its push, the upload that makes it available, is missing.
+    Its push, the upload that makes it available, is missing. ``situation`` has the facts about the
+    host.
     """
     latest = situation.deployed.latest
     return latest is not None and latest.pending
 
 
 def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
-    """Return True if every probed server presents the pin's key; False if none was probed."""
+    """Return True if every probed server presents the pin's key; False if none was probed.
+
+    ``situation`` has the facts about the host.
+    """
     return bool(situation.sightings) and all(pin in each.pins for each in situation.sightings)
 
 
@@ -155,7 +159,7 @@ def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
 
 
 def at_time(situation: Situation, moment: datetime) -> Situation:
-    """Return a copy of the situation at a later time.
+    """Return a copy of ``situation`` (the facts about a host) at a later time, ``moment``.
 
     An earlier ``moment`` changes nothing.
     """
@@ -163,14 +167,17 @@ def at_time(situation: Situation, moment: datetime) -> Situation:
 
 
 def with_staged(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation with this pin added to the pin file, as a STAGED backup."""
+    """Return a copy of ``situation`` (the facts about a host) in which a pin was staged.
+
+    In the copy, the pin file has the pin ``pin``, as a STAGED backup.
+    """
     return _with_entries(situation, [*situation.policy.pins, HostPin(pin, "backup", "staged")])
 
 
 def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
-    """Return a copy of the situation in which a pin has another state.
+    """Return a copy of ``situation`` (the facts about a host) in which a pin has a different state.
 
-    The state changes in the draft (the pin file) and in the journal's history.
+    The new state is ``state``. It changes in the draft (the pin file) and in the journal's history.
     """
     entries = [
         replace(entry, state=state) if entry.pin == pin else entry
@@ -181,10 +188,10 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 
 
 def with_published(situation: Situation) -> Situation:
-    """Return a copy of the situation in which the draft was published now.
+    """Return a copy of ``situation`` (the facts about a host) in which the draft was published now.
 
-    In the copy, the pin file has the next version number, and its STAGED pins are PUBLISHED.
-    Clients can fetch this version at once.
+    The draft is the pin file. In the copy, it has the next version number, and its STAGED pins are
+    PUBLISHED. Clients can fetch this version at once.
     """
     number = situation.deployed.next_number(situation.pins)
     entries = [
@@ -199,7 +206,7 @@ def with_published(situation: Situation) -> Situation:
 
 
 def with_pushed(situation: Situation) -> Situation:
-    """Return a copy of the situation after a push of all versions.
+    """Return a copy of ``situation`` (the facts about a host) after a push of all versions.
 
     The push is the upload of signed pin sets. In the copy, clients can fetch the versions that
     waited for it.
@@ -217,7 +224,7 @@ def with_served(
     prospects: Sequence[Prospect] = (),
     time: datetime | None = None,
 ) -> Situation:
-    """Return a copy of the situation in which servers use a key.
+    """Return a copy of the facts about a host in which servers use a key.
 
     If no server was probed, the copy has one made-up server, because later steps of a plan need a
     served chain.

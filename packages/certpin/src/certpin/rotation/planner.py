@@ -90,7 +90,10 @@ class _Goal:
     needs_pin: bool
 
     def chains(self, situation: Situation) -> tuple[Prospect, ...]:
-        """Return the chains that servers may present; assumed ones if only the key is known."""
+        """Return the chains that servers may present; assumed ones if only the key is known.
+
+        ``situation`` has the facts about the host.
+        """
         return self.prospects or assumed_prospects(situation, self.pin)
 
     @property
@@ -194,6 +197,9 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> bool:
     """Return True if the plan has to publish the pin of the new key, ``to``, before servers use it.
 
+    ``situation`` has the facts about the host. ``prospects`` are the chains that servers may
+    present with the key.
+
     - If only the key is known, the result is True.
     - If clients compare only authorities (``match = "ca"``), so that a leaf's pin has no effect,
       the result is False.
@@ -210,13 +216,20 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
 
 
 def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
-    """Return True if clients with the draft (the next version) accept each of the chains."""
+    """Return True if clients with the draft (the next version) accept each of the chains.
+
+    ``situation`` has the facts about the host. ``prospects`` are the chains that servers may
+    present.
+    """
     given = with_private_anchors(situation, prospects)
     return conclusion_of_version(situation, Version(situation.pins), given) == "accepted"
 
 
 def _steps(situation: Situation, goal: _Goal) -> list[Step]:
-    """Return the undated steps of a plan that replace the served key by the goal's."""
+    """Return the steps of a plan, without dates, that replace the served key by the new one.
+
+    ``situation`` has the facts about the host. ``goal`` has the new key and its chain.
+    """
     to, steps = goal.pin, [Step("push")] if is_push_pending(situation) else []
     stages = goal.needs_pin and situation.entry(to) is None
     draft = with_staged(situation, to) if stages else situation
@@ -255,7 +268,10 @@ def _is_published(situation: Situation, goal: _Goal) -> bool:
 
 
 def _is_presented_everywhere(situation: Situation, goal: _Goal) -> bool:
-    """Return True if every probed server presents the key, and the chain if that is known."""
+    """Return True if every probed server presents the new key, and its chain if that is known.
+
+    ``goal`` has the new key and its chain. ``situation`` has the facts about the host.
+    """
     if not any(each.leaf for each in goal.prospects):
         return is_served_everywhere(situation, goal.pin)
     new = {each.der for each in goal.certificates}
@@ -280,8 +296,9 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     """Return True if a backup is left when servers use ``to``, and ``old`` is removed.
 
-    The backup must be in the draft (the pin file). ``to`` is the pin of the new key. Unlike the
-    safety rule ``backup``, this function also checks policies that only report.
+    The backup must be in the draft (the pin file). ``to`` is the pin of the new key, and ``old``
+    has the pins of the keys that it replaces. ``situation`` has the facts about the host. Unlike
+    the safety rule ``backup``, this function also checks policies that only report.
     """
     if situation.policy.is_own_backup_without({*old, *situation.lost, *situation.compromised}):
         return True
@@ -290,17 +307,17 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
 
 
 def _first_end(certificates: Iterable[Certificate], last: datetime | None) -> datetime | None:
-    """Return the first expiry of these certificates, if it is at or before the time ``last``.
+    """Return the first expiry of the certificates of a plan, if it is at or before ``last``.
 
-    Return ``None`` if all certificates expire later, if ``last`` is ``None``, or if no expiry is
-    known.
+    ``last`` is the last date of the plan. Return ``None`` if all certificates expire later, if
+    ``last`` is ``None``, or if no expiry is known.
     """
     first = min(filter(None, map(_expiry_of, certificates)), default=None)
     return first if first is not None and last is not None and first <= last else None
 
 
 def _ending_path(situation: Situation, goal: _Goal, last: datetime | None) -> list[Certificate]:
-    """Return the certificates of the known chain among which the caller looks for an early expiry.
+    """Return the certificates of the known chain in which one may expire before the plan ends.
 
     The result is empty if no client refuses the chain at the time ``last``. If some clients refuse
     it, the result has the path that they verify when the plan begins; or, if they verify no path
@@ -372,6 +389,8 @@ def _needs_chain(situation: Situation, goal: _Goal) -> bool:
     - only the key is known, so that the plan assumes a chain;
     - clients with some version of the pin set accept the assumed chain;
     - the same clients may refuse another chain with this key.
+
+    ``goal`` has the new key and its chain. ``situation`` has the facts about the host.
     """
     by_key = conclusions_by_version(situation, prospects_of_key(situation, goal.pin))
     assumed = conclusions_by_version(situation, goal.chains(situation))
@@ -404,7 +423,8 @@ def _only_expires(situation: Situation, goal: _Goal) -> bool:
 
     Call it for a chain that has a fault at the later time of ``situation``. If the result is True,
     a certificate has only expired in between: ``Plan.reissue_by`` reports that, and it is no
-    violation. The clients are those with the versions that may be held at the later time.
+    violation. The clients are those with the versions that may be held at the later time. ``goal``
+    has the new key and its chain.
     """
     return all(
         chain_fault(prospect, policy, goal.begin) is None

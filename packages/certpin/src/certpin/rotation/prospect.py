@@ -96,6 +96,8 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     - If clients compare only authorities (``match = "ca"``), any other key can be a leaf's or an
       authority's, and both chains are returned.
     - Otherwise the key is the leaf's.
+
+    ``situation`` has the facts about the host.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)
@@ -109,6 +111,7 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
     No certificate exists yet, so the chain consists of a placeholder with the key. The key's role
     in the draft (the pin file) decides if the placeholder is the leaf or an authority.
+    ``situation`` has the facts about the host.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -118,9 +121,10 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 def role_in(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> Role:
     """Return the role of a key in the chains that servers may present with it.
 
-    Usually this is the role by the draft (the pin file). But if the chains are known and have no
-    leaf, the key is that of their first authority. The role is then ``root`` if the authority's
-    certificate is self-signed, and ``intermediate`` otherwise.
+    ``situation`` has the facts about the host, ``pin`` is that of the key, and ``prospects`` are
+    these chains. Usually the result is the role in the draft (the pin file). But if the chains are
+    known and have no leaf, the key is that of their first authority. The role is then ``root`` if
+    the authority's certificate is self-signed, and ``intermediate`` otherwise.
     """
     if not prospects or any(each.leaf for each in prospects):
         return situation.role_of(pin)
@@ -147,7 +151,7 @@ def chain_with(situation: Situation, pin: Pin, before: Chain | None = None) -> C
 def conclude(
     prospects: Sequence[Prospect], policies: Iterable[HostPolicy | None], now: datetime
 ) -> Conclusion:
-    """Return whether clients with these policies accept every chain that the prospects allow.
+    """Return whether clients with these policies accept every chain that a server may present.
 
     Args:
         prospects: the chains that the server may present, as far as they are known.
@@ -199,7 +203,7 @@ def _conclude_chain(chain: Chain | None, policy: HostPolicy | None, now: datetim
 
 
 def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bool:
-    """Return True if clients with a policy refuse a chain for another reason than expired pins.
+    """Return True if clients with a policy refuse a chain for a reason other than expired pins.
 
     Args:
         chain: a verified path; ``None`` if a server's chain did not verify.
@@ -210,7 +214,7 @@ def refuses(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> bo
 
 
 def refusal(chain: Chain | None, policy: HostPolicy | None, now: datetime) -> Verdict | None:
-    """Return the verdict with which clients refuse a chain for another reason than expired pins.
+    """Return the verdict with which clients refuse a chain for a reason other than expired pins.
 
     SCTs are checked only if the certificate and its issuer are known.
 
@@ -279,7 +283,7 @@ def scts_refusal(
 
 
 def _knows_scts(chain: Chain) -> bool:
-    """Return True if a chain has the certificate and its issuer, so that SCTs can be verified.
+    """Return True if a chain has the server's certificate and its issuer, to verify SCTs.
 
     If the chain is a single certificate, the result is True only if that is self-signed: otherwise
     the issuer is not known.
@@ -339,9 +343,10 @@ def conclusions_by_version(
 def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> frozenset[Pin]:
     """Return the pins of the known certificates above the leaf, on all paths to an anchor.
 
-    The paths are those that clients with the draft (the next version) may verify. Chains that a
-    server will not send exactly as they are (``sent`` is False) have no known authorities, and are
-    ignored.
+    ``prospects`` are chains that a server may present. The paths are those that clients with the
+    draft (the next version) may verify. Chains that a server will not send exactly as they are
+    (``sent`` is False) have no known authorities, and are ignored. ``situation`` has the facts
+    about the host.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
     chains = [chain for each in given for chain in _each_chain(each, situation.policy) if chain]
@@ -355,7 +360,11 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 
 
 def issued_pins(prospects: Iterable[Prospect]) -> tuple[Pin, ...]:
-    """Return the pins (of key and of certificate) of the issued leaf certificates of chains."""
+    """Return the pins of the leaf certificates that were issued already.
+
+    Each such certificate has a pin of its key, and one of the certificate. ``prospects`` are chains
+    that a server may present. Chains with a placeholder as a leaf are ignored.
+    """
     leaves = [each.leaf for each in prospects if each.leaf and each.issued]
     return tuple(dict.fromkeys(pin for leaf in leaves for pin in pins_of(leaf)))
 
@@ -403,7 +412,10 @@ def trusts_differ(policies: Iterable[HostPolicy | None]) -> bool:
 
 
 def trust_digest(policy: HostPolicy | None) -> bytes | None:
-    """Return a digest of the anchors that clients trust; ``None`` for the platform's roots."""
+    """Return a digest of the anchors that clients trust, to compare policies.
+
+    Return ``None`` if clients trust the platform's roots, or have no policy.
+    """
     return policy.trust.digest if policy and policy.trust else None
 
 
@@ -412,7 +424,7 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 
     ``private`` gets the trust anchors of all policies in the draft (the pin file) and in the
     versions that clients may hold, except those that are among the platform's roots
-    (``Prospect.roots``).
+    (``Prospect.roots``). ``situation`` has the facts about the host.
     """
     anchors = situation.anchors
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]
@@ -421,7 +433,8 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 def _each_chain(prospect: Prospect, policy: HostPolicy | None) -> Iterator[Chain | None]:
     """Yield the paths that clients with this policy may verify; ``None`` if they can build no path.
 
-    Clients without a policy, or without trust anchors in it, trust the platform's roots.
+    ``prospect`` is a chain that a server will present. Clients without a policy, or without trust
+    anchors in it, trust the platform's roots.
 
     If not all certificates are known (``sent`` is False), placeholders for the possible authorities
     and leaves complete each path.
@@ -472,7 +485,10 @@ def chain_of_prospect(prospect: Prospect, policy: HostPolicy, now: datetime) -> 
 
 
 def sent_certificates(prospect: Prospect) -> list[Certificate]:
-    """Return the known certificates of the chain, except a placeholder for a leaf to be issued."""
+    """Return the known certificates of ``prospect``, a chain that a server will present.
+
+    The placeholder for a leaf that was not issued yet is left out.
+    """
     above = list(prospect.authorities)
     return [prospect.leaf, *above] if prospect.leaf and prospect.issued else above
 
@@ -481,7 +497,7 @@ def anchors_of(prospect: Prospect, policy: HostPolicy | None) -> tuple[bytes, ..
     """Return the trust anchors of clients with a policy, as DER.
 
     Without a policy, or without trust anchors in it, they are the platform's roots that this
-    machine knows (``prospect.roots``).
+    machine knows (``prospect.roots``). ``prospect`` is a chain that a server will present.
     """
     return policy.trust.der if policy and policy.trust else prospect.roots
 
@@ -505,7 +521,11 @@ class Ways(NamedTuple):
 
 
 def ways_of(prospect: Prospect, policy: HostPolicy | None) -> Ways:
-    """Return the paths upwards from the first certificate that a server sends."""
+    """Return the paths upwards from the first certificate that a server sends.
+
+    ``prospect`` is the chain that the server sends. ``policy`` is that of the clients, and decides
+    at which trust anchors a path may end.
+    """
     first, *others = (each.der for each in sent_certificates(prospect))
     anchors = anchors_of(prospect, policy)
     ways = ways_up(first, (*others, *anchors), _MAX_WAYS)
@@ -520,11 +540,11 @@ def _without_anchor(
 ) -> Iterator[Chain | None]:
     """Yield the possible chains that begin with ``way``, for clients with the platform's roots.
 
-    ``way`` has the known certificates from the leaf upwards, and they lead to no known root. If the
-    last one is self-signed, the chains end with it. Otherwise each chain continues with a
-    placeholder for the unknown certificates above: an unpinned one, or one for an authority that
-    ``policy`` pins or marks compromised. Yield ``None`` if no such client can build a path, or if a
-    certificate can't be parsed.
+    ``prospect`` is the chain. ``way`` has the known certificates from the leaf upwards, and they
+    lead to no known root. If the last one is self-signed, the chains end with it. Otherwise each
+    chain continues with a placeholder for the unknown certificates above: an unpinned one, or one
+    for an authority that ``policy`` pins or marks compromised. Yield ``None`` if no such client can
+    build a path, or if a certificate can't be parsed.
     """
     top = read_facts(way[-1])
     has_leaf = prospect.leaf is not None and prospect.issued
@@ -539,9 +559,12 @@ def _without_anchor(
 
 
 def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
-    """Return a prospect with only the certificates of ``way``, a path upwards in DER.
+    """Return a copy of ``prospect`` (a chain) with only the certificates of one path.
 
-    Return ``None`` if a certificate can't be parsed, because its key could be a compromised one.
+    ``way`` is the path: certificates in DER, from the leaf upwards.
+
+    Return ``None`` if a certificate can't be parsed, because its key, which is then unknown, could
+    be a compromised one.
     """
     on_way = tuple(filter(None, (read_facts(der).certificate for der in way)))
     if len(on_way) < len(way):
@@ -552,7 +575,7 @@ def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:
 
 
 def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain | None]:
-    """Yield the chains that consist of the known certificates and each possible leaf.
+    """Yield the chains that consist of the ``known`` authorities and each possible leaf.
 
     No authority is added above the known certificates. If ``known`` has no leaf, a chain is yielded
     for each pinned leaf, and one for a leaf that is not pinned. Yield only ``None`` if ``known`` is

@@ -187,7 +187,7 @@ def parse_share(text: str) -> Fraction:
 
 
 def check_name(text: str, what: str) -> str:
-    """Return the name of an app or of a release, without spaces around it.
+    """Return ``text``, the name of an app or of a release, without spaces around it.
 
     ``what`` is the noun for error messages, such as ``an app``.
 

@@ -35,7 +35,7 @@ def file_of_hosts(name: str, pins: PinSet, policies: Sequence[HostPolicy]) -> st
     """Return a name for the file that a printed command will make for some hosts of a pin file.
 
     If the command is for all hosts, the result is ``name``. Otherwise the name of the first host is
-    added to it, so that a command for other hosts names another file.
+    added to it, so that a command for other hosts names a different file.
 
     Args:
         name: the name of the file if it is for all hosts, such as ``next-backup.key``.
@@ -65,8 +65,8 @@ def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
 
     Args:
         situation: the facts about the host.
-        name: the file for a new key. If a note of the pin file names it already, the command has
-            another file, because ``rotate start`` doesn't make a key that exists.
+        name: the file for a new key. If a note of the pin file names it already, the command has a
+            different file, because ``rotate start`` doesn't make a key that exists.
     """
     policies, match = situation.pins.policies, situation.policy.match
     noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
@@ -79,7 +79,8 @@ def host_option(situation: Situation) -> str:
     """Return the option `` --host HOST`` to append to a printed command ``rotate start``.
 
     The result is empty if the pin file has only one host. With several hosts, certpin refuses the
-    command without this option if servers use other keys at the other hosts.
+    command without this option if servers use other keys at the other hosts. ``situation`` has the
+    facts about the host.
     """
     several = len(situation.pins.policies) > 1
     return f" --host {shlex.quote(str(situation.pattern))}" if several else ""
@@ -112,8 +113,8 @@ def how_to_trust(
 
     Clients get the root of a private authority with a version of the pin file. So the fix is to
     publish a version with the root, and to wait until clients have it. If clients with the draft
-    can't verify the chain either, the fix is first to complete the chain, or to add the root to the
-    draft.
+    (the pin file) can't verify the chain either, the fix is first to complete the chain, or to add
+    the root to the draft.
 
     Args:
         situation: the facts about the host.
@@ -140,7 +141,7 @@ def how_to_confirm_time(
 
     Args:
         evidence: the facts about the time.
-        otherwise: what to do if no server can confirm it, as a clause.
+        otherwise: the advice to the user if no server can confirm the clock, as a clause.
     """
     if evidence.dates:
         return SET_CLOCK
@@ -188,11 +189,12 @@ def _how_to_wait(situation: Situation, latest: Version, refusing: Sequence[Versi
 
 
 def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect]) -> str:
-    """Return advice for a chain that the latest version refuses: publish a certain pin first.
+    """Return advice to the user for a chain that the latest version refuses: first publish a pin.
 
-    The pin is that of the key; or, if clients compare only authorities, that of the authority that
-    issues the leaf. If the key of the pin was removed, lost or compromised, the advice is to start
-    a new key.
+    ``pin`` is the pin of the chain's key, and ``prospects`` are the chains that servers may present
+    with it. ``situation`` has the facts about the host. The pin to publish is that of the key; or,
+    if clients compare only authorities, that of the authority that issues the leaf. If the key of
+    the pin was removed, lost or compromised, the advice is to start a new key.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"

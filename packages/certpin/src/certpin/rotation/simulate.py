@@ -170,15 +170,19 @@ def sum_of_delays(fleet: Fleet) -> int:
 
 
 def chunk_size(script: Script) -> int:
-    """Return how many clients to simulate together: fewer for many releases, to save memory."""
+    """Return the number of clients to simulate at once.
+
+    It is lower if ``script``, the input of the simulation, has many releases, to save memory.
+    """
     return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))
 
 
 def _cohorts(script: Script, fleet: Fleet) -> Iterator[tuple[Cohort, Sequence[Release]]]:
     """Yield each group of clients that fetch or install the same releases, with these releases.
 
-    The releases (versions of the pin set) are in the order in which the clients get them. Clients
-    that keep one binary for ever are not included. Times are seconds since the beginning of the
+    The releases (versions of the pin set) are in the order in which the clients get them.
+    ``script`` has the releases, and ``fleet`` the numbers of clients and their delays. Clients that
+    keep one binary for ever are not included. Times are seconds since the beginning of the
     simulation.
     """
     sizes = fleet.sizes
@@ -234,9 +238,10 @@ def _result(script: Script, tally: Tally, safety: tuple[Safety, ...], clients: i
 
 
 def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
-    """Return a list with a dict for each full hour: how many clients hold each version, by number.
+    """Return for each full hour the number of clients that hold each version, by version number.
 
-    Versions are processed one at a time, because the data of all at once would need much memory.
+    ``tally`` has the counts of the simulation. Versions are processed one at a time, because the
+    data of all at once would need much memory.
     """
     found: list[dict[int, int]] = [{} for _ in range(tally.hours)]
     for number, counts in tally.held_by_hour():
@@ -302,11 +307,11 @@ class Tally:
 
     @property
     def refused_by_hour(self) -> Integers:
-        """An array: for each full hour, how many clients are locked out."""
+        """The number of clients that are locked out at each full hour, as an array."""
         return self._by_hour(self._refused)
 
     def held_by_hour(self) -> Iterator[tuple[int, Integers]]:
-        """Yield each version number with an array: how many clients hold it at each full hour."""
+        """Yield each version number, with an array of its numbers of clients at each full hour."""
         for number, changes in self._held.items():
             yield number, self._by_hour(changes)
 
@@ -347,7 +352,8 @@ class Tally:
 
         Args:
             group: the group of clients.
-            by: the period, and the release that refuses the servers in that period.
+            by: the period, and the release (version of the pin set) that refuses the servers in
+                that period.
             at: the indexes of the clients in the group.
             start: for each of these clients, the second from which it is locked out.
             stop: for each of these clients, the second from which it can connect again.
@@ -372,17 +378,17 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return an array: for each full hour, how many of the times ``moments`` belong to it.
+        """Return the number of the times in ``moments`` that belong to each full hour, as an array.
 
-        ``moments`` is an array of seconds at which a client changes its state. Each is rounded up
-        to a full hour.
+        ``moments`` is an array of seconds at which clients change their state, such as the
+        beginning of a lockout. Each is rounded up to a full hour.
         """
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
 
 
 class _Group:
-    """A group of simulated clients: until when each was last locked out, and by which cause.
+    """A group of simulated clients, with the last lockout of each: its end and its cause.
 
     ``until`` is an array with the time until which each client was last locked out. ``weight`` is
     the number of clients for each entry of the array.
@@ -436,7 +442,8 @@ class _Group:
 def spans(script: Script) -> list[Span]:
     """Divide a simulation into periods without changes, each with the event that begins it.
 
-    A period ends when servers change their chains, or pins of a release expire.
+    ``script`` is the input of the simulation. A period ends when servers change their chains, or
+    pins of a release expire.
     """
     of_apps = [release for app in script.apps for release in app.releases]
     known = (*script.releases, *script.binaries, *of_apps)
@@ -477,7 +484,10 @@ class _SafetyInput:
 
 
 def _safety(known: _SafetyInput) -> list[Safety]:
-    """Return the earliest safe date of each step that serves or publishes, by step number."""
+    """Return the earliest safe date of each step that serves or publishes, by step number.
+
+    ``known`` has the input of the simulation, and values computed from it.
+    """
     found = [_serving_safety(known, serving) for serving in known.script.servings if serving.step]
     found += [_release_safety(known, release) for release in known.script.releases if release.step]
     return sorted(found, key=lambda safety: safety.step)
@@ -486,9 +496,10 @@ def _safety(known: _SafetyInput) -> list[Safety]:
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
     """Return the earliest safe date for the step that lets servers present other chains.
 
-    A release is a version of the pin set. At the returned date, all clients that fetch releases
-    have one that accepts the chains, and no user of an app has a release any more that refuses
-    them. Not checked: whether a release that is published after the step refuses the chains again.
+    ``serving`` has the step and the chains. A release is a version of the pin set. At the returned
+    date, all clients that fetch releases have one that accepts the chains, and no user of an app
+    has a release any more that refuses them. Not checked: whether a release that is published after
+    the step refuses the chains again. ``known`` has the input of the simulation.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
@@ -523,7 +534,8 @@ def _release_safety(known: _SafetyInput, release: Release) -> Safety:
     """Return the earliest safe date for publishing a release (a version of the pin set).
 
     It is the time from which servers present chains that the release accepts; ``None`` if they
-    never do so from the planned date of the publication on.
+    never do so from the planned date of the publication on. ``known`` has the input of the
+    simulation.
     """
     script, step = known.script, release.step or 0
     for serving, following in zip(script.servings, [*script.servings[1:], None], strict=True):

@@ -62,7 +62,10 @@ class _Counts:
         self._known: dict[int, tuple[Integers, Integers]] = {}
 
     def of(self, curve: Arrivals) -> tuple[Integers, Integers]:
-        """Return a curve as two arrays: seconds, and how many clients have the version then."""
+        """Return an adoption curve as two arrays: times in seconds, and the numbers of clients.
+
+        The n-th number is that of the clients that have the version at the n-th time.
+        """
         if id(curve) not in self._known:
             points = np.array(curve.counts(self._clients), np.int64)
             self._known[id(curve)] = points[:, 0], points[:, 1]
@@ -72,8 +75,9 @@ class _Counts:
 def _since(arrival: Arrival, curves: _Counts, numbers: Integers) -> Integers:
     """Return an array with the second from which each client has one version.
 
-    ``numbers`` are the numbers of the clients; the fastest is number 0. This is the inverse of
-    ``Arrival.reached``, which counts the clients that have the version at a time.
+    ``arrival`` is the arrival of the version at the clients. ``curves`` converts adoption curves to
+    arrays. ``numbers`` are the numbers of the clients; the fastest is number 0. This is the inverse
+    of ``Arrival.reached``, which counts the clients that have the version at a time.
     """
     seconds, counts = curves.of(arrival.curve)
     above = np.searchsorted(counts, numbers, side="right")

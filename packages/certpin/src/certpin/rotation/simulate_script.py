@@ -74,7 +74,8 @@ class ServedChain:
     Attributes:
         path: the path that clients verify with the anchors of the draft (the pin file that would be
             published next); ``None`` if they can verify none.
-        others: the paths of clients with other anchors, by ``trust_digest``.
+        others: the paths of clients with other anchors, by the digest of these anchors
+            (``trust_digest``); ``None`` if these clients can verify none.
     """
 
     path: Chain | None
@@ -87,10 +88,11 @@ class ServedChain:
     def with_key(self, situation: Situation, pin: Pin) -> ServedChain:
         """Return the chain that the server presents when it uses a certain key (``chain_with``).
 
-        If the key is a leaf's, the authorities above it stay the same. So clients that can't verify
-        the present chain, because they don't trust its anchor, can't verify the next one either. If
-        the key is an authority's, or if no client verifies the present chain, it is assumed that
-        all clients verify the next one.
+        ``situation`` has the facts about the host, and ``pin`` is that of the key. If the key is a
+        leaf's, the authorities above it stay the same. So clients that can't verify the present
+        chain, because they don't trust its anchor, can't verify the next one either. If the key is
+        an authority's, or if no client verifies the present chain, it is assumed that all clients
+        verify the next one.
         """
         stays = situation.role_of(pin) == "leaf" and any((self.path, *self.others.values()))
 
@@ -289,7 +291,8 @@ def assumed_chains(situation: Situation) -> Chains:
 
     Chains are assumed if no server was probed. Then there is one server for each ACTIVE pin of a
     leaf in the draft (the pin file that would be published next). If all ACTIVE pins are those of
-    authorities, there is one server with all of these authorities in its chain.
+    authorities, there is one server with all of these authorities in its chain. ``situation`` has
+    the facts about the host.
     """
     if situation.sightings:
         return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)
@@ -306,7 +309,10 @@ def assumed_chains(situation: Situation) -> Chains:
 
 
 def _served_chain(situation: Situation, sighting: Sighting) -> ServedChain:
-    """Return the chain that a server presents, with the paths of the clients of each version."""
+    """Return the chain that a server presents, with the paths of the clients of each version.
+
+    ``sighting`` is the result of probing the server. ``situation`` has the facts about the host.
+    """
     policies = [
         policy
         for version in situation.deployed.versions
@@ -320,7 +326,8 @@ def fetched_releases(situation: Situation) -> list[Release]:
     """Return the versions of the pin set that clients fetch, in the order in which they get them.
 
     The first is the newest version that every client has, if there is one. If no version can be
-    fetched, return only the newest version that some client may hold.
+    fetched, return only the newest version that some client may hold. ``situation`` has the facts
+    about the host.
     """
     order = fetch_order(situation.deployed)
     if not order:
@@ -353,7 +360,8 @@ def _apps(situation: Situation) -> tuple[AppScript, ...]:
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
     """Return the versions of the pin set that are in binaries of unknown apps.
 
-    If several versions have the same number, only the first one is returned.
+    If several versions have the same number, only the first one is returned. ``situation`` has the
+    facts about the host.
     """
     found: dict[int, Release] = {}
     for version in situation.alive:
@@ -363,7 +371,10 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Return a version of the pin set as clients of one host hold it, with the host's policies."""
+    """Convert a published version of the pin set to a ``Release`` for the simulation of one host.
+
+    ``situation`` has the facts about the host.
+    """
     policies = [policy for policy in situation.policies_of(version) if policy]
     at = _seconds(version.fetched, situation) or 0
     compared = [each for policy in policies for each in _compared(policy, policy.pins)]
@@ -371,7 +382,7 @@ def release_of(version: Version, situation: Situation) -> Release:
 
 
 def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> tuple[HostPolicy, ...]:
-    """Return a copy of a policy for ``Release``: with these pins, in report mode, without expiry.
+    """Return a copy of a policy for ``Release``: with ``pins``, in report mode, without expiry.
 
     Return an empty tuple if the policy is not in mode ``enforce``, so that clients refuse nothing.
     """
@@ -388,7 +399,7 @@ def _refuses_from(policies: Iterable[HostPolicy], situation: Situation) -> int |
 
     The second is counted from the beginning of the simulation. If the policies expire at different
     times, the first expiry counts. Return ``None`` if no policy makes clients refuse servers when
-    it expires.
+    it expires. ``situation`` has the facts about the host.
     """
     ends = filter(None, (policy.refuses_from for policy in policies))
     return _seconds(min(ends, default=None), situation)
@@ -465,9 +476,10 @@ def _pushed(
 ) -> tuple[Release, ...]:
     """Return the version that waits for its push, as a release that clients fetch from ``at`` on.
 
-    The push is the upload of a signed pin set, and ``at`` the second of the step ``step``. ``out``
-    are the releases that clients can already fetch: if one of them has a higher version, return an
-    empty tuple. Raises ``InputError`` if no version waits for its push.
+    ``situation`` has the facts about the host. The push is the upload of a signed pin set, and
+    ``at`` the second of the step ``step``. ``out`` are the releases that clients can already fetch:
+    if one of them has a higher version, return an empty tuple. Raises ``InputError`` if no version
+    waits for its push.
     """
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):

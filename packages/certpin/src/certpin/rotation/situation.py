@@ -76,7 +76,10 @@ class AdoptionDelays:
 
     @property
     def adopt(self) -> timedelta:
-        """T_adopt: the sum of all delays. Each may begin only when the previous one ends."""
+        """T_adopt, the longest time until every client has a new version: the sum of all delays.
+
+        Each delay may begin only when the previous one ends.
+        """
         return self.cdn + self.cache + self.poll + self.opened + self.skew
 
     def texts(self) -> dict[str, str]:
@@ -144,7 +147,10 @@ class Version:
 
     @property
     def gets_updates(self) -> bool:
-        """True if each client with this version fetches later ones; False if a binary doesn't."""
+        """True if each client with this version also fetches later versions.
+
+        False if an app has the version in its binary, and may fetch none.
+        """
         apps = [release.updates for release in self.releases]
         return self.bundled is None or (bool(apps) and all(apps))
 
@@ -194,8 +200,9 @@ class DeployedVersions:
     def next_number(self, draft: PinSet) -> int:
         """Return the version number under which a pin file can be published.
 
-        It is the number in the pin file, if that is higher than the number of every published
-        version. Otherwise it is the highest published number plus one.
+        The result is the number in the pin file, if that is higher than the number of every
+        published version. Otherwise it is the highest published number plus one. ``draft`` is the
+        content of the pin file.
         """
         latest = self.latest
         return draft.version if latest is None else max(draft.version, latest.number + 1)
@@ -203,8 +210,8 @@ class DeployedVersions:
     def end_of_life(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the first time at which no client holds this version; ``None`` if unknown.
 
-        The expected end is recorded in the journal, or computed from the delays. Reports of clients
-        can change the end:
+        The expected end is recorded in the journal, or computed from ``timing``, the delays of the
+        clients. Reports of clients can change the end:
 
         - it is earlier if so few clients report the version that the user accepts their lockout;
         - if a client reports the version after the expected end, clients are slower than the
@@ -224,7 +231,8 @@ class DeployedVersions:
     def is_overdue(self, version: Version, timing: AdoptionDelays) -> bool:
         """Return True if a client reported this version after its expected end of life.
 
-        The expected end is recorded in the journal, or computed from the delays.
+        The expected end is recorded in the journal, or computed from ``timing``, the delays of the
+        clients.
         """
         end = self._expected_end(version, timing)
         last = version.last_reported
@@ -251,7 +259,8 @@ class DeployedVersions:
     def _expected_end(self, version: Version, timing: AdoptionDelays) -> datetime | None:
         """Return the time at which the last client leaves a version, without considering reports.
 
-        The time is recorded in the journal, or computed from the delays. ``None`` if unknown.
+        The time is recorded in the journal, or computed from ``timing``, the delays of the clients.
+        ``None`` if unknown.
         """
         if version.ended is not None:
             return version.ended
@@ -266,7 +275,7 @@ class DeployedVersions:
     def _binary_ends(self, version: Version, timing: AdoptionDelays) -> list[datetime | None]:
         """Return, for each app release with this version, when its last client has another version.
 
-        A time is ``None`` if it is unknown.
+        A time is ``None`` if it is unknown. ``timing`` has the delays of the clients.
         """
         releases = [each for known in self.versions for each in known.releases]
         first = self._first_above(version)
@@ -310,7 +319,8 @@ class DeployedVersions:
     def alive(self, at: datetime, timing: AdoptionDelays) -> tuple[Version, ...]:
         """Return the versions that some client may hold at the time ``at``, lowest number first.
 
-        The last results are cached, because many rules need the versions of the same time.
+        ``timing`` has the delays of the clients. The last results are cached, because many rules
+        need the versions of the same time.
         """
         return self._alive(at, timing)
 
@@ -403,7 +413,7 @@ class Sighting:
     """The result of probing one server: the certificates that it presented.
 
     Attributes:
-        vantage: the description of the server for messages, such as its address.
+        vantage: the server that was probed, as a description for messages, such as its address.
         chain: the path from leaf to root that was verified with the anchors of the draft (the pin
             file); ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
@@ -466,8 +476,9 @@ class ServerObservation:
 def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     """Return the name of a server in the journal: its address in the pin file, with the port.
 
-    If the TLS name (the name that the certificate must have) is neither that address nor the host
-    of the pattern, the name comes first, as in ``www.bank.example at 192.0.2.7:443``. This happens
+    ``endpoint`` is the server as it was contacted, and ``pattern`` the pattern of its policy. If
+    the TLS name (the name that the certificate must have) is neither that address nor the host of
+    the pattern, the name comes first, as in ``www.bank.example at 192.0.2.7:443``. This happens
     with a wildcard pattern and ``--connect``. All IP addresses of a host name count as one server
     in the journal, because DNS can replace them at any time.
     """
@@ -614,7 +625,7 @@ class Situation:
 
     @property
     def published_now(self) -> Version:
-        """The version that the draft becomes if it goes out to clients now."""
+        """The version that the draft (the pin file) becomes if it is published to clients now."""
         if self.release is None:
             return Version(self.pins, fetched=self.now)
         return Version(self.pins, bundled=self.now, releases=(self.release,))
@@ -634,7 +645,8 @@ class Situation:
         If pins expire, clients compare them no longer: they refuse every server, or none
         (``on_expiry``). If a list of logs is too old, they require no SCTs. But a client with a
         clock that is behind still does both. In the result, pins that have not expired by
-        ``slowest_clock`` never expire, and a list that is not too old by then never becomes it.
+        ``slowest_clock`` never expire, and a list of logs that is not too old by then never becomes
+        too old.
 
         Args:
             policy: the policy of a version, or of the draft; ``None`` for clients without one.
@@ -718,7 +730,10 @@ class Situation:
         return self._with_same_keys(self.past.lost) - self.compromised
 
     def _with_same_keys(self, pins: frozenset[Pin]) -> frozenset[Pin]:
-        """Return pins, and the others of the same keys; of certificates only those in policies."""
+        """Return ``pins``, and the other known pins of the same keys.
+
+        Pins of certificates are added only if a policy has them.
+        """
         if not pins:
             return pins
         pinned = {entry.pin for policy in self.live_policies if policy for entry in policy.pins}
@@ -787,9 +802,9 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    A version accepts a pin if its policies for the hosts have the pin or only report, or if it has
-    no policy for them. This says nothing about a whole chain, which `certpin.rotation.prospect`
-    checks.
+    ``situation`` has the facts about the host. A version accepts a pin if its policies for the
+    hosts have the pin or only report, or if it has no policy for them. This says nothing about a
+    whole chain, which `certpin.rotation.prospect` checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not situation.is_accepted_by(version, pin))
@@ -805,7 +820,11 @@ def adoption(situation: Situation, pin: Pin) -> Adoption:
 
 
 def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | None:
-    """Return the first time at which no client holds any of these versions; ``None`` if unknown."""
+    """Return the first time at which no client holds any of ``versions``; ``None`` if unknown.
+
+    The result is also ``None`` if there are no versions. ``situation`` has the facts about the
+    host.
+    """
     ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
     known = [end for end in ends if end is not None]
     return max(known, default=None) if len(known) == len(ends) else None

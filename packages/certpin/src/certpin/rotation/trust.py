@@ -65,7 +65,8 @@ def chain_of_sighting(
 def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
     """Return True if clients with a policy refuse the chain that a server presents.
 
-    Expired pins are no reason here, as in ``refuses``.
+    Clients that refuse it only because of expired pins don't count, as in ``refuses``. ``sighting``
+    is the result of probing the server. ``situation`` has the facts about the host.
     """
     path = chain_of_sighting(situation, sighting, policy)
     return refuses(path, situation.in_force(policy), situation.now)
@@ -75,7 +76,8 @@ def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     """Return True if some clients verify the chain that a server presents.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold.
+    hold. ``sighting`` is the result of probing the server. ``situation`` has the facts about the
+    host.
     """
     known = situation.live_policies
     return any(chain_of_sighting(situation, sighting, policy) is not None for policy in known)
@@ -119,7 +121,8 @@ def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy |
     """Return True if clients with any of these policies can verify the same chain.
 
     They have a valid anchor in common, or a server presents certificates from which all of them
-    build a path, such as those of a new root that the old one has cross-signed.
+    build a path, such as those of a new root that the old one has cross-signed. ``situation`` has
+    the facts about the host.
     """
     return bool(common_anchors(situation, policies) or _common_issuers(situation, policies))
 
@@ -129,7 +132,7 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 
     They are the anchors that all clients have in common: the certificate has to be below one of
     them. The result is empty if all clients trust exactly the same anchors, so that any of them
-    will do, or if they have none in common.
+    will do, or if they have none in common. ``situation`` has the facts about the host.
     """
     policies = situation.live_policies
     return common_anchors(situation, policies) if trusts_differ(policies) else ()
@@ -142,6 +145,7 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     issuer below these anchors will do. Otherwise, all clients may still verify a chain that a
     server presents now: for example one with a new root that the old root has cross-signed. The
     result has the issuer of the leaf in each such chain. It is also empty if there is none.
+    ``situation`` has the facts about the host.
     """
     policies = situation.live_policies
     if not trusts_differ(policies) or common_anchors(situation, policies):
@@ -153,20 +157,21 @@ def has_common_trust(situation: Situation) -> bool:
     """Return True if there can be a chain that all clients verify.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold.
+    hold. ``situation`` has the facts about the host.
     """
     policies = situation.live_policies
     return not trusts_differ(policies) or is_same_chain_verified(situation, policies)
 
 
 def with_common_trust(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which all versions trust the anchors of the pin file.
+    """Return a copy of the facts about a host in which all versions trust the same anchors.
 
-    Use the copy for a key that has no certificate yet, with the assumption that its certificate
-    will be one that all clients trust. The safety rules (the gate) verify this when the certificate
-    exists.
+    They are the anchors of the pin file. Use the copy for a key that has no certificate yet, with
+    the assumption that its certificate will be one that all clients trust. The safety rules (the
+    gate) verify this when the certificate exists.
 
-    The situation itself is returned if no certificate can be trusted by all clients:
+    ``situation`` (the facts about the host) itself is returned if no certificate can be trusted by
+    all clients:
 
     - the key is a server's, and the clients have neither an anchor nor an issuer in common;
     - the key is an authority's, and no probed server presents a path in which every version trusts
@@ -187,9 +192,10 @@ def with_common_trust(situation: Situation, pin: Pin) -> Situation:
 
 
 def anchor_pins(policy: HostPolicy | None) -> frozenset[Pin]:
-    """Return the pins of the keys in the file of ``trust``; none for the platform's roots.
+    """Return the pins of the keys of a policy's trust anchors (the file of ``trust``).
 
-    A certificate that can't be parsed has the placeholder of a key that no server has.
+    The result is empty if the clients trust the platform's roots, or have no policy. For a
+    certificate that can't be parsed, the result has a placeholder that is the pin of no key.
     """
     return _pins_in_trust(policy.trust if policy else None)
 
@@ -246,7 +252,11 @@ def is_below(situation: Situation, policy: HostPolicy | None, keys: AbstractSet[
 def _common_issuers(
     situation: Situation, policies: Sequence[HostPolicy | None]
 ) -> list[Certificate]:
-    """Return the issuer of the leaf in each served chain that clients with all policies verify."""
+    """Return the issuer of the leaf in each served chain that clients with all policies verify.
+
+    ``situation`` has the facts about the host. ``policies`` are those of the clients. The next
+    certificate of a server can come from such an issuer.
+    """
     sent = [seen.served.authorities for seen in situation.sightings if seen.served]
     return [each[0] for each in sent if each and _is_trusted(situation, each, policies)]
 
@@ -293,8 +303,8 @@ def _is_trusted_above(situation: Situation, sighting: Sighting, pin: Pin) -> boo
     """Return True if an authority's key is in the path that all clients verify at a server.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold, and that has a policy for the host. Each may verify another path; the key must be above
-    the leaf in all of these paths.
+    hold, and that has a policy for the host. Each may verify a different path; the key must be
+    above the leaf in all of these paths.
 
     Args:
         situation: the facts about the host.
@@ -313,7 +323,11 @@ def _with_trust(pins: PinSet, trust: TrustAnchors | None) -> PinSet:
 
 
 def _is_for_server(sighting: Sighting, served: Chain) -> bool:
-    """Return True if the certificate is for the name with which the server was contacted."""
+    """Return True if the certificate is for the name with which the server was contacted.
+
+    ``sighting`` is the result of probing the server, and ``served`` the chain that it sent. Return
+    False if the certificate can't be parsed.
+    """
     try:
         return name_matches(sighting.host, served.leaf)
     except CertificateParseError:

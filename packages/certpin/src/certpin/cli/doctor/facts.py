@@ -239,7 +239,8 @@ def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
 def reason(exc: Exception) -> str:
     """Return the message of an exception as text for the output.
 
-    An exception of another package than certpin has the name of its class before the message.
+    ``exc`` is the exception. If it is not one of certpin's, the text begins with the name of its
+    class.
     """
     return getattr(exc, "problem", "") or f"{type(exc).__name__}: {exc}"
 

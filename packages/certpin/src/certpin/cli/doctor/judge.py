@@ -58,7 +58,8 @@ class Check:
 def judge(facts: Facts) -> tuple[Check, ...]:
     """Return a judgement for each part of this machine, such as Python, the network or the clock.
 
-    ``judge_parts`` judges the parts of certpin.
+    ``facts`` are the collected facts about this machine. ``judge_parts`` judges the parts of
+    certpin.
     """
     checks = [
         _python(facts.python),

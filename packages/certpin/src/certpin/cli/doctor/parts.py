@@ -97,7 +97,10 @@ class PartState:
 
 
 def judge_parts(facts: Facts) -> tuple[PartState, ...]:
-    """Return the state of each part of certpin on this machine: whether it works, or why not."""
+    """Return the state of each part of certpin on this machine: whether it works, or why not.
+
+    ``facts`` are the collected facts about this machine.
+    """
     return tuple(_judge(part, facts) for part in PARTS)
 
 
@@ -121,7 +124,8 @@ def _judge(part: Part, facts: Facts) -> PartState:
 def _obstacle(part: Part, facts: Facts) -> PartState | None:
     """Return the state of a part that can't work on this machine; None if nothing prevents it.
 
-    Only obstacles that installing packages does not remove count, such as a Python without ``ssl``.
+    ``facts`` are the collected facts about this machine. Only obstacles that installing packages
+    does not remove count, such as a Python without ``ssl``.
     """
     if facts.tls.problem:
         fix = "install a Python that has the module ssl"
@@ -139,9 +143,9 @@ def _obstacle(part: Part, facts: Facts) -> PartState | None:
 def _judge_extra(part: Part, needed: Sequence[Package]) -> PartState:
     """Return the state of a part of certpin, judged by the packages of the extra that it needs.
 
-    If a package is missing, the state is ``missing``, even if another package has a wrong version.
-    The reason is that the user has probably not installed the extra, and the package with the wrong
-    version belongs to another program.
+    ``needed`` are these packages. If a package is missing, the state is ``missing``, even if
+    another package has a wrong version. The reason is that the user has probably not installed the
+    extra, and the package with the wrong version belongs to another program.
     """
     fix = install_command(part.extra)
     for package in needed:

@@ -163,7 +163,10 @@ class Screen(Protocol):
 
 @contextmanager
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
-    """Context manager: the output for this run: JSON, a live table (terminal) or lines (pipe)."""
+    """Context manager: the output of ``certpin lab serve`` for this run.
+
+    The output is JSON, a live table on a terminal, or lines in a pipe. ``lab`` is the running lab.
+    """
     if as_json:
         yield JsonScreen(lab)
     elif sys.stdout.isatty():
@@ -295,7 +298,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
     """Return the final lines of the output of ``certpin lab serve``.
 
-    For each host, they have:
+    ``hosts`` are the results of each host. For each host, the lines have:
 
     - the number of cases that were run, and of those in which the client reacted wrongly;
     - the requests that the client sent without TLS although no attack had led to them;
@@ -319,6 +322,7 @@ def _clear_text(progress: HostProgress) -> list[str]:
     """Return a sentence about requests in clear text that belong to no attack; empty without any.
 
     Such requests change no verdict: each verdict is about a server that the app calls with TLS.
+    ``progress`` has the results of one host.
     """
     if not progress.clear_text:
         return []

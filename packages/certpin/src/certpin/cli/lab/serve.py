@@ -257,7 +257,10 @@ def exit_code(progress: Sequence[HostProgress]) -> int:
 
 
 def _run(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
-    """Print results until all cases have run or the user stops the lab; return all results."""
+    """Print results until all cases have run or the user stops the lab; return all results.
+
+    ``shown`` is the output. The list has one object for each host.
+    """
     try:
         shown.begin()
         while not lab.finished:

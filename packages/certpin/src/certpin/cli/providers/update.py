@@ -219,7 +219,8 @@ def _apply(
 def _add(files: RotationFiles, each: _HostChange, data: ProviderData) -> None:
     """Add pins of new provider roots to a host's policy, and record the date of the provider data.
 
-    Pins that now belong to other providers get the new provider names.
+    ``each`` has the host and the pins to add, and ``data`` is the provider data. Pins that now
+    belong to other providers get the new provider names.
     """
     editor = files.editor
     for entry in each.change.relabelled:
@@ -265,9 +266,9 @@ def _drop(run: FinishRun, each: _HostChange) -> None:
 def _raise_version(files: RotationFiles, before: PinSet) -> None:
     """Give the pin file its next version number if its changes have an effect on clients.
 
-    The file is compared with the latest published version in the journal. If the journal has no
-    version, clients may have the file as it was before this command changed it, so the file is
-    compared with ``before``, its earlier content.
+    ``files`` are the pin file and the journal. The file is compared with the latest published
+    version in the journal. If the journal has no version, clients may have the file as it was
+    before this command changed it, so the file is compared with ``before``, its earlier content.
     """
     from certpin.pins.policy import meaning
 

@@ -293,7 +293,7 @@ def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return as JSON which signatures a metadata file needs.
+    """Return the signatures that a metadata file still needs, as JSON.
 
     The object has the role, the number of missing signatures, and the keys that can add them.
     """
@@ -309,7 +309,7 @@ def wait_json(wait: PendingSignature) -> dict[str, Any]:
 
 
 def wait_text(wait: PendingSignature) -> str:
-    """Return as a line of text which signatures a metadata file needs, and from which keys."""
+    """Return the signatures that a metadata file still needs, and their keys, as a line of text."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
     keys = ", ".join(short(key) for key in wait.keys)

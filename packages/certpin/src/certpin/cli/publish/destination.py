@@ -103,7 +103,8 @@ def _compare(context: PublishContext, where: str, read: Read) -> Delivery:
     Args:
         context: the pin file and the folder ``publish``.
         where: the URL or folder of the destination.
-        read: a function that reads a file there.
+        read: a function that takes a file path and a maximum size, and returns the file there;
+            ``None`` if it is missing.
 
     Raises:
         UpdateError: the destination can't be read.
@@ -300,7 +301,8 @@ def _verified_pins(files: RotationFiles, site: Path, read: Read) -> PinSet | Non
     Args:
         files: the pin file and the journal.
         site: the folder ``publish/site`` of this clone.
-        read: a function that reads a file at the destination.
+        read: a function that takes a file path and a maximum size, and returns the file at the
+            destination; ``None`` if it is missing.
 
     Raises:
         UpdateError: the destination can't be read.

@@ -103,7 +103,7 @@ def _require_clock(files: RotationFiles, *, counts: bool) -> tuple[str, ...]:
 
     Raises:
         JournalError: the newest entry of the journal is later than the clock.
-        ConfigError: the server from which clients fetch reports another time.
+        ConfigError: the server from which clients fetch reports a different time.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -127,9 +127,10 @@ def _require_clock(files: RotationFiles, *, counts: bool) -> tuple[str, ...]:
 def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
     """Return the signatures that new metadata lack, so that the push does not upload them.
 
-    If the journal has a version that is not signed, these are all missing signatures. Otherwise it
-    is the timestamp, if new metadata lack only the online key's signature of it. Errors in the
-    files are ignored here, because ``certpin publish status`` reports them.
+    ``files`` are the pin file and the journal. If the journal has a version that is not signed,
+    these are all missing signatures. Otherwise it is the timestamp, if new metadata lack only the
+    online key's signature of it. Errors in the files are ignored here, because ``certpin publish
+    status`` reports them.
     """
     from certpin.errors import CertpinError
     from certpin.publish.pending import pending_publication
@@ -143,8 +144,9 @@ def _waits(files: RotationFiles) -> tuple[PendingSignature, ...]:
 def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
     """Raise ``ConfigError`` if timestamp or snapshot expire later than ``publish.toml`` allows.
 
-    The usual cause is a wrong clock: it was ahead when they were signed, or it is behind now. If it
-    was ahead, an attacker who has these files could present them as the newest ones for too long.
+    ``pushed`` has the signed files, and ``settings`` the lifetimes. The usual cause is a wrong
+    clock: it was ahead when they were signed, or it is behind now. If it was ahead, an attacker who
+    has these files could present them as the newest ones for too long.
     """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
@@ -167,7 +169,8 @@ def _require_lifetimes(pushed: Pushed, settings: PublishSettings) -> None:
 def _require_signed(files: RotationFiles, pushed: Pushed) -> None:
     """Raise ``UpdateError`` if nothing was left to push because the newest version is not signed.
 
-    If files were uploaded, such as a new timestamp each day, the push was successful.
+    ``files`` are the pin file and the journal. ``pushed`` is the completed push. If files were
+    uploaded, such as a new timestamp each day, the push was successful.
     """
     from certpin.errors import UpdateError
     from certpin.publish.push import UNSIGNED
@@ -258,10 +261,10 @@ def _require_marks(deployed: DeployedVersions, pins: PinSet) -> None:
 def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, ...]:
     """Record in the journal that clients can fetch versions again, if the signatures had expired.
 
-    While the signatures are expired, clients can fetch no version. So each version that some client
-    did not have at the expiry is recorded as pushed now. Call this function before the upload: the
-    upload replaces the expired files, and if recording failed after it, nothing would show the
-    expiry any more.
+    ``files`` are the pin file and the journal. ``pushed`` is the planned push. While the signatures
+    are expired, clients can fetch no version. So each version that some client did not have at the
+    expiry is recorded as pushed now. Call this function before the upload: the upload replaces the
+    expired files, and if recording failed after it, nothing would show the expiry any more.
 
     Returns:
         The numbers of the recorded versions.
@@ -283,7 +286,10 @@ def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, 
 
 
 def _shipped(files: RotationFiles) -> PinSet | None:
-    """Return the newest pin set that an app was shipped with, or None if the journal has none."""
+    """Return the newest pin set that an app was shipped with, or None if the journal has none.
+
+    ``files`` are the pin file and the journal.
+    """
     shipped = [each.pins for each in files.deployed.versions if each.bundled is not None]
     return max(shipped, key=lambda pins: pins.version, default=None)
 
@@ -422,7 +428,10 @@ class PushOutcome:
         ]
 
     def _draft_lines(self) -> list[str]:
-        """Return a line if the pin file has pins that no version in the journal has."""
+        """Return a line for the output if the pin file has pins that no version in the journal has.
+
+        The push did not upload these pins. Otherwise the result is empty.
+        """
         from certpin.cli.rotate.recording import differs_from_latest
 
         if not differs_from_latest(self.files):
@@ -459,7 +468,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         pushed: the signed files, which contain the version.
 
     Raises:
-        UpdateError: the journal does not have the version, or has it with another content.
+        UpdateError: the journal does not have the version, or has it with different content.
     """
     from certpin.errors import UpdateError
     from certpin.pins.policy import meaning

@@ -58,7 +58,7 @@ class Repository:
         return self._git(*words).decode(errors="replace")
 
     def commit_of(self, revision: str) -> str:
-        """Return the full name (the hash) of the commit that a branch or a tag names.
+        """Return the hash of the commit that ``revision``, such as a branch or a tag, names.
 
         Raises:
             ConfigError: there is no such commit.

@@ -175,7 +175,8 @@ def _review(path: Path, base: str, branch: str) -> ReviewOutcome:
 def _missing(context: PublishContext) -> Iterable[PendingSignature]:
     """Return the root and targets metadata files that need more signatures.
 
-    Other metadata files are left out, because no person signs them: the online key does.
+    ``context`` has the pin file and the folder ``publish``. Other metadata files are left out,
+    because no person signs them: the online key does.
 
     Raises:
         ConfigError: a metadata file waits for signatures, but must not be signed in its present

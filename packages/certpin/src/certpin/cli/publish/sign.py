@@ -234,9 +234,10 @@ def _checked_version(
 ) -> CheckedVersion | None:
     """Check the version of the pin file before it is signed, and return the result.
 
-    Return None if these keys don't sign pin sets, or if the journal needs no record of the version
-    (``needs_record``). Print a warning if the pin file differs from the latest recorded version,
-    and has no higher number.
+    ``context`` has the pin file and the folder ``publish``, and ``keys`` the IDs of the keys that
+    sign. Return None if these keys don't sign pin sets, or if the journal needs no record of the
+    version (``needs_record``). Print a warning if the pin file differs from the latest recorded
+    version, and has no higher number.
 
     Raises:
         ConfigError: the pin file lacks the mark of a stolen or lost key; or the journal lacks a
@@ -313,7 +314,8 @@ def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
 def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
     """Yield the changes that a signature of a TUF role approves, for the signer to read.
 
-    For ``root`` they are the changed keys; otherwise the changes of the pin set.
+    ``plan`` has the metadata to sign. For ``root`` they are the changed keys; otherwise the changes
+    of the pin set.
     """
     from certpin.pins.changes import changes
     from certpin.publish.content import Content
@@ -387,10 +389,11 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 def _warnings(context: PublishContext) -> Iterator[str]:
     """Yield warnings about the signed metadata: about its keys, and about hosts.
 
-    The current root may have moved keys that an earlier release of certpin, or another TUF tool,
-    accepted. A host gets a warning if its pins expire before the signed metadata. Clients that
-    still use these metadata after the pins have expired refuse the host, or don't check its pins
-    any more; ``on_expiry`` in the pin file decides which of the two.
+    ``context`` has the pin file and the folder ``publish``. The current root may have moved keys
+    that an earlier release of certpin, or another TUF tool, accepted. A host gets a warning if its
+    pins expire before the signed metadata. Clients that still use these metadata after the pins
+    have expired refuse the host, or don't check its pins any more; ``on_expiry`` in the pin file
+    decides which of the two.
     """
     from certpin.publish.roots import moved_keys
 

@@ -78,7 +78,10 @@ def status(
 
 
 def _is_unknown(context: PublishContext) -> bool:
-    """Return True if the journal lacks the signed version, so that push refuses it."""
+    """Return True if the journal lacks the signed version, so that ``publish push`` refuses it.
+
+    ``context`` has the pin file and the folder ``publish``.
+    """
     return context.policy.state.current is not None and context.pushed is None
 
 
@@ -92,7 +95,8 @@ def _jump_warning(context: PublishContext) -> str:
 def _is_refused(context: PublishContext) -> bool:
     """Return True if some clients refuse the signed version.
 
-    They refuse it if its number is too far above that of the version that they have.
+    They refuse it if its number is too far above that of the version that they have. ``context``
+    has the pin file and the folder ``publish``.
     """
     from certpin.publish.jump import is_jump
 
@@ -192,7 +196,8 @@ def _print(context: PublishContext, roles: list[dict[str, Any]], delivery: Deliv
 def _delivery_text(delivery: Delivery, push: str) -> str:
     """Return a sentence that says whether the signed files are at their destination.
 
-    ``push`` is the command that uploads them, for the end of the sentence.
+    ``delivery`` is the comparison of the two. ``push`` is the command that uploads them, for the
+    end of the sentence.
     """
     from certpin.support.text import printable
 

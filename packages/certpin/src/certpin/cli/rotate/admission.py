@@ -146,9 +146,9 @@ def review_json(uid: str, decision: Decision) -> dict[str, Any]:
 def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
     """Decide whether an admission request is allowed.
 
-    Allowed are a ``DELETE``, and an ``UPDATE`` that doesn't change the object's ``spec``, because
-    neither lets a new key be certified. Kinds other than ``CertificateRequest``, and other
-    operations, are refused.
+    ``facts`` has the pin file, the journal and the time. Allowed are a ``DELETE``, and an
+    ``UPDATE`` that doesn't change the object's ``spec``, because neither lets a new key be
+    certified. Kinds other than ``CertificateRequest``, and other operations, are refused.
     """
     if request.kind != f"{_GROUP}/{_VERSION}/{_KIND}":
         return _refused(
@@ -171,6 +171,8 @@ def decide(request: AdmissionRequest, facts: GateFacts) -> Decision:
 
 def _judged(request: AdmissionRequest, facts: GateFacts) -> Decision:
     """Return the decision about a request: whether servers may use the key of its CSR.
+
+    ``facts`` has the pin file, the journal and the time.
 
     Raises:
         CertificateParseError: the request has no CSR that can be read.
@@ -289,7 +291,7 @@ class _Judgement:
             )
 
     def _with_own_fix(self, violation: Violation) -> Violation:
-        """Return a violation, with the webhook's fix if the chain above the key is unknown.
+        """Return ``violation``, with the webhook's fix if the chain above the key is unknown.
 
         The usual fix is to give the file of the chain. A webhook gets no such file, so its fix is
         the option ``--issuer-chain``. Other violations are returned unchanged.
@@ -331,10 +333,10 @@ class _Judgement:
 def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
     """Return the time for which a request is judged: the earlier of two times.
 
-    One is the time of this machine. The other is the creation time of the object, which the API
-    server has set; if it is missing, the time of the newest entry in the journal. Two clocks are
-    used, because with a single clock that is ahead, a version of the pin set would count as unused
-    while clients still hold it.
+    The first one is the time of this machine. The second one is the creation time of the object,
+    which the API server has set; if it is missing, the time of the newest entry in the journal. Two
+    clocks are used, because with a single clock that is ahead, a version of the pin set would count
+    as unused while clients still hold it. ``facts`` has the pin file, the journal and the time.
 
     Raises:
         ConfigError: this machine's clock differs by more than 5 minutes from the API server's, or
@@ -359,7 +361,10 @@ def _time_of(request: AdmissionRequest, facts: GateFacts) -> datetime:
 
 
 def _created(request: AdmissionRequest) -> datetime | None:
-    """Return when the API server created the object of a ``CREATE``; ``None`` if it is unknown."""
+    """Return when the API server created the object of a ``CREATE`` request.
+
+    Return ``None`` if that is unknown, or for any other request.
+    """
     metadata = _table(request.new.get("metadata"))
     text = _text(metadata, "creationTimestamp") if request.operation == "CREATE" else ""
     try:

@@ -150,7 +150,7 @@ class EmergencyReport:
         unknown: facts that could not be checked, as clauses.
         is_known: False if neither the pin file nor a version that clients hold has the key, and no
             server that answered: it can be the wrong key.
-        hints: those of them that are about the version that clients can fetch now.
+        hints: those of ``unknown`` that are about the version that clients can fetch now.
         clock: the problem with the clock or the journal's times; None without such a problem.
         doubt: by how much this machine's clock differs from that of a server without a verified
             chain, as text; empty if it doesn't, or if a server with a verified chain has a time.
@@ -343,8 +343,9 @@ class EmergencyReport:
     def _with_certificates(self, files: RotationFiles, probes: ProbeOptions) -> RotationFiles:
         """Record the other pins of the key as stolen or lost, and return the changed files.
 
-        These are the pins of its certificates, and its own pin if the user named a certificate. The
-        certificates are those that servers present, and the named file.
+        The other pins are those of its certificates, and its own pin if the user named a
+        certificate. The certificates are those that servers present, and the named file. ``files``
+        are the pin file and the journal. ``probes`` has the options for contacting servers.
         """
         from certpin.rotation import Event
 
@@ -408,9 +409,9 @@ class EmergencyReport:
     def _mark_authority(self, files: RotationFiles, policy: HostPolicy) -> None:
         """Change the role of the stolen key in the pin file to that of an authority.
 
-        The checks of later steps assume that a key with the role ``leaf`` signs no certificate.
-        With the role of an authority, they know that clients refuse every chain below the stolen
-        key.
+        ``files`` are the pin file and the journal. ``policy`` is that of the host. The checks of
+        later steps assume that a key with the role ``leaf`` signs no certificate. With the role of
+        an authority, they know that clients refuse every chain below the stolen key.
         """
         entry = next((each for each in policy.pins if each.pin == self.key.pin), None)
         if entry is None or entry.state != "compromised":
@@ -425,7 +426,8 @@ class EmergencyReport:
 
         Such an authority is no backup, because clients refuse each path that contains the stolen
         key. It is marked in the pin file now, because later it can't be found: when servers present
-        another chain, it is unknown which authorities were below the stolen key.
+        another chain, it is unknown which authorities were below the stolen key. ``files`` are the
+        pin file and the journal, and ``situation`` has the facts about the host.
         """
         from certpin.rotation.next_key import below_stolen
 
@@ -450,7 +452,8 @@ class EmergencyReport:
     def _has_key(self, files: RotationFiles) -> bool:
         """Return True if the pin file, a version or a step in the journal has the key.
 
-        A pin that is COMPROMISED in the pin file doesn't count, because this command adds it.
+        ``files`` are the pin file and the journal. A pin that is COMPROMISED in the pin file
+        doesn't count, because this command adds it.
         """
         steps = {each.step for each in files.history.events if each.pin == self.key.pin}
         draft = files.pins
@@ -519,7 +522,10 @@ class EmergencyReport:
             click.echo(f"Next, when that is fixed:  {self._repeat(str(self.key.pin))}")
 
     def _repeat(self, key: str) -> str:
-        """Return the command that reports a key in the same way."""
+        """Return the command to record ``key`` as stolen or lost, as this run did.
+
+        The output suggests it to the user, for the same key later or for another key.
+        """
         return f"certpin rotate emergency {key} --{self.fact}{file_option(self.path)}"
 
     def _certain(self) -> list[str]:

@@ -189,14 +189,17 @@ def earlier_record(history: History, key: KeyReference, fact: Fact) -> Event | N
 
 
 def _records(fact: Fact) -> set[StepName]:
-    """Return the steps that record a fact: a theft is worse than a loss, and counts for it."""
+    """Return the kinds of journal entries that record ``fact``, which is ``stolen`` or ``lost``.
+
+    An entry of a theft counts for a loss, too, because a theft is worse.
+    """
     return {"compromise"} if fact == "stolen" else {"lose", "compromise"}
 
 
 def recorded_hosts(history: History, pin: Pin, fact: Fact) -> set[str]:
     """Return the host patterns at which the journal records the theft or loss of a pin's key.
 
-    A theft counts for a loss, too.
+    ``history`` is the journal. ``fact`` is ``stolen`` or ``lost``: a theft counts for a loss, too.
     """
     events = [event for event in history.events if event.pin == pin]
     return {event.host for event in events if event.step in _records(fact)}

@@ -164,7 +164,10 @@ class PathText:
             yield from self._backup()
 
     def _until_another_version(self) -> str:
-        """Return the sentence about clients that no step of the path lets in at once."""
+        """Return the sentence about clients that no step of the path lets in at once.
+
+        They stay locked out until they have a later version.
+        """
         from certpin.rotation import in_utc
 
         lockout, latest = self.path.lockout, self.situation.deployed.latest
@@ -189,7 +192,7 @@ class PathText:
         return f"{text} If its certificate is not revoked yet, let its authority revoke it."
 
     def json(self, path: EmergencyPath) -> dict[str, Any]:
-        """Return the path of one of the hosts (the steps after a theft or loss) as JSON."""
+        """Return ``path``, the steps after a theft or loss at one of the hosts, as JSON."""
         from certpin.rotation import NEXT_BACKUP
 
         problem = path.harm.problem if path.harm is not None else ""
@@ -265,9 +268,9 @@ class PathText:
 
     @property
     def _first_version(self) -> int:
-        """The number of the version that the path publishes first.
+        """The number of the first version that the steps publish.
 
-        It can be recorded already, unless a step before that changes the pin file.
+        This version can be recorded already, unless an earlier step changes the pin file.
         """
         acts = [step.act for step in self.path.steps]
         before = acts[: acts.index("publish")] if "publish" in acts else acts
@@ -314,7 +317,7 @@ class PathText:
         )
 
     def _first_record(self) -> str:
-        """Return the sentence that leads to the record of the version that clients have."""
+        """Return the sentence that asks the user to record the version that clients have."""
         files, pins = self.commands.files, self.situation.pins
         doubt = files.journal_doubt
         number = "VERSION" if doubt else pins.version  # the pin file may be a draft
@@ -422,9 +425,10 @@ class PathText:
 
     @property
     def _drop_root(self) -> str:
-        """Words that ask to take a stolen root out of ``trust``; empty if it has no other root.
+        """Words that ask the user to take a stolen root out of the file of ``trust``.
 
-        They are empty, too, if another step says so.
+        They are empty if ``trust`` has no other root, or no stolen one, and if another step says
+        so.
         """
         from certpin.rotation.trust import anchor_pins, is_below
 
@@ -451,8 +455,9 @@ class PathText:
     def _request(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, to get a certificate for the servers' next key.
 
-        ``key_file`` is the name of the file for a key that doesn't exist yet. If certpin doesn't
-        know the place of the key, the command has a placeholder for it, and the sentence says so.
+        ``step`` is the step to take. ``key_file`` is the name of the file for a key that doesn't
+        exist yet. If certpin doesn't know the place of the key, the command has a placeholder for
+        it, and the sentence says so.
         """
         pin, name = _known(step.pin), self._name(step.pin)
         entry = self.situation.entry(pin) if pin else None
@@ -474,7 +479,7 @@ class PathText:
     def _other_authority(self, step: EmergencyStep) -> str:
         """Return the words that ask for a certificate from another authority; empty if not needed.
 
-        It is needed if the stolen or lost key is an authority's.
+        Another authority is needed if the stolen or lost key is an authority's.
         """
         if self.path.root_first:
             return "" if step.anchors else " below the other root"
@@ -487,7 +492,11 @@ class PathText:
         return words if is_known else f"{words}. Put its root into the trust file"
 
     def _checked_switch(self, step: EmergencyStep, key_file: str) -> tuple[str, list[str]]:
-        """Return the sentences and commands of a switch, and why the gate will refuse it."""
+        """Return the sentences and the commands of a step that switches servers to another key.
+
+        If the safety rules (the gate) will refuse the step, the text has the reason. ``key_file``
+        is the name of the file for a key that doesn't exist yet.
+        """
         text, commands = self._switch(step, key_file)
         if step.unconfirmed is None:
             return text, commands
@@ -523,7 +532,10 @@ class PathText:
         return f"Let servers use {name}.", [command]
 
     def _name(self, pin: Pin | None) -> str:
-        """Return words for a key: its pin and note, or "the new key" if it doesn't exist yet."""
+        """Return words for the key of ``pin``: its pin and note, or "the new key".
+
+        A key that does not exist yet is "the new key".
+        """
         from certpin.support.text import printable
 
         known = _known(pin)
@@ -537,7 +549,8 @@ class PathText:
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, by which a version gets to the clients.
 
-        If the latest version is recorded, it only has to be signed by the others, or pushed.
+        ``step`` is the step to take, and ``version`` the number of the version. If the latest
+        version is recorded, it only has to be signed by the others, or pushed.
         """
         from certpin.support.text import sentence
 
@@ -598,7 +611,11 @@ def _placeholder(note: str) -> tuple[str, str]:
 
 
 def _below(step: EmergencyStep) -> str:
-    """Return words that say which authority has to issue a new certificate; empty if any can."""
+    """Return words that name the authorities, one of which has to issue a new certificate.
+
+    The result is empty if no authority has to be named. ``step`` is the step in which the user
+    requests the certificate.
+    """
     from certpin.support.text import printable
 
     if step.anchors:
@@ -674,7 +691,8 @@ def _step_lines(texts: Sequence[PathText], *, several: bool) -> Iterator[str]:
 def _notes(texts: Sequence[PathText]) -> Iterator[str]:
     """Yield the notes for the time after the steps.
 
-    If hosts have different notes, each note begins with its hosts.
+    ``texts`` has a text for each group of hosts with equal steps. If hosts have different notes,
+    each note begins with its hosts.
     """
     notes = {text.hosts: tuple(text.afterwards()) for text in texts}
     is_equal = len(set(notes.values())) == 1
@@ -692,9 +710,10 @@ def _heading(texts: Sequence[PathText]) -> str:
 def _in_order(texts: Sequence[PathText]) -> Iterator[tuple[tuple[str, ...], list[TextOfStep]]]:
     """Yield the steps of all hosts in the order in which the gate accepts them, with their hosts.
 
-    The gate is the check of the rules against lockouts. It refuses to publish a version while a
-    host accepts a stolen key or has no backup. So each host takes its steps before the version is
-    published. A step for all hosts, such as publishing, comes once, without hosts.
+    ``texts`` has a text for each group of hosts with equal steps. The gate is the check of the
+    rules against lockouts. It refuses to publish a version while a host accepts a stolen key or has
+    no backup. So each host takes its steps before the version is published. A step for all hosts,
+    such as publishing, comes once, without hosts.
     """
     parts = [_parts(text.steps) for text in texts]
     for index in range(max(map(len, parts))):

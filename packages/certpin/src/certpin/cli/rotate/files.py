@@ -182,7 +182,7 @@ class RotationFiles:
 
     @property
     def flutter(self) -> bool:
-        """True if ``publish.toml`` says that Flutter apps follow the signed pin sets."""
+        """True if ``publish.toml`` says that Flutter apps fetch the signed pin sets."""
         return bool(self._publishing and self._publishing.flutter)
 
     @cached_property
@@ -739,7 +739,8 @@ def probe_for_reading(
 def _probe_once(probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
     """Contact the servers of policies; but return the same results again if a command is repeated.
 
-    The results are the same only as long as the policies have the same servers and trust anchors.
+    ``probes`` has the options that choose the servers. The results are the same only as long as the
+    policies have the same servers and trust anchors.
     """
     servers = tuple((each.pattern, each.servers, each.trust) for each in policies)
     return once((probes, servers), lambda: probes.probe(pins, policies)).copy()

@@ -128,7 +128,8 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 def _is_left_staged(files: RotationFiles, policy: HostPolicy, pin: Pin) -> bool:
     """Return True if a pin is STAGED in the journal and missing in the pin file.
 
-    A crash of ``rotate finish KEY`` can leave this state.
+    ``files`` are the pin file and the journal. A crash of ``rotate finish KEY`` can leave this
+    state.
     """
     in_file = any(pin == entry.pin for entry in policy.pins)
     return not in_file and files.history.past(policy.pattern).states.get(pin) == "staged"
@@ -400,8 +401,9 @@ class FinishRun:
     def _unanswered(self, pattern: str, pin: Pin, situation: Situation) -> list[Violation]:
         """Return a violation if a server of the host did not answer; otherwise an empty list.
 
-        Without an answer it is unknown if the server still uses the key. In that case the host is
-        also added to ``skipped``.
+        ``pattern`` is the host pattern, ``pin`` the pin of the key, and ``situation`` has the facts
+        about the host. Without an answer it is unknown if the server still uses the key. In that
+        case the host is also added to ``skipped``.
         """
         from certpin.rotation import Violation
         from certpin.rotation.fleet import client_count
@@ -426,7 +428,10 @@ class FinishRun:
 
 
 def _refuse_invalid(situation: Situation, pin: Pin) -> None:
-    """Raise ``ConfigError`` if a removal, even a forced one, would make the pin file invalid."""
+    """Raise ``ConfigError`` if a removal, even a forced one, would make the pin file invalid.
+
+    ``situation`` has the facts about the host, and ``pin`` is the pin to remove.
+    """
     from certpin.errors import ConfigError
     from certpin.rotation.renewal import leaves_one_pin
 

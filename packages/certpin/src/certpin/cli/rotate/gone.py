@@ -104,6 +104,9 @@ def gone(
 def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
     """Return the last observation of a server in the journal, for each host that it served.
 
+    ``files`` are the pin file and the journal, and ``server`` is the name of the server in the
+    journal.
+
     Raises:
         ConfigError: the journal has no observation of the server.
     """
@@ -122,7 +125,11 @@ def _observed(files: RotationFiles, server: str) -> list[ServerObservation]:
 
 
 def _refuse_listed(files: RotationFiles, server: str) -> None:
-    """Raise ``ConfigError`` if the pin file lists a server: later steps would contact it again."""
+    """Raise ``ConfigError`` if the pin file lists a server: later steps would contact it again.
+
+    ``files`` are the pin file and the journal, and ``server`` is the name of the server in the
+    journal.
+    """
     from certpin.errors import ConfigError
     from certpin.rotation.gate import listed_servers
 
@@ -204,7 +211,10 @@ def _still_there(
 
 
 def _pins_of(found: Observation) -> frozenset[Pin]:
-    """Return the pins of all certificates that a server sent, and the pins of their keys."""
+    """Return the pins of all certificates that a server sent, and the pins of their keys.
+
+    ``found`` is the result of contacting the server.
+    """
     from certpin.pins import pins_of
 
     return frozenset(pin for each in found.served.certificates for pin in pins_of(each))

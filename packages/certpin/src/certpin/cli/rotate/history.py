@@ -129,8 +129,8 @@ def _text(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> st
 def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) -> str:
     """Return a clause about a published version: how clients get it, and its changes of pins.
 
-    ``name`` returns the text for a pin. ``before`` is the pin set of the previous published
-    version.
+    ``event`` is the journal entry of the version. ``name`` returns the text for a pin. ``before``
+    is the pin set of the previous published version.
     """
     way = "in a binary" if event.bundled else "signed, to be pushed" if event.signed else "fetched"
     held = "" if event.clients is None else f", {event.clients} clients"

@@ -103,9 +103,10 @@ class NewChain:
         return [note] if note else []
 
     def _is_server_key(self, policy: HostPolicy) -> bool:
-        """Return True if a private authority certifies the key for servers: it may have any type.
+        """Return True if the key is that of a server, and a private authority certifies it.
 
-        Dart can use each type of key that public authorities certify.
+        Only then can Dart lack support for the key: it supports each type that public authorities
+        certify.
         """
         if policy.trust is None:
             return False

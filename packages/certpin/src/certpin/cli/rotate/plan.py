@@ -242,10 +242,10 @@ class _Commands:
     def of(self, step: Step, made: Plan) -> list[str]:
         """Return the command lines that take a step of a plan.
 
-        For ``serve`` there is usually no command, because certpin doesn't install certificates. But
-        if the user named the file of the chain, and no other step of the plan verifies the chain,
-        the result is the command that verifies it before it is installed. For ``publish`` of a
-        signed version there are two commands: sign it, and push it.
+        ``made`` is the plan. For ``serve`` there is usually no command, because certpin doesn't
+        install certificates. But if the user named the file of the chain, and no other step of the
+        plan verifies the chain, the result is the command that verifies it before it is installed.
+        For ``publish`` of a signed version there are two commands: sign it, and push it.
         """
         import shlex
 

@@ -55,7 +55,7 @@ def needs_record(files: RotationFiles) -> bool:
     That is so in three cases: no version is recorded; the number in the pin file is higher than
     that of the latest recorded version; or the pin file has the latest version, which was recorded,
     but not as signed. Return False if the file was changed, and its number is not higher than that
-    of the latest version.
+    of the latest version. ``files`` are the pin file and the journal.
     """
     from certpin.pins.policy import meaning
 
@@ -69,9 +69,9 @@ def needs_record(files: RotationFiles) -> bool:
 def changed_under_its_number(files: RotationFiles) -> str:
     """Return a warning if the pin file was changed without getting a higher version number.
 
-    The file is compared with the latest recorded version. A lower number counts as a change, even
-    with the same pins. Return an empty string if nothing was changed, if the number in the file is
-    higher, or if no version is recorded.
+    ``files`` are the pin file and the journal. The file is compared with the latest recorded
+    version. A lower number counts as a change, even with the same pins. Return an empty string if
+    nothing was changed, if the number in the file is higher, or if no version is recorded.
     """
     from certpin.pins.policy import meaning
 
@@ -98,6 +98,7 @@ def needs_number(files: RotationFiles) -> bool:
     That is so if the file differs from the latest recorded version, such as after an edit or a git
     merge, and its number isn't higher. But if the next version will not be signed, a file with the
     number of the latest version needs no edit: ``rotate shipped`` raises this number itself.
+    ``files`` are the pin file and the journal.
     """
     latest = files.deployed.latest
     if latest is None or not differs_from_latest(files):
@@ -109,14 +110,15 @@ def needs_number(files: RotationFiles) -> bool:
 def require_marked(files: RotationFiles) -> None:
     """Require that the pin file marks each key that the journal records as stolen or lost.
 
-    If it can't mark a stolen root yet, it has to refuse an attacker by its pins.
+    If the pin file can't mark a stolen root yet, its pins have to refuse an attacker. ``files`` are
+    the pin file and the journal.
 
     An edit or a git merge can have removed the mark. In memory, certpin adds it again. If the
     version were recorded now, the journal would state that clients with this version refuse the
     key, although they may get the file without the mark.
 
     Raises:
-        ConfigError: the pin file has another state for such a key, or would let an attacker in.
+        ConfigError: the pin file has a different state for such a key, or would let an attacker in.
     """
     from certpin.errors import ConfigError
 
@@ -125,10 +127,11 @@ def require_marked(files: RotationFiles) -> None:
 
 
 def require_recordable(files: RotationFiles, version: int) -> None:
-    """Require that a version can be recorded: as it was signed, and after each lower signed one.
+    """Require that a version may be recorded in the journal.
 
-    If the journal has no version, and seems to be missing, print a warning: clients that hold
-    earlier versions would not be counted.
+    A version that was signed must have the signed content. The journal must have each lower signed
+    version already. If the journal has no version, and seems to be missing, print a warning:
+    clients that hold earlier versions would not be counted.
 
     Args:
         files: the pin file and the journal.
@@ -136,7 +139,7 @@ def require_recordable(files: RotationFiles, version: int) -> None:
 
     Raises:
         ConfigError: ``publish/site`` has a lower version, and the journal lacks it; or it has this
-            version with another content, or can't be read.
+            version with different content, or can't be read.
     """
     files.require_signed_recorded(below=version)
     _require_as_signed(files)
@@ -151,8 +154,8 @@ def require_recordable(files: RotationFiles, version: int) -> None:
 def _require_as_signed(files: RotationFiles) -> None:
     """Require that the pin file is as the signed pin set with its version, if there is one.
 
-    Clients may hold that set: the journal must not record other pins or trust anchors under its
-    number.
+    Clients may hold the signed set: the journal must not record other pins or trust anchors under
+    its number. ``files`` are the pin file and the journal.
     """
     from certpin.cli.rotate.signed_site import signed_files
     from certpin.errors import ConfigError
@@ -200,8 +203,9 @@ def _differing(files: RotationFiles, signed: dict[str, Path]) -> list[tuple[Path
 def unmarked_keys(files: RotationFiles) -> list[Violation]:
     """Return a violation for each stolen or lost key that the pin file does not mark any more.
 
-    And for each host at which it can't mark a stolen root yet, and would let an attacker in. No
-    host's pins can go out then: a version is for the whole pin file.
+    There is also a violation for each host at which the pin file can't mark a stolen root yet, and
+    would let an attacker in. No host's pins can go out then: a version is for the whole pin file.
+    ``files`` are the pin file and the journal.
     """
     from certpin.rotation import Violation
 
@@ -220,8 +224,8 @@ def unmarked_keys(files: RotationFiles) -> list[Violation]:
 def _open_drafts(files: RotationFiles) -> list[Violation]:
     """Return a violation for each host at which the pin file would let an attacker in.
 
-    At these hosts, the mark of a stolen root is put off, and the pins of the pin file do not refuse
-    an attacker (``open_draft``).
+    ``files`` are the pin file and the journal. At these hosts, the mark of a stolen root is put
+    off, and the pins of the pin file do not refuse an attacker (``open_draft``).
     """
     from certpin.rotation.new_root import open_draft, root_change
 
@@ -236,7 +240,8 @@ def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
     That is assumed if the last version that clients fetched was signed, or if
-    ``publish/publish.toml``, the settings file of ``certpin publish``, exists.
+    ``publish/publish.toml``, the settings file of ``certpin publish``, exists. ``files`` are the
+    pin file and the journal.
     """
     return files.history.signed or settings_path(files.path).is_file()
 
@@ -295,7 +300,8 @@ def publish_commands(files: RotationFiles, probes: ProbeOptions, number: int) ->
 def push_commands(files: RotationFiles) -> list[str]:
     """Return the commands after which clients can fetch the latest version, which is recorded.
 
-    It is only pushed if it has its signatures, and signed before that otherwise.
+    ``files`` are the pin file and the journal. If the version has its signatures, the only command
+    pushes it; otherwise the commands sign and push it.
     """
     push = _push_command(files)
     return [sign_command(files.path), push] if files.lacks_signature else [push]
@@ -306,10 +312,10 @@ def _push_command(files: RotationFiles) -> str:
 
 
 def push_text(files: RotationFiles) -> str:
-    """Return what ``push_commands`` do, as a clause; with the missing signatures, if known.
+    """Return a clause about the purpose of ``push_commands``, with the missing signatures if known.
 
-    The missing signatures are unknown without the extra ``publish``, or if the folder ``publish``
-    is invalid.
+    ``files`` are the pin file and the journal. The missing signatures are unknown without the extra
+    ``publish``, or if the folder ``publish`` is invalid.
     """
     from certpin.errors import CertpinError
 
@@ -378,7 +384,9 @@ def arrival_text(
 
 
 def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
-    """Return True if clients may hold another version, so that adoption counts from this record.
+    """Return True if clients may hold a different version than the one that is recorded.
+
+    The wait until they have left it then counts from the record.
 
     Args:
         files: the pin file and the journal.
@@ -391,8 +399,8 @@ def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
 def release_options(files: RotationFiles) -> str:
     """Return `` --app NAME --release RELEASE`` for the end of a ``rotate shipped`` command.
 
-    Return an empty string unless every recorded version went out only in releases of one app; only
-    then is the next version expected in that app too.
+    ``files`` are the pin file and the journal. Return an empty string unless every recorded version
+    went out only in releases of one app; only then is the next version expected in that app too.
     """
     import shlex
 
@@ -406,7 +414,7 @@ def release_options(files: RotationFiles) -> str:
 def differs_from_latest(files: RotationFiles) -> bool:
     """Return True if the pin file differs from the latest version in a way that affects clients.
 
-    Also True if no version is recorded.
+    Also True if no version is recorded. ``files`` are the pin file and the journal.
     """
     from certpin.pins.policy import meaning
 
@@ -415,7 +423,10 @@ def differs_from_latest(files: RotationFiles) -> bool:
 
 
 def mark_published(files: RotationFiles) -> None:
-    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED."""
+    """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED.
+
+    ``files`` are the pin file and the journal.
+    """
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:
@@ -583,8 +594,9 @@ class CheckedVersion:
 def check_version(files: RotationFiles, options: RecordOptions) -> CheckedVersion:
     """Check if the pin file can go out to clients as the next signed version.
 
-    The function contacts the servers. The result lists the rules against lockouts that the version
-    would violate. In memory (``files.editor``), pins that are GENERATED or STAGED become PUBLISHED;
+    ``files`` are the pin file and the journal. ``options`` are those of the command. The function
+    contacts the servers. The result lists the rules against lockouts that the version would
+    violate. In memory (``files.editor``), pins that are GENERATED or STAGED become PUBLISHED;
     nothing is written. Before the version goes out, the caller has to append the result's ``event``
     to the journal with ``files.commit``.
 

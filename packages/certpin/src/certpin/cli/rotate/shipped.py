@@ -340,7 +340,8 @@ def _record_end(files: RotationFiles, version: int, who: str | None) -> StepOutc
 def _pins_of(files: RotationFiles, version: int) -> PinSet:
     """Return the pin set of a version: from the journal, or else from the pin file.
 
-    If it comes from the pin file, its pins become PUBLISHED.
+    If it comes from the pin file, its pins become PUBLISHED. ``files`` are the pin file and the
+    journal, and ``version`` is the number.
 
     Raises:
         ConfigError: the version is neither in the journal nor in the pin file, or is in both with
@@ -370,9 +371,10 @@ def _pins_of(files: RotationFiles, version: int) -> PinSet:
 
 
 def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
-    """Return a recorded version with the servers of the pin file added to its policies.
+    """Return a version from the journal, with the servers of the pin file added to its policies.
 
-    They have to be added, because the journal does not contain servers.
+    ``recorded`` is the pin set of the version, and ``draft`` that of the pin file. The servers have
+    to be added, because the journal does not contain servers.
     """
     servers = {policy.pattern: policy.servers for policy in draft.policies}
     policies = tuple(
@@ -384,12 +386,13 @@ def _with_servers(recorded: PinSet, draft: PinSet) -> PinSet:
 def _number(files: RotationFiles, version: int) -> None:
     """Make sure that the pin file has the version number that the user gave.
 
-    If the file was changed and still has the number of the latest version, and the user gave the
-    next number, that number is written into the file. Before the call, the caller has to check that
-    no version in the journal has the number.
+    ``files`` are the pin file and the journal. If the file was changed and still has the number of
+    the latest version, and the user gave the next number, that number is written into the file.
+    Before the call, the caller has to check that no version in the journal has the number.
 
     Raises:
-        ConfigError: the pin file has another version, or nothing was changed since the latest one.
+        ConfigError: the pin file has a different version, or nothing was changed since the latest
+            one.
     """
     from certpin.errors import ConfigError
     from certpin.pins.policy import meaning
@@ -424,7 +427,7 @@ def _require_news(files: RotationFiles, version: int, release: AppRelease | None
         release are added; otherwise False.
 
     Raises:
-        ConfigError: the version is recorded already, or the release is recorded with another
+        ConfigError: the version is recorded already, or the release is recorded with a different
             version.
     """
     from certpin.errors import ConfigError

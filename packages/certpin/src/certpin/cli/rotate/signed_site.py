@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 
 
 class DamagedFileError(ValueError):
-    """A signed file is missing or no JSON, or a value is missing, of another type or too high."""
+    """A signed file is missing or no JSON, or a value is missing, of the wrong type or too high."""
 
 
 def signatures_expiry(site: Path) -> datetime | None:
@@ -68,7 +68,9 @@ def version_in_site(site: Path) -> int | None:
 
 
 def version_of(parts: Sequence[dict[str, Any]]) -> int:
-    """Return the version of the pin set in the metadata of ``signed_parts``.
+    """Return the version of the pin set that signed metadata name.
+
+    ``parts`` are the signed parts of the metadata, from ``signed_parts``.
 
     Raises:
         DamagedFileError: the metadata have no version.
@@ -145,7 +147,10 @@ def _expiry(part: object) -> datetime:
 
 
 def _signed_part(name: str, read: Callable[[str], bytes | None]) -> dict[str, Any]:
-    """Return the signed part of a metadata file. Each error names the file."""
+    """Return the signed part of a metadata file. Each error names the file.
+
+    ``read`` returns the content of a file by its ``name``; ``None`` if the file is missing.
+    """
     data = read(name)
     if data is None:
         raise DamagedFileError(f"{name} is missing")
@@ -158,7 +163,10 @@ def _signed_part(name: str, read: Callable[[str], bytes | None]) -> dict[str, An
 
 
 def _metadata_reader(site: Path) -> Callable[[str], bytes]:
-    """Return a function that reads a metadata file by its name; it raises ``OSError``."""
+    """Return a function that reads a metadata file in ``site`` by its name.
+
+    ``site`` is the folder ``publish/site``. The function raises ``OSError``.
+    """
     return lambda name: read_regular(site / "metadata" / name, MAX_METADATA)
 
 
@@ -272,7 +280,7 @@ def has_content(path: Path, signed: Path) -> bool:
 
 
 def _signed_pin_files(site: Path) -> list[Path]:
-    """Return the paths of all signed pin files."""
+    """Return the file paths of all signed pin files in ``site``, the folder ``publish/site``."""
     folder = site / "targets"
     if not folder.is_dir():
         return []
@@ -291,7 +299,10 @@ def _version_in_file(path: Path) -> int:
 
 
 def _unreadable(path: Path, exc: Exception) -> ConfigError:
-    """Return the error that a file or folder in ``publish/site`` can't be read."""
+    """Return an error for a file or folder in ``publish/site`` that can't be read.
+
+    ``exc`` is the reason.
+    """
     fault = getattr(exc, "problem", None) or str(exc) or type(exc).__name__
     return ConfigError(
         f"{path} can't be read: {printable(fault)}",

@@ -377,8 +377,8 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
 def _parse_pin(word: str, folder: Path) -> Pin:
     """Return the pin for a value of ``pin`` in a step: a pin, a key file, or ``new:NAME``.
 
-    ``new:NAME`` is a key that does not exist yet; its pin is a hash of the name. A relative path of
-    a key file is looked up in ``folder``.
+    ``word`` is the value. ``new:NAME`` is a key that does not exist yet; its pin is a hash of the
+    name. A relative path of a key file is looked up in ``folder``.
     """
     import hashlib
 
@@ -438,7 +438,10 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """Raise ``ConfigError`` if a TOML table has unknown keys, such as a misspelt ``at``."""
+    """Raise ``ConfigError`` if a TOML table has keys that are not in ``known``.
+
+    An example is a misspelt ``at`` in the table of a step.
+    """
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):

@@ -173,7 +173,10 @@ def _draw_versions(axes: Axes, host: HostSimulation, course: list[Hour]) -> None
 
 
 def _add_legend(axes: Axes, handles: list[Any]) -> None:
-    """Add a legend beside the axes: in two columns and a smaller font if it has many entries."""
+    """Add a legend beside the axes: in two columns and a smaller font if it has many entries.
+
+    ``handles`` are the drawn objects that the legend explains.
+    """
     many = len(handles) > _MAX_LEGEND // 2
     axes.legend(
         handles=handles,
@@ -188,7 +191,10 @@ def _add_legend(axes: Axes, handles: list[Any]) -> None:
 
 
 def _draw_steps(upper: Axes, lower: Axes, host: HostSimulation) -> None:
-    """Draw each step as a vertical line through both axes, with the step's number above it."""
+    """Draw each step as a vertical line through both axes, with the step's number above it.
+
+    ``host`` is the simulated host. ``upper`` and ``lower`` are the axes of the two diagrams.
+    """
     from certpin.cli.rotate.simulate_views import grouped_labels
 
     begin, end = _day(host.script.begin), _day(host.end)

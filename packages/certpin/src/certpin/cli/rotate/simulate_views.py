@@ -90,7 +90,7 @@ class HostSimulation:
         return next(found, None)
 
     def step_text(self, dated: DatedStep) -> str:
-        """Describe a step of the simulation in words."""
+        """Describe a step of the simulation (``dated``) in words."""
         from certpin.cli.rotate.plan import step_text
 
         if dated.step.act == "serve":
@@ -135,7 +135,7 @@ def print_simulation(host: HostSimulation) -> None:
 def lockout_sentences(host: HostSimulation) -> Iterator[str]:
     """Yield a sentence for each lockout: the number of clients, the cause, and a safe date.
 
-    On the safe date, the same change would lock out no client.
+    On the safe date, the same change would lock out no client. ``host`` is the simulated host.
     """
     from certpin.rotation import format_duration, in_utc
 
@@ -293,7 +293,8 @@ def _row_label(number: int) -> str:
 def _bars(values: Sequence[int], top: int) -> str:
     """Draw a bar chart as one line of text: one block character for each value.
 
-    A value of ``top`` gets a full block. A value above 0 gets at least the lowest block.
+    ``values`` are the values, none of which is above ``top``. A value of ``top`` gets a full block.
+    A value above 0 gets at least the lowest block.
     """
     return "".join(_BARS[max(1, round(8 * value / top))] if value else " " for value in values)
 
@@ -389,7 +390,8 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
     """Return a clause that says how to prevent a lockout.
 
-    It names the date from which the step is safe, says that no date is safe, or names an action.
+    ``host`` is the simulated host. The clause names the date from which the step is safe, says that
+    no date is safe, or names an action.
     """
     from certpin.rotation import in_utc
 

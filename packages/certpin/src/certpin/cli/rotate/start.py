@@ -153,8 +153,8 @@ def _is_started(pins: PinSet, place: str, hosts: tuple[str, ...]) -> bool:
         hosts: the values of ``--host``.
 
     Raises:
-        ConfigError: the pin file has the key in another state than STAGED, or at other hosts. It
-            is no new backup then.
+        ConfigError: the pin file has the key in a different state than STAGED, or at other hosts.
+            It is no new backup then.
     """
     from certpin.errors import ConfigError
 
@@ -353,7 +353,7 @@ class _Start:
         """Return True if the host's policy lacks the pin, so that it must be added.
 
         The result is also True if a git merge has removed a published pin from the pin file by
-        mistake.
+        mistake. ``situation`` has the facts about the host.
 
         Raises:
             ConfigError: the key was removed or lost at this host, and must not be used again.
@@ -372,7 +372,7 @@ class _Start:
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the pin file has the pin, and the journal has no ``stage`` step for it.
 
-        The cause is a crash of an earlier command.
+        The cause is a crash of an earlier command. ``situation`` has the facts about the host.
         """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 
@@ -503,7 +503,11 @@ class _Start:
             outcome.later_command, outcome.later = switch, date.moment
 
     def _limits(self, situations: list[Situation]) -> Iterator[str]:
-        """Yield sentences about the limits of the pin as a backup."""
+        """Yield sentences for the user about the limits of the new pin as a backup.
+
+        For example, no other backup is left when servers use its key. ``situations`` has the facts
+        about each host.
+        """
         from certpin.rotation.renewal import is_last_spare
 
         authorities = any(situation.policy.match == "ca" for situation in situations)
@@ -524,8 +528,9 @@ class _Start:
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
     """Return True if the pin file lacks a pin that the journal has as STAGED or PUBLISHED.
 
-    ``rotate start`` adds such a pin again. A git merge can remove it from the pin file by mistake;
-    and a crash of ``rotate finish KEY`` can leave its removal unrecorded.
+    ``situation`` has the facts about the host. ``rotate start`` adds such a pin again. A git merge
+    can remove it from the pin file by mistake; and a crash of ``rotate finish KEY`` can leave its
+    removal unrecorded.
     """
     recorded = situation.past.states.get(pin)
     return situation.entry(pin) is None and recorded in {"staged", "published"}

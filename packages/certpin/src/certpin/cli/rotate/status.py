@@ -304,7 +304,10 @@ def _print_status(draft: _Draft, results: ProbeResults, hosts: list[HostStatus])
 
 
 def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
-    """Yield output lines: violated rules, next step, deadlines, stolen keys, server table."""
+    """Yield output lines: violated rules, next step, deadlines, stolen keys, server table.
+
+    ``host`` is the rotation status of the host.
+    """
     from certpin.rotation import exposure_text
 
     for violation in host.violations:
@@ -323,8 +326,8 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
 def _version_lines(files: RotationFiles, timing: AdoptionDelays, now: datetime) -> list[str]:
     """Return a line for each version that clients may hold, after a line with the update delays.
 
-    If the pin file differs from the latest version, a line says so. ``timing`` has the delays until
-    clients update.
+    ``files`` are the pin file and the journal. If the pin file differs from the latest version, a
+    line says so. ``timing`` has the delays until clients update.
     """
     from certpin.rotation import format_duration, in_utc
     from certpin.rotation.violation import clients_text
@@ -354,7 +357,8 @@ def _clients_with(
 ) -> int | None:
     """Return the number of clients that hold a version now, or None if it is unknown.
 
-    The rules that refuse a rotation step use the same count for the clients at risk.
+    ``files`` are the pin file and the journal. ``timing`` has the delays until clients update. The
+    rules that refuse a rotation step use the same count for the clients at risk.
     """
     from certpin.rotation.fleet import clients_at_risk
 
@@ -434,7 +438,10 @@ def _date_line(pin: PinStatus) -> str:
 
 
 def _month_and_day(moment: datetime | None) -> str:
-    """Return a date as month and day, short enough to fit below the name of a state."""
+    """Return a date as month and day, short enough to fit below the name of a state.
+
+    ``moment`` is the date; the result is empty for ``None``.
+    """
     from certpin.rotation import in_utc
 
     return "" if moment is None else in_utc(moment)[5:10]

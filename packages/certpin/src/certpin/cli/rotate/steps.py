@@ -273,7 +273,8 @@ class HostConclusion:
 def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
     """Return lines of text that state which versions accept a new chain or key.
 
-    Versions of a host with the same conclusion (such as accepted) share one line.
+    ``found`` are the results for each host and version. Versions of a host with the same conclusion
+    (such as accepted) share one line.
     """
     by: dict[tuple[str, str], list[int]] = {}
     for each in found:

@@ -173,7 +173,7 @@ class KeySwitch:
 
     @property
     def unpinned(self) -> list[str]:
-        """The host patterns of the step that no version which clients may hold has pins for."""
+        """The host patterns of the step that have no pins in any version that clients may hold."""
         return [str(policy.pattern) for policy, facts in self.situations if facts.is_unpinned]
 
     @property
@@ -217,8 +217,9 @@ class KeySwitch:
 def _require_usable(step: KeySwitch) -> None:
     """Require, at each host, that the pin file has the pin, and that its key may be used.
 
-    ``--force`` can't override this. If the pin file lacked the pin, so would the next version, and
-    clients with that version would refuse the chain, even if they accept it now.
+    ``step`` is the run of ``rotate switch``. ``--force`` can't override this check. If the pin file
+    lacked the pin, so would the next version, and clients with that version would refuse the chain,
+    even if they accept it now.
 
     Raises:
         ConfigError: the pin file lacks the pin, or the key was compromised, lost or removed.
@@ -250,7 +251,8 @@ def _require_usable(step: KeySwitch) -> None:
 def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
     """Return the command to run when every server has the key.
 
-    It is the first of these:
+    ``step`` is the run of ``rotate switch``, and ``violations`` are the rules that it violates: if
+    there are any, the user forced it. The result is the first of these:
 
     - ``rotate status``, if the step was forced: ``finish`` could remove a key that clients need;
     - ``rotate emergency``, if clients accept a stolen key: it prints the remaining steps, and
@@ -291,7 +293,7 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
     """Return the policies that have no backup left when servers use the key.
 
     The result goes into one command. So if these policies differ in ``match``, only those with the
-    ``match`` of the first one are returned.
+    ``match`` of the first one are returned. ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation.rules import has_backup_without
 
@@ -307,8 +309,9 @@ def _without_backup(step: KeySwitch) -> list[HostPolicy]:
 def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostConclusion]:
     """Return for each host and version whether clients accept the chain, certificate or key.
 
-    A version without a policy for the host has the conclusion ``unpinned``: the gate allows the
-    step, because such clients compare no pins there, or refuse the host with every key.
+    ``step`` is the run of ``rotate switch``. A version without a policy for the host has the
+    conclusion ``unpinned``: the gate allows the step, because such clients compare no pins there,
+    or refuse the host with every key.
 
     A host is left out if its clients refuse the certificate whatever is pinned, because of its
     names, dates or purposes. In ``violations``, such a host has the invariant ``certificate``.
@@ -360,9 +363,11 @@ def _messages(
 
 
 def _unchanged_lockout(step: KeySwitch, conclusions: list[HostConclusion]) -> str:
-    """Return a text with the versions that refuse a chain which no rule refuses; empty if none.
+    """Return a text about versions that refuse the chain although no rule forbids the step.
 
-    They refuse the chain that servers present with this key, too.
+    Clients with these versions refuse the chain that servers present with this key, too, so that
+    nothing changes for them. ``step`` is the run of ``rotate switch``. ``conclusions`` are the
+    results for each host and version. The text is empty if there are no such versions.
     """
     from certpin.rotation.rules import number_list
 
@@ -410,7 +415,8 @@ def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
 
     More exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse
     the chain; and no version that clients hold pins an authority instead, because it pins the key,
-    or has no pins for the host.
+    or has no pins for the host. ``step`` is the run of ``rotate switch``. ``situation`` has the
+    facts about the host.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (
@@ -432,8 +438,8 @@ def _changes(step: KeySwitch) -> list[tuple[str, Role]]:
     """Return the host patterns at which the pin becomes ACTIVE, each with the pin's role.
 
     This includes a pin that is ACTIVE in the pin file, if the journal lacks its step after a crash.
-    For a leaf's pin, policies that compare only authorities are left out: it has no effect
-    there.
+    For a leaf's pin, policies that compare only authorities are left out: it has no effect there.
+    ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation.prospect import role_in
 

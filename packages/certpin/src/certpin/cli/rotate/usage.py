@@ -37,7 +37,7 @@ _OPTION = "--watch"
 def reported_usage(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
-    """Return how many clients reported each version on each day to the monitoring service.
+    """Return the numbers of clients that reported each version to the monitoring service, by day.
 
     Args:
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
@@ -108,7 +108,8 @@ def _by_store(
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
     """Request the API of a monitoring service; yield the number of clients by day and version.
 
-    Redirects are not followed, so that the access token is sent only to this address.
+    ``watch`` is the address of the service, and ``pin_set`` the name of the pin set. Redirects are
+    not followed, so that the access token is sent only to this address.
     """
     if not is_report_address(watch):
         raise ConfigError(

@@ -205,8 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer an AdmissionReview with the status and body that the server's ``judge`` returns.
 
-        A request with another path or media type, without a length, or with a body that is too long
-        or ends early is refused. The query is ignored, because the API server adds
+        A request with an unknown path or media type, without a length, or with a body that is too
+        long or ends early is refused. The query is ignored, because the API server adds
         ``?timeout=10s`` to the path.
         """
         length = self.headers.get("Content-Length", "")

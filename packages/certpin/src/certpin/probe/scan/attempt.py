@@ -168,9 +168,10 @@ def _check(code: int, good: set[int]) -> None:
 def _version(raw: Any) -> str:
     """Return the TLS version of a handshake in which the server has sent its certificates.
 
-    Python reports the version only after a complete handshake. So the version is derived from the
-    cipher, which is negotiated before the certificates: TLS 1.3 has its own ciphers, and the only
-    other version that a scan offers is TLS 1.2.
+    ``raw`` is the TLS object of the handshake. Python reports the version only after a complete
+    handshake. So the version is derived from the cipher, which is negotiated before the
+    certificates: TLS 1.3 has its own ciphers, and the only other version that a scan offers is TLS
+    1.2.
     """
     cipher = raw.cipher()
     return "TLSv1.3" if cipher and cipher[1] == "TLSv1.3" else "TLSv1.2"

@@ -40,7 +40,7 @@ def record_line(fields: dict[str, Any]) -> str:
 
 
 def record(result: ScanResult) -> dict[str, Any]:
-    """Return a scan result as a dictionary for one line of JSON. Never raises."""
+    """Return a scan result as a dictionary, the fields of one line of JSON. Never raises."""
     fields = _EMPTY_RECORD | {
         "host": result.endpoint.host,
         "port": result.endpoint.port,
@@ -59,7 +59,8 @@ def record(result: ScanResult) -> dict[str, Any]:
 def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
     """Return the record (the fields of one JSON line) for an input line that is not a host.
 
-    In the record, the host is the line (``text``), and the port is 0.
+    In the record, the host is the line (``text``), and the port is 0. ``error`` is the reason why
+    it is not a host.
     """
     found = {"host": text, "port": 0, "attempts": 0, "seconds": 0.0}
     return _EMPTY_RECORD | found | {"error": _error_fields(error)}
@@ -139,8 +140,8 @@ class ScannedEndpoints:
 def _read_record(text: bytes, number: int) -> tuple[int, bool]:
     """Return the digest of the endpoint in a line of a scan's output, and True if it has an error.
 
-    ``number`` is the number of the line, for the error. Raises ``InputError`` if the line is not a
-    result of a scan.
+    ``text`` is the line, and ``number`` is the number of the line, for the error. Raises
+    ``InputError`` if the line is not a result of a scan.
     """
     try:
         seen = json.loads(text)
@@ -155,7 +156,7 @@ def _read_record(text: bytes, number: int) -> tuple[int, bool]:
 def _check_incomplete(text: bytes, number: int) -> None:
     """Raise ``InputError`` unless an incomplete last line is the beginning of a scan's result.
 
-    ``number`` is the number of the line, for the error.
+    ``text`` is the line, and ``number`` its number, for the error.
     """
     if text[: len(_RECORD_START)] != _RECORD_START[: len(text)]:
         raise _not_a_record(number)

@@ -30,7 +30,10 @@ Q = TypeVar("Q")  # identifies a question
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """Return the socket address if ``host`` is an IP address, else ``()``. Sends no DNS query."""
+    """Return the socket address if ``host`` is an IP address, so that no DNS query is needed.
+
+    Return ``()`` if ``host`` is a name.
+    """
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -78,8 +81,8 @@ class Resolver(Generic[Q]):
         The first part is the ``question`` that the caller passed to ``ask``. The second part is the
         addresses of the host, or the error of the name lookup.
 
-        If a thread failed for another reason than the name lookup, its error is raised here, and
-        its question gets no answer.
+        If a thread failed for a different reason than the name lookup, its error is raised here,
+        and its question gets no answer.
         """
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)

@@ -181,7 +181,7 @@ class _Scanner:
                 self._wait(longest_wait)
 
     def _start_hosts(self, endpoints: Iterator[Endpoint | None]) -> float:
-        """Begin to scan hosts from the input, until ``limits.window`` hosts are being scanned.
+        """Begin to scan hosts from ``endpoints``, until ``limits.window`` hosts are being scanned.
 
         Returns:
             The longest time in seconds to wait for network events before this method is called

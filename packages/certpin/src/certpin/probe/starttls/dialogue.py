@@ -242,7 +242,7 @@ class Dialogue:
 def _step(steps: Steps[None]) -> bool:
     """Continue the script of a protocol until it needs more bytes. Return True if it has ended.
 
-    The script is a generator that reads and writes the client's part of the dialogue.
+    ``steps`` is the script: a generator that reads and writes the client's part of the dialogue.
     """
     try:
         next(steps)
@@ -305,7 +305,7 @@ def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> 
 
 
 def _run(sock: socket.socket, dialogue: Dialogue, timeout: float | None) -> None:
-    """Send and receive in turn until the dialogue is done, within ``timeout`` seconds in total."""
+    """Send and receive on ``sock`` until the dialogue is done, within ``timeout`` seconds."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         _set_remaining(sock, deadline)

@@ -30,7 +30,8 @@ def _script(wire: Wire) -> Steps[None]:
 def _expect_ok(wire: Wire) -> Steps[None]:
     """Read the server's answer to STARTTLS. Raise ``StartTLSError`` unless the answer is OK.
 
-    Untagged lines before the answer are skipped (RFC 9051 7).
+    ``wire`` is the connection to the server. Untagged lines before the answer are skipped (RFC 9051
+    7).
     """
     while True:
         line = yield from wire.line()

@@ -46,7 +46,10 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _message(wire: Wire) -> Steps[bytes]:
-    """Read one LDAPMessage from the server, and return its contents without tag and length."""
+    """Read one LDAPMessage from the server, and return its contents without tag and length.
+
+    ``wire`` is the connection to the server.
+    """
     head = yield from wire.take(2)
     if head[0] != _SEQUENCE:
         wire.raise_garbled(f"sent something else than an LDAP message: {quote(head)}")
@@ -58,7 +61,10 @@ def _message(wire: Wire) -> Steps[bytes]:
 
 
 def _expect_success(wire: Wire, response: bytes) -> None:
-    """Raise ``StartTLSError`` unless an ExtendedResponse reports success."""
+    """Raise ``StartTLSError`` unless an ExtendedResponse reports success.
+
+    ``response`` has the contents of the response, and ``wire`` is the connection to the server.
+    """
     code, rest = _element(wire, response, _ENUMERATED)
     _, rest = _element(wire, rest, _OCTET_STRING)  # matchedDN
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
@@ -73,7 +79,8 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
     """Return the contents of the optional BER elements in ``data``, by their tags.
 
-    Raise ``StartTLSError`` if ``data`` has an element with another tag than ``tags``, or if the
+    ``wire`` is the connection to the server. Elements that are missing have no entry. Raise
+    ``StartTLSError`` if ``data`` has an element with a different tag than ``tags``, or if the
     elements are not in the order of ``tags``.
     """
     found: dict[int, bytes] = {}
@@ -88,7 +95,8 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
     """Return the contents of the BER element at the start of ``data``, and the bytes after it.
 
-    Raises ``StartTLSError`` if the element has another tag than ``tag``, or is cut short.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the element has a
+    different tag than ``tag``, or is cut short.
     """
     if len(data) < 2 or data[0] != tag:
         wire.raise_garbled(f"sent an LDAP message without its part {tag:#x}")
@@ -102,8 +110,8 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
 def _octets_of_length(wire: Wire, first: int) -> int:
     """Return the number of octets of a BER length that follow its first octet (X.690 8.1.3).
 
-    ``first`` is the value of the first octet. Raises ``StartTLSError`` if LDAP doesn't allow such a
-    length.
+    ``wire`` is the connection to the server. ``first`` is the value of the first octet. Raises
+    ``StartTLSError`` if LDAP doesn't allow such a length.
     """
     if first < 0x80:
         return 0

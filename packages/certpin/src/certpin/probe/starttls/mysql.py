@@ -46,7 +46,8 @@ def _script(wire: Wire) -> Steps[None]:
 def _first_packet(wire: Wire) -> Steps[bytes]:
     """Read the server's first packet, and return its payload.
 
-    The packet's header has three bytes of length and one of sequence number, which is 0.
+    ``wire`` is the connection to the server. The packet's header has three bytes of length and one
+    of sequence number, which is 0.
     """
     head = yield from wire.take(4)
     length = int.from_bytes(head[:3], "little")
@@ -58,8 +59,8 @@ def _first_packet(wire: Wire) -> Steps[bytes]:
 def _capabilities(wire: Wire, packet: bytes) -> int:
     """Return the lower 16 bits of the server's capability flags in its handshake packet.
 
-    In the packet, the flags follow the version (with a NUL), the thread ID, eight bytes of salt and
-    a zero byte.
+    ``wire`` is the connection to the server. In the packet, the flags follow the version (with a
+    NUL), the thread ID, eight bytes of salt and a zero byte.
     """
     end_of_version = packet.find(b"\0", 1)
     flags = end_of_version + 1 + 4 + 8 + 1

@@ -26,7 +26,8 @@ def _script(wire: Wire) -> Steps[None]:
 def _status(wire: Wire) -> Steps[bytes]:
     """Read and return one status line of the server.
 
-    Raises ``StartTLSError`` if the line doesn't begin with ``+OK`` or ``-ERR``.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the line doesn't begin
+    with ``+OK`` or ``-ERR``.
     """
     line = yield from wire.line(_REPLY_LIMIT)
     if line.split(b" ")[0] not in (b"+OK", b"-ERR"):

@@ -27,7 +27,8 @@ class Reply(NamedTuple):
 def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
     """Read an SMTP reply of one or more lines, each of at most ``limit`` octets.
 
-    Each line repeats the code; a hyphen follows the code except in the last line.
+    ``wire`` is the connection to the server. Each line repeats the code; a hyphen follows the code
+    except in the last line.
     """
     lines: list[bytes] = []
     first = b""
@@ -45,8 +46,8 @@ def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
 def ftp_reply(wire: Wire) -> Steps[Reply]:
     """Read an FTP reply of one or more lines.
 
-    If the first line begins with a code and a hyphen, such as ``220-``, any lines may follow, until
-    a line begins with the code and a space.
+    ``wire`` is the connection to the server. If the first line begins with a code and a hyphen,
+    such as ``220-``, any lines may follow, until a line begins with the code and a space.
     """
     line = yield from wire.line(LINE_LIMIT)
     code, separator, text = _parse(wire, line)
@@ -62,7 +63,8 @@ def ftp_reply(wire: Wire) -> Steps[Reply]:
 def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
     """Split a line of a reply into its code, the separator (hyphen, space or empty) and the text.
 
-    Raises ``StartTLSError`` if the line doesn't begin with a code.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the line doesn't begin
+    with a code.
     """
     match = _REPLY_LINE.fullmatch(line)
     if match is None:

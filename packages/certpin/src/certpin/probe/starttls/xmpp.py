@@ -62,7 +62,10 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _read_stream_head(wire: Wire) -> Steps[None]:
-    """Read ``<stream:stream …>``, after an XML declaration if there is one."""
+    """Read ``<stream:stream …>``, after an XML declaration if there is one.
+
+    ``wire`` is the connection to the server.
+    """
     token = yield from _token(wire)
     if token.startswith(b"<?xml "):
         token = yield from _token(wire)
@@ -74,7 +77,10 @@ def _read_stream_head(wire: Wire) -> Steps[None]:
 
 
 def _read_features(wire: Wire) -> Steps[bool]:
-    """Read ``<stream:features>`` to its end. Return True if the server offers STARTTLS in it."""
+    """Read ``<stream:features>`` to its end. Return True if the server offers STARTTLS in it.
+
+    ``wire`` is the connection to the server.
+    """
     tag = yield from _child(wire, b"features")
     offered = False
     while not (tag.name == b"features" and (tag.closes or tag.empty)):
@@ -84,7 +90,10 @@ def _read_features(wire: Wire) -> Steps[bool]:
 
 
 def _expect_proceed(wire: Wire) -> Steps[None]:
-    """Read ``<proceed/>`` or ``<proceed></proceed>``. Raise ``StartTLSError`` for other tags."""
+    """Read ``<proceed/>`` or ``<proceed></proceed>``. Raise ``StartTLSError`` for other tags.
+
+    ``wire`` is the connection to the server.
+    """
     tag = yield from _child(wire, b"proceed")
     if not tag.is_tls(b"proceed"):
         wire.raise_garbled("sent a <proceed> that is not for STARTTLS")
@@ -97,7 +106,8 @@ def _expect_proceed(wire: Wire) -> Steps[None]:
 def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
     """Read the opening tag of the next element in the stream, and return the tag.
 
-    Raises ``StartTLSError`` if the element is not called ``name``.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the element is not called
+    ``name``.
     """
     token = yield from _token(wire)
     tag = _parse(wire, token)
@@ -114,7 +124,7 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
 def _token(wire: Wire) -> Steps[bytes]:
     """Read bytes up to the end of the next XML tag. Return the tag and the text before it.
 
-    The tag ends at the first ``>`` outside of quotes.
+    ``wire`` is the connection to the server. The tag ends at the first ``>`` outside of quotes.
     """
     token = bytearray()
     quoted = inside = False
@@ -133,9 +143,9 @@ def _token(wire: Wire) -> Steps[bytes]:
 
 
 def _parse(wire: Wire, token: bytes) -> _Tag:
-    """Parse the bytes that ``_token`` returned: an XML tag and the text before it.
+    """Parse ``token``, the bytes that ``_token`` returned: an XML tag and the text before it.
 
-    Raises ``StartTLSError`` if the tag is malformed.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the tag is malformed.
     """
     start = token.index(b"<")
     match = _TAG.fullmatch(token, start)

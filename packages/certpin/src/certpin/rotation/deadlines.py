@@ -196,8 +196,7 @@ def publish_deadlines(situation: Situation) -> tuple[PublishDeadline, ...]:
     There is no such deadline if no client will hold the version any more at the time of the expiry.
 
     The deadline is the time of the expiry minus T_adopt, the sum of the clients' delays. If the pin
-    set is signed, the push (the upload) has to be done by then, not only the signing. ``situation``
-    has the facts about the host.
+    set is signed, the push (the upload) has to be done by then, not only the signing.
     """
     found = list(_deadlines(situation))
     return tuple(
@@ -258,8 +257,7 @@ def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:
 
     The result is False if ``policy`` is ``None``, because clients without a policy for the host
     have no pins that an attacker could use. It is also False if the pins have expired so that all
-    clients refuse every server. A client with a slow clock compares pins for longer. ``situation``
-    has the facts about the host.
+    clients refuse every server. A client with a slow clock compares pins for longer.
     """
     if policy is None:
         return False
@@ -302,8 +300,7 @@ def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring
 
     Each is a pair of the cause and the time. The cause is ``pins`` if pins expire in a policy that
     then refuses servers. The cause is ``anchors`` if the last trust anchor of a policy expires;
-    such a time is yielded only if it is at most about a year ahead. ``situation`` has the facts
-    about the host.
+    such a time is yielded only if it is at most about a year ahead.
     """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):

@@ -265,10 +265,7 @@ def emergency_path(
 
 
 def _chain_end(situation: Situation) -> datetime | None:
-    """Return the first expiry of a certificate in a served chain with a lost authority.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the first expiry of a certificate in a served chain with a lost authority."""
     lost = situation.lost
     found = [
         read_facts(each.der).not_after
@@ -298,10 +295,7 @@ def _is_in_use(situation: Situation, pin: Pin, *, unseen: bool, known: bool = Fa
 
 
 def _is_authority(situation: Situation, pin: Pin) -> bool:
-    """Return True if ``pin`` is that of an authority in the verified path of a server.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return True if ``pin`` is that of an authority in the verified path of a server."""
     paths = [seen.chain for seen in situation.sightings if seen.chain]
     return any(pin in pins_of(each) for path in paths for each in path.authorities)
 
@@ -319,18 +313,14 @@ def _is_done(situation: Situation, pin: Pin) -> bool:
 
 
 def _serves_stolen(situation: Situation) -> bool:
-    """Return True if the verified chain of a server has a stolen key, as leaf or authority.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return True if the verified chain of a server has a stolen key, as leaf or authority."""
     return bool(situation.served & situation.compromised)
 
 
 def _serves_lost_authority(situation: Situation) -> bool:
     """Return True if the verified chain of a server has an authority with a lost key.
 
-    The authority can issue no new certificate when that of the server expires. ``situation`` has
-    the facts about the host.
+    The authority can issue no new certificate when that of the server expires.
     """
     return any(_is_authority(situation, pin) for pin in situation.served & situation.lost)
 
@@ -345,8 +335,6 @@ def _may_be_served(situation: Situation, pin: Pin) -> bool:
     - A key without an entry may be presented, unless clients compare only leaves (``match =
       "leaf"``): clients can accept its chain by the pin of an authority. The key of a root in the
       file of ``trust`` may always be in a chain.
-
-    ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     if entry is None:
@@ -448,7 +436,7 @@ def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:
     """Return True if a publish or push is needed before clients have the pin file's pins.
 
     A push is the upload of a signed version. The result is also True if ``fact`` is ``stolen``, and
-    the latest version still accepts the pin ``pin``. ``situation`` has the facts about the host.
+    the latest version still accepts the pin ``pin``.
     """
     latest = situation.deployed.latest
     if latest is None or is_push_pending(situation):
@@ -463,7 +451,7 @@ def _to_finish(situation: Situation, pin: Pin) -> list[Pin]:
     """Return the pins of lost keys that the user has to remove with the command ``finish``.
 
     They are the lost pins that the pin file still accepts. ``pin`` is the pin of the key that was
-    just lost; it counts as lost, too. ``situation`` has the facts about the host.
+    just lost; it counts as lost, too.
     """
     lost = situation.lost | {pin}
     return [entry.pin for entry in situation.policy.pins if entry.pin in lost and entry.live]
@@ -473,7 +461,7 @@ def _in_service(situation: Situation) -> frozenset[Pin]:
     """Return the pins of keys that servers present or may present.
 
     If a server's chain was not verified, these include the pins that the pin file marks as active
-    or retiring. ``situation`` has the facts about the host.
+    or retiring.
     """
     if situation.all_verified:
         return situation.served
@@ -548,7 +536,7 @@ def _expires_first(situation: Situation, choice: KeyCandidate) -> Violation | No
     """Return a violation if a chain of a lost authority expires before clients have another root.
 
     ``choice`` is the key that servers switch to. A chain of a stolen root causes no violation,
-    because its owner can renew it. ``situation`` has the facts about the host.
+    because its owner can renew it.
     """
     end = _chain_end(situation)
     if choice.root is None or end is None or choice.not_before is None or end > choice.not_before:
@@ -566,7 +554,7 @@ def _unrecorded(situation: Situation) -> Violation | None:
     """Return a violation if the journal lists no version that clients may hold; else ``None``.
 
     Without such a version, the safety rules (the gate) refuse every step, so no path can be
-    recommended. ``situation`` has the facts about the host.
+    recommended.
     """
     if situation.alive:
         return None

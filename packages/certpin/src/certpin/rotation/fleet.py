@@ -285,10 +285,7 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return the number of clients that hold any version of the pin set; ``None`` if unknown.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the number of clients that hold any version of the pin set; ``None`` if unknown."""
     return deployed_sizes(situation.deployed).total if situation.alive else None
 
 

@@ -205,7 +205,7 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
     The result is True if the pin file has the pin, in a different state than ACTIVE. Otherwise the
     step only renews a certificate: servers may use the key already, or clients accept it by the pin
     of its authority. The rules for a new key must not stop a renewal, because the current
-    certificate would expire. ``situation`` has the facts about the host.
+    certificate would expire.
     """
     entry = situation.entry(pin)
     return entry is not None and entry.state != "active"
@@ -214,8 +214,7 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def _is_served_already(situation: Situation, pin: Pin) -> bool:
     """Return True if servers may use a key, and every server presents it in a verified chain.
 
-    A server that did not answer now counts by its last observation in the journal. ``situation``
-    has the facts about the host.
+    A server that did not answer now counts by its last observation in the journal.
     """
     if _becomes_active(situation, pin) or not situation.all_verified:
         return False
@@ -227,8 +226,7 @@ def check_now(situation: Situation) -> tuple[Violation, ...]:
 
     The rules apply to every version of the pin set that some client may hold. The version has to
     accept the chains that servers present, its pins must not expire before its clients can have the
-    next version, and it must not accept a compromised key that a server presents. ``situation`` has
-    the facts about the host.
+    next version, and it must not accept a compromised key that a server presents.
     """
     alive = situation.alive
     found = (
@@ -243,7 +241,7 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
     """Return the result of each rule for publishing the draft: its violation, or ``None``.
 
     The draft is the pin file that becomes the next version. Some rules are about the pins that the
-    latest version has and the draft doesn't. ``situation`` has the facts about the host.
+    latest version has and the draft doesn't.
     """
     new = situation.published_now
     live = tuple(situation.policy.live_pins)
@@ -329,10 +327,7 @@ def step_time(newest: Event | None, now: datetime) -> datetime:
 
 
 def clock_violations(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations of the rules about this machine's clock, which apply to every step.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the violations of the rules about this machine's clock, which apply to every step."""
     if situation.evidence is None:
         return ()
     found = (follows_journal(situation), agrees_with_servers(situation))
@@ -342,7 +337,7 @@ def clock_violations(situation: Situation) -> tuple[Violation, ...]:
 def follows_journal(situation: Situation) -> Violation | None:
     """Return a violation if the time of the step is before the newest entry of the journal.
 
-    A difference of ``CLOCK_TOLERANCE`` is allowed. ``situation`` has the facts about the host.
+    A difference of ``CLOCK_TOLERANCE`` is allowed.
     """
     problem = behind_journal(situation.evidence, situation.now) if situation.evidence else ""
     if not problem:
@@ -369,7 +364,6 @@ def agrees_with_servers(situation: Situation) -> Violation | None:
     """Return a violation if this machine's clock differs from that of a contacted server.
 
     Only servers with a verified chain count. A difference of ``CLOCK_TOLERANCE`` is allowed.
-    ``situation`` has the facts about the host.
     """
     problem = clock_problem(situation.evidence) if situation.evidence else ""
     if not problem:
@@ -413,7 +407,7 @@ def _claims(situation: Situation) -> list[str]:
     """Return the things that have ended by this machine's clock, for the text of a violation.
 
     Each thing that has ended (a version, its pins or its list of logs) is given as a clause that
-    begins with "that". ``situation`` has the facts about the host.
+    begins with "that".
     """
     alive = {version.number for version in situation.alive}
     ended = [each for each in without_ends(situation).alive if each.number not in alive]
@@ -438,8 +432,7 @@ def unconfirmed(situation: Situation) -> Violation | None:
     """Return a violation if no server with a verified chain has confirmed this machine's clock.
 
     A server confirms the clock if its HTTP ``Date`` differs by at most ``CLOCK_TOLERANCE``. Return
-    ``None`` too if the clock is not checked (``Situation.evidence`` is ``None``). ``situation`` has
-    the facts about the host.
+    ``None`` too if the clock is not checked (``Situation.evidence`` is ``None``).
     """
     if situation.evidence is None or situation.evidence.confirmed:
         return None
@@ -492,7 +485,7 @@ def _hint(situation: Situation) -> str:
 
     The hint is about the first server that reports a different time, but has no verified chain.
     Such a server is not authenticated, so that its time proves nothing. The hint is empty if there
-    is no such server. ``situation`` has the facts about the host.
+    is no such server.
     """
     doubt = clock_doubt(situation.evidence) if situation.evidence else ""
     return f"; it seems to be {doubt}" if doubt else ""
@@ -542,8 +535,6 @@ class ServerStatus:
 def server_states(situation: Situation) -> tuple[ServerStatus, ...]:
     """Return the status of each server of a host, so that a user can compare the keys of regions.
 
-    ``situation`` has the facts about the host.
-
     Returns:
         The servers that the pin file lists, in its order, then the others by name. A server with
         different keys at its IP addresses has a status for each address. A chain from a file
@@ -578,7 +569,6 @@ def _divided(situation: Situation) -> dict[str, list[str]]:
     """Return the servers with IP addresses that present different keys or fail in different ways.
 
     The result is a dict from the name of each such server to the descriptions of its addresses.
-    ``situation`` has the facts about the host.
     """
     answers: dict[str, dict[str, tuple[Pin | None, str]]] = {}
     for each in situation.sightings:
@@ -608,8 +598,7 @@ def observed_here(situation: Situation) -> tuple[ServerObservation, ...]:
 
     An observation is a journal entry with the key that a server presented. It has the host pattern
     of the server's policy at that time. The server belongs to the policy that now covers its host
-    name: the pin file may no longer have that pattern, or have a more specific one. ``situation``
-    has the facts about the host.
+    name: the pin file may no longer have that pattern, or have a more specific one.
     """
     pins, policy = situation.pins, situation.policy
     return tuple(each for each in situation.observed if _policy_of_observed(pins, each) is policy)
@@ -647,8 +636,7 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
     """Return a violation if a server in the journal is neither in the pin file nor contacted now.
 
     The server may still be used, and present a key that clients would refuse after the step. If the
-    server no longer exists, the user has to record that with ``certpin rotate gone``. ``situation``
-    has the facts about the host.
+    server no longer exists, the user has to record that with ``certpin rotate gone``.
     """
     missing = unlisted_servers(situation)
     if not missing:
@@ -669,7 +657,7 @@ def no_unlisted_server(situation: Situation) -> Violation | None:
 def unlisted_servers(situation: Situation) -> list[ServerObservation]:
     """Return the last observation of each server that the pin file doesn't list any more.
 
-    Left out are servers that were contacted now. ``situation`` has the facts about the host.
+    Left out are servers that were contacted now.
     """
     known = {
         *listed_servers(situation.policy, situation.pins),
@@ -682,8 +670,7 @@ def _name_here(situation: Situation, seen: ServerObservation) -> str:
     """Return the name that a server has in the journal if it is contacted for this policy.
 
     ``seen`` is the last observation of the server in the journal. The journal may have a different
-    name for it, from the time at which another pattern covered the server. ``situation`` has the
-    facts about the host.
+    name for it, from the time at which another pattern covered the server.
     """
     return server_name(observed_endpoint(seen), situation.pattern)
 

@@ -148,8 +148,8 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
     Clients refuse each path through a marked key. A version with the mark would lock clients out of
     the servers, which can't leave the root before all clients trust another one.
 
-    The result is False if a published version has the mark: it must not get lost. ``situation`` has
-    the facts about the host. ``pin`` is that of the root.
+    The result is False if a published version has the mark: it must not get lost. ``pin`` is that
+    of the root.
     """
     versions = situation.deployed.versions
     policies = chain.from_iterable(map(situation.policies_of, versions))
@@ -166,7 +166,6 @@ def _is_out(situation: Situation) -> bool:
     """Return True if clients can get the trust anchors of the draft (the pin file) already.
 
     The latest version then has the same anchors, and is in a binary or can be fetched.
-    ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     if latest is None or latest.pending:

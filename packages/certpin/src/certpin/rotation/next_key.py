@@ -100,8 +100,7 @@ def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate
 
     Of keys with an equal rank, the one that needs least work is returned: a key that exists comes
     before the new leaf of a pinned authority. The pins of certificates come after those of keys,
-    because a certificate may have the stolen key. ``choices`` are the keys. ``situation`` has the
-    facts about the host.
+    because a certificate may have the stolen key. ``choices`` are the keys.
     """
     by_work = sorted(
         choices,
@@ -149,7 +148,7 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
 
     Clients refuse each path through these authorities, because the stolen key above them is marked
     compromised. Pins of leaves are not in the result: another authority can issue a certificate for
-    a leaf's key. ``situation`` has the facts about the host.
+    a leaf's key.
     """
     return _below(situation, situation.compromised)
 
@@ -157,8 +156,7 @@ def below_stolen(situation: Situation) -> frozenset[Pin]:
 def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
     """Return the pins of authorities that servers present only below one of the keys ``gone``.
 
-    ``gone`` has the pins of keys that can no longer be used. ``situation`` has the facts about the
-    host.
+    ``gone`` has the pins of keys that can no longer be used.
     """
     paths = [
         [pins_of(each) for each in sighting.chain.authorities]
@@ -196,7 +194,7 @@ def candidate_of(situation: Situation, pin: Pin) -> KeyCandidate:
     """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
 
     The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
-    violation of these rules instead, as its ``harm``. ``situation`` has the facts about the host.
+    violation of these rules instead, as its ``harm``.
     """
     situation, prospects = _with_new_chain(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)
@@ -229,9 +227,9 @@ def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation 
 def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:
     """Return a copy of ``situation`` for a switch to a key, and the chains of servers after it.
 
-    ``situation`` has the facts about the host. ``pin`` is the pin of the key, and its certificate
-    does not exist yet. Its chain is assumed to have no stolen key, and to be one that all clients
-    trust, if that is possible (``with_common_trust``).
+    ``pin`` is the pin of the key, and its certificate does not exist yet. Its chain is assumed to
+    have no stolen key, and to be one that all clients trust, if that is possible
+    (``with_common_trust``).
     """
     situation = with_common_trust(_with_clean_chain(situation), pin)
     return situation, assumed_prospects(situation, pin)
@@ -242,7 +240,7 @@ def _after_publishing(situation: Situation, pin: Pin) -> Iterator[KeyCandidate]:
 
     The next version is the draft (the pin file) with the pin of the key added. The candidate has
     the time from which servers may switch to the key. Yield nothing if no time is safe, or if the
-    latest version has the pin already. ``situation`` has the facts about the host.
+    latest version has the pin already.
     """
     latest = situation.deployed.latest
     is_new = pin not in situation.policy.live_pins
@@ -264,8 +262,7 @@ def needs_new_chain(situation: Situation) -> bool:
     """Return True if clients may refuse a new certificate because of the authorities above its key.
 
     The result is True if the policy has the pin of a stolen key that can be an authority's (any
-    role but ``leaf``): clients refuse every path with such a key. ``situation`` has the facts about
-    the host.
+    role but ``leaf``): clients refuse every path with such a key.
     """
     return bool(stolen_authorities(situation.policy, situation.compromised))
 
@@ -307,8 +304,7 @@ def _without_anchor(situation: Situation) -> Violation | None:
     """Return a violation if the clients with some version trust only roots with stolen keys.
 
     No path helps these clients: they refuse a certificate of any other authority, and the next
-    version refuses the certificates of the stolen roots. ``situation`` has the facts about the
-    host.
+    version refuses the certificates of the stolen roots.
     """
     stranded = versions_below(situation, situation.compromised)
     if not stranded:
@@ -327,7 +323,7 @@ def _without_common_trust(situation: Situation) -> Violation | None:
     The versions are the draft (the pin file) and those that some client may hold. The violation is
     returned if these versions have no trust anchor in common, and servers present no chain that all
     of these clients verify. Some clients then refuse every new certificate: now with the version
-    that they hold, or later with the next version. ``situation`` has the facts about the host.
+    that they hold, or later with the next version.
     """
     alive = situation.alive
     if has_common_trust(situation):

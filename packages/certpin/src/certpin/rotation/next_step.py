@@ -133,7 +133,7 @@ def _emergency(situation: Situation) -> NextStep | None:
     """Return the action ``emergency`` if a stolen or lost key has to be replaced; else ``None``.
 
     The key is a stolen one that is pinned or that servers present, or a lost one that servers
-    present. ``situation`` has the facts about the host.
+    present.
     """
     live = situation.policy.live_pins
     for pin in sorted(situation.compromised, key=_keys_first):
@@ -154,7 +154,7 @@ def _clock(situation: Situation) -> NextStep | None:
     """Return the action ``clock`` if the newest journal entry is later than this machine's clock.
 
     Its versions don't count as published yet, so no other step could be derived. Otherwise return
-    ``None``. ``situation`` has the facts about the host.
+    ``None``.
     """
     return None if follows_journal(situation) is None else NextStep("clock")
 
@@ -167,7 +167,6 @@ def _extension(situation: Situation) -> NextStep | None:
     """Return the action ``extend`` if pins in the latest version and the pin file expire too early.
 
     Too early means before all clients can have the next version. Otherwise return ``None``.
-    ``situation`` has the facts about the host.
     """
     latest = situation.deployed.latest
     if latest is None or expiry(situation, [latest]) is None:
@@ -188,10 +187,7 @@ def _publication(situation: Situation, *, differs: bool) -> NextStep | None:
 
 
 def _publish_violations(situation: Situation) -> tuple[Violation, ...]:
-    """Return the rules that publishing the pin file under the next number would violate.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the rules that publishing the pin file under the next number would violate."""
     number = situation.deployed.next_number(situation.pins)
     if number != situation.pins.version:  # a copy has the policies of all hosts
         situation = replace(situation, pins=replace(situation.pins, version=number))
@@ -203,7 +199,7 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
 
     Return ``None`` if every probed server presents the key already, if no server was probed, or if
     the key is not ACTIVE in the pin file. ``activated`` has, for each pin, the time at which
-    servers were last allowed to use its key. ``situation`` has the facts about the host.
+    servers were last allowed to use its key.
     """
     if not activated or not situation.sightings:
         return None
@@ -226,7 +222,6 @@ def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
     several, it is the one that servers were most recently allowed to use. ``None`` if there is no
     such key: servers then have to present another chain, or a new version has to be published.
     ``activated`` has, for each pin, the time at which servers were last allowed to use its key.
-    ``situation`` has the facts about the host.
     """
     policies = situation.held_policies
     refused = tuple(
@@ -260,7 +255,7 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 
     Return ``None`` if there is no such key. The action has violations if the key can't be removed
     yet, for example because a server still uses it. ``activated`` has, for each pin, the time at
-    which servers were last allowed to use its key. ``situation`` has the facts about the host.
+    which servers were last allowed to use its key.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
@@ -271,8 +266,7 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
 def _unrecorded(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` for a backup that servers present already; else ``None``.
 
-    The user has to record with ``switch`` that servers use the key. ``situation`` has the facts
-    about the host.
+    The user has to record with ``switch`` that servers use the key.
     """
     pin = next(iter(served_backups(situation)), None)
     if pin is None:
@@ -287,8 +281,7 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
     A new backup is needed if the only usable keys are those that servers use and those that a later
     key has replaced. It comes before the removal of the replaced keys: such a key can't be removed
     while its pin is the only one outside the served chain. ``activated`` has, for each pin, the
-    time at which servers were last allowed to use its key. ``situation`` has the facts about the
-    host.
+    time at which servers were last allowed to use its key.
     """
     used = situation.served or frozenset(
         entry.pin for entry in situation.policy.pins if entry.in_service
@@ -300,8 +293,8 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 def _adoption(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` to a new key; ``None`` if there is no new key.
 
-    ``situation`` has the facts about the host. The only backup doesn't count as a new key. If some
-    client doesn't accept the new key yet, the action has the date from which all clients accept it.
+    The only backup doesn't count as a new key. If some client doesn't accept the new key yet, the
+    action has the date from which all clients accept it.
 
     If there are several new keys, the action is for one of them:
 

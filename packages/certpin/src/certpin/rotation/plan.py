@@ -139,18 +139,14 @@ def replaced_pins(situation: Situation, to: Pin, role: Role | None = None) -> tu
 def is_push_pending(situation: Situation) -> bool:
     """Return True if the latest version is a signed pin set that clients can't fetch yet.
 
-    Its push, the upload that makes it available, is missing. ``situation`` has the facts about the
-    host.
+    Its push, the upload that makes it available, is missing.
     """
     latest = situation.deployed.latest
     return latest is not None and latest.pending
 
 
 def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
-    """Return True if every probed server presents the pin's key; False if none was probed.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return True if every probed server presents the pin's key; False if none was probed."""
     return bool(situation.sightings) and all(pin in each.pins for each in situation.sightings)
 
 

@@ -90,10 +90,7 @@ class _Goal:
     needs_pin: bool
 
     def chains(self, situation: Situation) -> tuple[Prospect, ...]:
-        """Return the chains that servers may present; assumed ones if only the key is known.
-
-        ``situation`` has the facts about the host.
-        """
+        """Return the chains that servers may present; assumed ones if only the key is known."""
         return self.prospects or assumed_prospects(situation, self.pin)
 
     @property
@@ -197,8 +194,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> bool:
     """Return True if the plan has to publish the pin of the new key, ``to``, before servers use it.
 
-    ``situation`` has the facts about the host. ``prospects`` are the chains that servers may
-    present with the key.
+    ``prospects`` are the chains that servers may present with the key.
 
     - If only the key is known, the result is True.
     - If clients compare only authorities (``match = "ca"``), so that a leaf's pin has no effect,
@@ -218,8 +214,7 @@ def _needs_pin(situation: Situation, to: Pin, prospects: Sequence[Prospect]) -> 
 def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
     """Return True if clients with the draft (the next version) accept each of the chains.
 
-    ``situation`` has the facts about the host. ``prospects`` are the chains that servers may
-    present.
+    ``prospects`` are the chains that servers may present.
     """
     given = with_private_anchors(situation, prospects)
     return conclusion_of_version(situation, Version(situation.pins), given) == "accepted"
@@ -228,7 +223,7 @@ def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
 def _steps(situation: Situation, goal: _Goal) -> list[Step]:
     """Return the steps of a plan, without dates, that replace the served key by the new one.
 
-    ``situation`` has the facts about the host. ``goal`` has the new key and its chain.
+    ``goal`` has the new key and its chain.
     """
     to, steps = goal.pin, [Step("push")] if is_push_pending(situation) else []
     stages = goal.needs_pin and situation.entry(to) is None
@@ -270,7 +265,7 @@ def _is_published(situation: Situation, goal: _Goal) -> bool:
 def _is_presented_everywhere(situation: Situation, goal: _Goal) -> bool:
     """Return True if every probed server presents the new key, and its chain if that is known.
 
-    ``goal`` has the new key and its chain. ``situation`` has the facts about the host.
+    ``goal`` has the new key and its chain.
     """
     if not any(each.leaf for each in goal.prospects):
         return is_served_everywhere(situation, goal.pin)
@@ -297,8 +292,8 @@ def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
     """Return True if a backup is left when servers use ``to``, and ``old`` is removed.
 
     The backup must be in the draft (the pin file). ``to`` is the pin of the new key, and ``old``
-    has the pins of the keys that it replaces. ``situation`` has the facts about the host. Unlike
-    the safety rule ``backup``, this function also checks policies that only report.
+    has the pins of the keys that it replaces. Unlike the safety rule ``backup``, this function also
+    checks policies that only report.
     """
     if situation.policy.is_own_backup_without({*old, *situation.lost, *situation.compromised}):
         return True
@@ -390,7 +385,7 @@ def _needs_chain(situation: Situation, goal: _Goal) -> bool:
     - clients with some version of the pin set accept the assumed chain;
     - the same clients may refuse another chain with this key.
 
-    ``goal`` has the new key and its chain. ``situation`` has the facts about the host.
+    ``goal`` has the new key and its chain.
     """
     by_key = conclusions_by_version(situation, prospects_of_key(situation, goal.pin))
     assumed = conclusions_by_version(situation, goal.chains(situation))

@@ -96,8 +96,6 @@ def prospects_of_key(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
     - If clients compare only authorities (``match = "ca"``), any other key can be a leaf's or an
       authority's, and both chains are returned.
     - Otherwise the key is the leaf's.
-
-    ``situation`` has the facts about the host.
     """
     leaf, authority = Prospect(stand_in(pin)), Prospect(None, (stand_in(pin),))
     entry = situation.entry(pin)
@@ -111,7 +109,6 @@ def assumed_prospects(situation: Situation, pin: Pin) -> tuple[Prospect, ...]:
 
     No certificate exists yet, so the chain consists of a placeholder with the key. The key's role
     in the draft (the pin file) decides if the placeholder is the leaf or an authority.
-    ``situation`` has the facts about the host.
     """
     if situation.role_of(pin) == "leaf":
         return (Prospect(stand_in(pin)),)
@@ -345,8 +342,7 @@ def known_authorities(situation: Situation, prospects: Sequence[Prospect]) -> fr
 
     ``prospects`` are chains that a server may present. The paths are those that clients with the
     draft (the next version) may verify. Chains that a server will not send exactly as they are
-    (``sent`` is False) have no known authorities, and are ignored. ``situation`` has the facts
-    about the host.
+    (``sent`` is False) have no known authorities, and are ignored.
     """
     given = [each for each in with_private_anchors(situation, prospects) if each.sent]
     chains = [chain for each in given for chain in _each_chain(each, situation.policy) if chain]
@@ -424,7 +420,7 @@ def with_private_anchors(situation: Situation, prospects: Sequence[Prospect]) ->
 
     ``private`` gets the trust anchors of all policies in the draft (the pin file) and in the
     versions that clients may hold, except those that are among the platform's roots
-    (``Prospect.roots``). ``situation`` has the facts about the host.
+    (``Prospect.roots``).
     """
     anchors = situation.anchors
     return [replace(each, private=anchors.difference(each.roots)) for each in prospects]

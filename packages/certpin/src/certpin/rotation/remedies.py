@@ -79,8 +79,7 @@ def host_option(situation: Situation) -> str:
     """Return the option `` --host HOST`` to append to a printed command ``rotate start``.
 
     The result is empty if the pin file has only one host. With several hosts, certpin refuses the
-    command without this option if servers use other keys at the other hosts. ``situation`` has the
-    facts about the host.
+    command without this option if servers use other keys at the other hosts.
     """
     several = len(situation.pins.policies) > 1
     return f" --host {shlex.quote(str(situation.pattern))}" if several else ""
@@ -192,9 +191,9 @@ def _how_to_start(situation: Situation, pin: Pin, prospects: Sequence[Prospect])
     """Return advice to the user for a chain that the latest version refuses: first publish a pin.
 
     ``pin`` is the pin of the chain's key, and ``prospects`` are the chains that servers may present
-    with it. ``situation`` has the facts about the host. The pin to publish is that of the key; or,
-    if clients compare only authorities, that of the authority that issues the leaf. If the key of
-    the pin was removed, lost or compromised, the advice is to start a new key.
+    with it. The pin to publish is that of the key; or, if clients compare only authorities, that of
+    the authority that issues the leaf. If the key of the pin was removed, lost or compromised, the
+    advice is to start a new key.
     """
     issuers = {each.authorities[0] for each in prospects if each.leaf and each.authorities}
     what, used = "it", "key in use"

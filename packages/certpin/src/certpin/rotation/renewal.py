@@ -51,8 +51,8 @@ class SwitchDate:
 def switch_date(situation: Situation, pin: Pin) -> SwitchDate:
     """Return the time from which servers may use a key that has a pin in the draft (the pin file).
 
-    ``situation`` has the facts about the host. Not checked: the chain of the certificate, which the
-    safety rules verify when the certificate exists.
+    Not checked: the chain of the certificate, which the safety rules verify when the certificate
+    exists.
     """
     found = adoption(situation, pin)
     if found.adopted:
@@ -123,7 +123,7 @@ def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
     """Return the safety rules that ``rotate finish`` would break for a pin; empty if none.
 
     The command retires an ACTIVE pin, and then removes it. If the pin can't be retired, the rules
-    of that step are returned. ``situation`` has the facts about the host.
+    of that step are returned.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "active":
@@ -137,7 +137,7 @@ def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
     """Return a violation if the removal of ``pin`` would leave fewer than two pins in the policy.
 
     The result is empty if two pins are left, or if the policy doesn't enforce pins. Only pins that
-    clients accept count. ``situation`` has the facts about the host.
+    clients accept count.
     """
     policy = situation.policy
     if policy.mode != "enforce" or len({*policy.live_pins} - {pin}) >= 2:
@@ -153,10 +153,7 @@ def leaves_one_pin(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
 
 
 def in_flight(situation: Situation) -> tuple[Pin, ...]:
-    """Return the STAGED or PUBLISHED pins of the pin file that some client does not accept yet.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the STAGED or PUBLISHED pins of the pin file that some client does not accept yet."""
     return tuple(
         entry.pin
         for entry in situation.policy.pins
@@ -170,8 +167,7 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
     """Return the backups of the pin file with keys that servers present as leaf keys already.
 
     No ``rotate switch`` was recorded for them: it gives a backup another role. Only probed servers
-    with a verified chain count, and pins of lost or stolen keys are left out. ``situation`` has the
-    facts about the host.
+    with a verified chain count, and pins of lost or stolen keys are left out.
     """
     leaves = {seen.leaf for seen in situation.sightings if seen.chain}
     return tuple(
@@ -185,8 +181,7 @@ def is_last_spare(situation: Situation, pin: Pin) -> bool:
     """Return True if the pin file has no backup any more when servers use the key of ``pin``.
 
     The pins that ``pin`` replaces don't count as backups, because they will be removed. The pins of
-    the chains that servers present now don't count either. ``situation`` has the facts about the
-    host.
+    the chains that servers present now don't count either.
     """
     gone = {pin, *replaced_pins(situation, pin)} | situation.served
     return not has_backup_without(situation, gone)

@@ -57,9 +57,8 @@ if TYPE_CHECKING:
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
     """Return a violation unless all given versions accept the chain of every probed server.
 
-    ``situation`` has the facts about the host. For each version, the path to an anchor that the
-    version trusts is checked; a chain without such a path is refused. Expired pins are not
-    considered: the rule ``expiry`` covers them.
+    For each version, the path to an anchor that the version trusts is checked; a chain without such
+    a path is refused. Expired pins are not considered: the rule ``expiry`` covers them.
     """
     by = [(version, policy) for version in versions for policy in situation.policies_of(version)]
     for sighting in situation.sightings:
@@ -90,8 +89,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 def _refuses_served(situation: Situation, version: Version) -> bool:
     """Return True if clients with ``version`` refuse a served chain, as in ``served_chain``.
 
-    This function is faster than ``served_chain``, because it makes no texts. ``situation`` has the
-    facts about the host.
+    This function is faster than ``served_chain``, because it makes no texts.
     """
     return any(
         is_refused(situation, sighting, policy)
@@ -101,10 +99,7 @@ def _refuses_served(situation: Situation, version: Version) -> bool:
 
 
 def _refuses_all_served(situation: Situation, version: Version) -> bool:
-    """Return True if clients with ``version`` refuse every chain that servers present now.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return True if clients with ``version`` refuse every chain that servers present now."""
     return all(
         is_refused(situation, sighting, policy)
         for policy in filter(None, situation.policies_of(version))
@@ -174,9 +169,9 @@ def _too_few_scts(
 def backup(situation: Situation) -> Violation | None:
     """Return a violation unless the pin file has two usable pins, one outside the served chains.
 
-    ``situation`` has the facts about the host. A pin is usable if clients accept it, and its key
-    was neither lost nor stolen. There is no violation for a policy that doesn't enforce pins, or
-    that pins two roots of one provider (CA): each of these roots is a backup of the other.
+    A pin is usable if clients accept it, and its key was neither lost nor stolen. There is no
+    violation for a policy that doesn't enforce pins, or that pins two roots of one provider (CA):
+    each of these roots is a backup of the other.
     """
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup:
         return None
@@ -210,9 +205,9 @@ def _why_no_backup(situation: Situation) -> str:
 def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
     """Return True if the pin file has a backup besides the pins in ``gone``, or needs no backup.
 
-    ``situation`` has the facts about the host. The rule ``backup`` is about the present. This
-    function is about a later time, at which servers use the pins in ``gone``, or the keys of these
-    pins no longer exist. A policy with two usable roots of one provider (CA) needs no other backup.
+    The rule ``backup`` is about the present. This function is about a later time, at which servers
+    use the pins in ``gone``, or the keys of these pins no longer exist. A policy with two usable
+    roots of one provider (CA) needs no other backup.
     """
     policy = situation.policy
     is_own_backup = policy.is_own_backup_without(situation.lost | situation.compromised)
@@ -220,10 +215,7 @@ def has_backup_without(situation: Situation, gone: AbstractSet[Pin]) -> bool:
 
 
 def version_rises(situation: Situation) -> Violation | None:
-    """Return a violation unless the pin file's version is higher than every published version.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return a violation unless the pin file's version is higher than every published version."""
     latest = situation.deployed.latest
     if latest is None or situation.pins.version > latest.number:
         return None
@@ -258,10 +250,7 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 
 
 def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str:
-    """Return the fix for the pins of a version that expire too early, at the time ``end``.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return the fix for the pins of a version that expire too early, at the time ``end``."""
     if version.gets_updates:
         adopt = format_duration(situation.timing.adopt)
         return f"publish a version with an `expires` further away than T_adopt ({adopt})"
@@ -415,7 +404,6 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is ACTIVE: servers may use its key, so it can't be removed.
 
     If the pin file has the pin as COMPROMISED, that is no violation: such a pin has to be removed.
-    ``situation`` has the facts about the host.
     """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "compromised":
@@ -438,10 +426,9 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
 def not_served(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if a probed server uses the key: then it must not be retired.
 
-    ``situation`` has the facts about the host. The key of an authority may be retired while servers
-    present it, if clients accept the verified paths without its pin: such as by the pin of the
-    server's own key. This is not so for a stolen key, because clients will refuse each path with
-    it.
+    The key of an authority may be retired while servers present it, if clients accept the verified
+    paths without its pin: such as by the pin of the server's own key. This is not so for a stolen
+    key, because clients will refuse each path with it.
     """
     served = [seen for seen in situation.sightings if seen.chain and pin in seen.pins]
     refused = [seen for seen in served if _needs_pin(situation, seen, pin)]
@@ -481,7 +468,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the pin is the last usable one outside the served chains.
 
     The next rotation needs a usable pin that no server presents. The pin of a lost key is not
-    usable. ``situation`` has the facts about the host.
+    usable.
     """
     others = situation.usable - situation.served - {pin}
     if situation.policy.is_own_backup_without({pin}):
@@ -503,7 +490,7 @@ def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
 
     If a key is stolen, servers need such a backup at once. So it stays until every client accepts
     another one. The pins of keys that a rotation has replaced, and those of stolen or lost keys,
-    cause no violation. ``situation`` has the facts about the host.
+    cause no violation.
     """
     latest = situation.deployed.latest
     policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
@@ -535,8 +522,7 @@ def not_the_way_back(situation: Situation, pin: Pin) -> Violation | None:
     Clients are locked out if a version that some client may hold refuses the chain that a server
     presents. The key lets them in if the same version accepts it: the server may have to return to
     it. So its pin must not be removed, because clients with the next version would then refuse the
-    key. The pin of a stolen or lost key causes no violation. ``situation`` has the facts about the
-    host.
+    key. The pin of a stolen or lost key causes no violation.
     """
     if pin in situation.compromised or pin in situation.lost:
         return None
@@ -579,7 +565,6 @@ def common_trust_kept(situation: Situation) -> Violation | None:
     There is no violation if a server presents a chain that all of them verify, such as one with a
     cross-signed root. Only policies with a file of ``trust`` are compared, because the roots of
     platforms are unknown. Anchors that have expired, or with a stolen key, don't count.
-    ``situation`` has the facts about the host.
     """
     held = [each for each in situation.held_policies if each and each.trust]
     if situation.policy.trust is None or not trusts_differ([situation.policy, *held]):
@@ -615,7 +600,6 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if it is unknown whether a server still uses the key of this pin.
 
     It is unknown if no server was probed, or a probed server presented a chain that doesn't verify.
-    ``situation`` has the facts about the host.
     """
     if situation.all_verified:
         return None
@@ -638,8 +622,7 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
 def not_compromised(situation: Situation, *pins: Pin) -> Violation | None:
     """Return a violation if the key of one of ``pins`` is recorded as compromised.
 
-    The record is in the journal or the pin file. Such a key must never be used again. ``situation``
-    has the facts about the host.
+    The record is in the journal or the pin file. Such a key must never be used again.
     """
     found = [pin for pin in pins if pin in situation.compromised]
     if not found:
@@ -689,8 +672,8 @@ def stolen_key_left(situation: Situation, versions: Sequence[Version]) -> Violat
 def _accepts(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
     """Return True if clients with a policy accept the chain of a server, and report no mismatch.
 
-    The result is False for clients without a policy, and if they can verify no path. ``situation``
-    has the facts about the host. ``sighting`` is the result of probing the server.
+    The result is False for clients without a policy, and if they can verify no path. ``sighting``
+    is the result of probing the server.
     """
     chain = chain_of_sighting(situation, sighting, policy)
     if chain is None or policy is None:
@@ -703,7 +686,7 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
 
     ``prospects`` are the chains that servers may present. Only authorities with known certificates
     are checked (``known_authorities``). Clients may still accept the chain with the versions that
-    they hold, but will refuse it with the next version. ``situation`` has the facts about the host.
+    they hold, but will refuse it with the next version.
     """
     stolen = known_authorities(situation, prospects) & situation.compromised
     if not stolen:
@@ -718,10 +701,7 @@ def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -
 
 
 def not_removed(situation: Situation, *pins: Pin) -> Violation | None:
-    """Return a violation if one of ``pins`` was removed: its key must not be used again.
-
-    ``situation`` has the facts about the host.
-    """
+    """Return a violation if one of ``pins`` was removed: its key must not be used again."""
     removed = [pin for pin in pins if was_removed(situation, pin)]
     if not removed:
         return None
@@ -740,7 +720,7 @@ def was_removed(situation: Situation, pin: Pin) -> bool:
 
     The journal counts, too, because an edit or a merge can delete the pin's entry, or write a
     different state into it. But the user may pin an authority again, such as a root that the
-    provider (CA) uses again. ``situation`` has the facts about the host.
+    provider (CA) uses again.
     """
     entry = situation.entry(pin)
     if entry is not None and (entry.state == "removed" or entry.role in {"intermediate", "root"}):
@@ -756,8 +736,7 @@ def _has_state(situation: Situation, pin: Pin, state: State) -> bool:
 def not_lost(situation: Situation, *pins: Pin) -> Violation | None:
     """Return a violation if the key of one of ``pins`` is lost by the journal or the pin file.
 
-    Even if such a key turns up again, it may have been copied meanwhile. ``situation`` has the
-    facts about the host.
+    Even if such a key turns up again, it may have been copied meanwhile.
     """
     lost = [pin for pin in pins if pin in situation.lost or _has_state(situation, pin, "lost")]
     if not lost:
@@ -773,7 +752,7 @@ def not_lost(situation: Situation, *pins: Pin) -> Violation | None:
 def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
     """Return a violation if the only source of a pin is the unverified chain of one server.
 
-    An attacker may have presented that chain. ``situation`` has the facts about the host.
+    An attacker may have presented that chain.
     """
     showing = [each.vantage for each in situation.sightings if pin in each.unverified]
     out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
@@ -791,8 +770,7 @@ def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
 def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
     """Return the pins that clients with the latest version accept, and with the draft no longer.
 
-    The draft is the pin file that would be published next. ``situation`` has the facts about the
-    host.
+    The draft is the pin file that would be published next.
     """
     latest = situation.deployed.latest
     before = situation.policies_of(latest) if latest else ()
@@ -904,8 +882,7 @@ def _overdue_note(situation: Situation, refusing: Sequence[Version]) -> str:
     """Return a note for a violation's message: versions are used for longer than expected.
 
     The note says that clients reported some of the versions in ``refusing`` (those that refuse the
-    chain) after their expected end. It is empty if there are no such reports. ``situation`` has the
-    facts about the host.
+    chain) after their expected end. It is empty if there are no such reports.
     """
     deployed, timing = situation.deployed, situation.timing
     late = [
@@ -923,7 +900,7 @@ def _slow_clock_note(situation: Situation, refusing: Sequence[Version]) -> str:
     """Return a note for a violation's message: only clients with slow clocks compare the pins.
 
     The note is empty unless pins of a version in ``refusing`` (those that refuse the chain) expired
-    within the delay ``skew``. ``situation`` has the facts about the host.
+    within the delay ``skew``.
     """
     policies = [policy for version in refusing for policy in situation.policies_of(version)]
     recent = [

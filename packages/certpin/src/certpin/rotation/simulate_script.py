@@ -291,8 +291,7 @@ def assumed_chains(situation: Situation) -> Chains:
 
     Chains are assumed if no server was probed. Then there is one server for each ACTIVE pin of a
     leaf in the draft (the pin file that would be published next). If all ACTIVE pins are those of
-    authorities, there is one server with all of these authorities in its chain. ``situation`` has
-    the facts about the host.
+    authorities, there is one server with all of these authorities in its chain.
     """
     if situation.sightings:
         return tuple(_served_chain(situation, sighting) for sighting in situation.sightings)
@@ -311,7 +310,7 @@ def assumed_chains(situation: Situation) -> Chains:
 def _served_chain(situation: Situation, sighting: Sighting) -> ServedChain:
     """Return the chain that a server presents, with the paths of the clients of each version.
 
-    ``sighting`` is the result of probing the server. ``situation`` has the facts about the host.
+    ``sighting`` is the result of probing the server.
     """
     policies = [
         policy
@@ -326,8 +325,7 @@ def fetched_releases(situation: Situation) -> list[Release]:
     """Return the versions of the pin set that clients fetch, in the order in which they get them.
 
     The first is the newest version that every client has, if there is one. If no version can be
-    fetched, return only the newest version that some client may hold. ``situation`` has the facts
-    about the host.
+    fetched, return only the newest version that some client may hold.
     """
     order = fetch_order(situation.deployed)
     if not order:
@@ -360,8 +358,7 @@ def _apps(situation: Situation) -> tuple[AppScript, ...]:
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
     """Return the versions of the pin set that are in binaries of unknown apps.
 
-    If several versions have the same number, only the first one is returned. ``situation`` has the
-    facts about the host.
+    If several versions have the same number, only the first one is returned.
     """
     found: dict[int, Release] = {}
     for version in situation.alive:
@@ -371,10 +368,7 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Convert a published version of the pin set to a ``Release`` for the simulation of one host.
-
-    ``situation`` has the facts about the host.
-    """
+    """Convert a version of the pin set to a ``Release`` for the simulation of one host."""
     policies = [policy for policy in situation.policies_of(version) if policy]
     at = _seconds(version.fetched, situation) or 0
     compared = [each for policy in policies for each in _compared(policy, policy.pins)]
@@ -399,7 +393,7 @@ def _refuses_from(policies: Iterable[HostPolicy], situation: Situation) -> int |
 
     The second is counted from the beginning of the simulation. If the policies expire at different
     times, the first expiry counts. Return ``None`` if no policy makes clients refuse servers when
-    it expires. ``situation`` has the facts about the host.
+    it expires.
     """
     ends = filter(None, (policy.refuses_from for policy in policies))
     return _seconds(min(ends, default=None), situation)
@@ -476,10 +470,9 @@ def _pushed(
 ) -> tuple[Release, ...]:
     """Return the version that waits for its push, as a release that clients fetch from ``at`` on.
 
-    ``situation`` has the facts about the host. The push is the upload of a signed pin set, and
-    ``at`` the second of the step ``step``. ``out`` are the releases that clients can already fetch:
-    if one of them has a higher version, return an empty tuple. Raises ``InputError`` if no version
-    waits for its push.
+    The push is the upload of a signed pin set, and ``at`` the second of the step ``step``. ``out``
+    are the releases that clients can already fetch: if one of them has a higher version, return an
+    empty tuple. Raises ``InputError`` if no version waits for its push.
     """
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):

@@ -802,9 +802,9 @@ class Adoption:
 def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
-    ``situation`` has the facts about the host. A version accepts a pin if its policies for the
-    hosts have the pin or only report, or if it has no policy for them. This says nothing about a
-    whole chain, which `certpin.rotation.prospect` checks.
+    A version accepts a pin if its policies for the hosts have the pin or only report, or if it has
+    no policy for them. This says nothing about a whole chain, which `certpin.rotation.prospect`
+    checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not situation.is_accepted_by(version, pin))
@@ -822,8 +822,7 @@ def adoption(situation: Situation, pin: Pin) -> Adoption:
 def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | None:
     """Return the first time at which no client holds any of ``versions``; ``None`` if unknown.
 
-    The result is also ``None`` if there are no versions. ``situation`` has the facts about the
-    host.
+    The result is also ``None`` if there are no versions.
     """
     ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
     known = [end for end in ends if end is not None]

@@ -66,7 +66,7 @@ def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | No
     """Return True if clients with a policy refuse the chain that a server presents.
 
     Clients that refuse it only because of expired pins don't count, as in ``refuses``. ``sighting``
-    is the result of probing the server. ``situation`` has the facts about the host.
+    is the result of probing the server.
     """
     path = chain_of_sighting(situation, sighting, policy)
     return refuses(path, situation.in_force(policy), situation.now)
@@ -76,8 +76,7 @@ def is_verified_by_some(situation: Situation, sighting: Sighting) -> bool:
     """Return True if some clients verify the chain that a server presents.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold. ``sighting`` is the result of probing the server. ``situation`` has the facts about the
-    host.
+    hold. ``sighting`` is the result of probing the server.
     """
     known = situation.live_policies
     return any(chain_of_sighting(situation, sighting, policy) is not None for policy in known)
@@ -121,8 +120,7 @@ def is_same_chain_verified(situation: Situation, policies: Sequence[HostPolicy |
     """Return True if clients with any of these policies can verify the same chain.
 
     They have a valid anchor in common, or a server presents certificates from which all of them
-    build a path, such as those of a new root that the old one has cross-signed. ``situation`` has
-    the facts about the host.
+    build a path, such as those of a new root that the old one has cross-signed.
     """
     return bool(common_anchors(situation, policies) or _common_issuers(situation, policies))
 
@@ -132,7 +130,7 @@ def anchors_to_name(situation: Situation) -> tuple[str, ...]:
 
     They are the anchors that all clients have in common: the certificate has to be below one of
     them. The result is empty if all clients trust exactly the same anchors, so that any of them
-    will do, or if they have none in common. ``situation`` has the facts about the host.
+    will do, or if they have none in common.
     """
     policies = situation.live_policies
     return common_anchors(situation, policies) if trusts_differ(policies) else ()
@@ -145,7 +143,6 @@ def issuers_to_name(situation: Situation) -> tuple[str, ...]:
     issuer below these anchors will do. Otherwise, all clients may still verify a chain that a
     server presents now: for example one with a new root that the old root has cross-signed. The
     result has the issuer of the leaf in each such chain. It is also empty if there is none.
-    ``situation`` has the facts about the host.
     """
     policies = situation.live_policies
     if not trusts_differ(policies) or common_anchors(situation, policies):
@@ -157,7 +154,7 @@ def has_common_trust(situation: Situation) -> bool:
     """Return True if there can be a chain that all clients verify.
 
     The clients are those with the draft (the pin file), and with each version that some client may
-    hold. ``situation`` has the facts about the host.
+    hold.
     """
     policies = situation.live_policies
     return not trusts_differ(policies) or is_same_chain_verified(situation, policies)
@@ -254,8 +251,8 @@ def _common_issuers(
 ) -> list[Certificate]:
     """Return the issuer of the leaf in each served chain that clients with all policies verify.
 
-    ``situation`` has the facts about the host. ``policies`` are those of the clients. The next
-    certificate of a server can come from such an issuer.
+    ``policies`` are those of the clients. The next certificate of a server can come from such an
+    issuer.
     """
     sent = [seen.served.authorities for seen in situation.sightings if seen.served]
     return [each[0] for each in sent if each and _is_trusted(situation, each, policies)]

@@ -353,7 +353,7 @@ class _Start:
         """Return True if the host's policy lacks the pin, so that it must be added.
 
         The result is also True if a git merge has removed a published pin from the pin file by
-        mistake. ``situation`` has the facts about the host.
+        mistake.
 
         Raises:
             ConfigError: the key was removed or lost at this host, and must not be used again.
@@ -372,7 +372,7 @@ class _Start:
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the pin file has the pin, and the journal has no ``stage`` step for it.
 
-        The cause is a crash of an earlier command. ``situation`` has the facts about the host.
+        The cause is a crash of an earlier command.
         """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 
@@ -528,9 +528,8 @@ class _Start:
 def _is_lost_in_merge(situation: Situation, pin: Pin) -> bool:
     """Return True if the pin file lacks a pin that the journal has as STAGED or PUBLISHED.
 
-    ``situation`` has the facts about the host. ``rotate start`` adds such a pin again. A git merge
-    can remove it from the pin file by mistake; and a crash of ``rotate finish KEY`` can leave its
-    removal unrecorded.
+    ``rotate start`` adds such a pin again. A git merge can remove it from the pin file by mistake;
+    and a crash of ``rotate finish KEY`` can leave its removal unrecorded.
     """
     recorded = situation.past.states.get(pin)
     return situation.entry(pin) is None and recorded in {"staged", "published"}

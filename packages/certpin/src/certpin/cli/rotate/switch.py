@@ -415,8 +415,7 @@ def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
 
     More exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse
     the chain; and no version that clients hold pins an authority instead, because it pins the key,
-    or has no pins for the host. ``step`` is the run of ``rotate switch``. ``situation`` has the
-    facts about the host.
+    or has no pins for the host. ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.pins import HostPin, Pin, PinSet, pins_of
-from certpin.rotation import PinHistory, Sighting, Situation, Version, Violation, check_step
+from certpin.rotation import (
+    DeployedVersions,
+    PinHistory,
+    Sighting,
+    Situation,
+    Version,
+    Violation,
+    check_step,
+)
 from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
 from certpin.rotation.gate import check_now
 from certpin.rotation.next_step import next_step
 from certpin.rotation.prospect import Prospect
 from certpin.x509 import Certificate, Chain
-from tests.rotation._situations import DAY, NOW, pin, policy, situation
+from tests.rotation._situations import DAY, HOUR, NOW, pin, policy, situation
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.pins import OnExpiry
 
 LEAF = Certificate(b"the leaf", b"k")
 ISSUER = Certificate(b"the issuer", b"issuer")
@@ -122,6 +135,25 @@ def test_a_version_that_refuses_a_stolen_key_or_reports_it_does_not_accept_it() 
     draft = replace(marked.policy, mode="report")  # clients report it, and accept it
     reports = replace(marked, pins=replace(marked.pins, policies=(draft,)))
     assert "compromised" not in invariants(check_step(reports, "publish"))
+
+
+@pytest.mark.parametrize(
+    ("on_expiry", "ends", "accepted"),
+    [
+        ("fail-closed", NOW - HOUR, True),  # a client with a slow clock still accepts it
+        ("fail-closed", NOW - 2 * DAY, False),
+        ("fail-open", NOW - HOUR, True),  # one with the right time does
+    ],
+)
+def test_a_stolen_key_is_reported_if_clients_accept_it_by_any_clock(
+    on_expiry: OnExpiry, ends: datetime, accepted: bool
+) -> None:
+    pinned = BY_ISSUER if on_expiry == "fail-closed" else HostPin(pin("other"), "intermediate")
+    host = known(pinned, compromised=frozenset({KEY}))
+    old = replace(host.policy, expires=ends, on_expiry=on_expiry)
+    out = Version(PinSet("bank", 1, (old,)), fetched=NOW - 40 * DAY)
+    expired = replace(host, deployed=DeployedVersions((out,)))
+    assert ("compromised" in invariants(check_now(expired))) is accepted
 
 
 def test_a_stolen_root_of_a_chain_is_not_reported_as_a_servers_key() -> None:

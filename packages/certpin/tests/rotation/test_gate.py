@@ -36,6 +36,7 @@ from tests.rotation._situations import (
     TIMING,
     bundled,
     chain,
+    entries,
     pin,
     pin_set,
     root_set,
@@ -46,6 +47,8 @@ from tests.rotation._situations import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from certpin.pins import State
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
@@ -344,21 +347,51 @@ def renewed(seen: tuple[Sighting, ...], *, states: dict[str, State] = CAB, **fie
 
 def test_a_renewal_is_not_refused_for_clients_that_are_locked_out_already() -> None:
     """A step that was forced gave them up. The certificate would expire for all other clients."""
-    served = sighting("c", "ca", "root")
+    served = replace(sighting("c", "ca", "root"), server=f"{HOST}:443")
     assert renewed((served,)) == []
-    assert renewed((served, replace(served, vantage="us"))) == []
+    assert renewed((served, replace(served, vantage="us", server="us"))) == []
+
+
+def test_a_renewal_is_refused_if_a_server_was_never_seen() -> None:
+    """It may let in the clients that refuse the key. A file of ``--served`` is about no server."""
+    of_file = sighting("c", "ca", "root")
+    assert renewed((replace(of_file, server="us"),)) == ["adopted"], "nobody knows the other server"
+    assert renewed((of_file,)) == ["adopted"]
+    used = PinHistory(states={pin("c"): "active"})
+    assert renewed((of_file,), past=used) == [], "the journal says that servers use the key"
+    assert renewed((replace(of_file, server="us"),), past=used) == ["adopted"]
 
 
 def test_a_renewal_is_refused_if_a_server_may_let_in_the_clients_that_refuse_it() -> None:
-    served, old = sighting("c", "ca", "root"), sighting("a", "ca", "root")
-    last = ServerObservation(PATTERN, f"{HOST}:443", NOW - DAY, pin("a"))
+    served = replace(sighting("c", "ca", "root"), server=f"{HOST}:443")
+    old = sighting("a", "ca", "root")
+    last = ServerObservation(PATTERN, "us.bank.example:443", NOW - DAY, pin("a"))
     assert renewed(()) == ["adopted"], "no server was contacted"
     assert renewed((served, old)) == ["adopted"]
-    assert renewed((unverified("c", "ca"),)) == ["adopted"], "a valid chain may let them in"
+    used = PinHistory(states={pin("c"): "active"})
+    unclear = renewed((unverified("c", "ca"),), past=used)
+    assert unclear == ["adopted"], "a valid chain may let them in"
     assert renewed((served,), observed=(last,)) == ["adopted"], "this server did not answer"
     assert renewed((served,), observed=(replace(last, leaf=pin("c")),)) == []
     staged: dict[str, State] = {**CAB, "c": "published", "a": "active"}
     assert renewed((served,), states=staged) == ["adopted"], "servers may not use the key yet"
+
+
+def test_a_renewal_is_refused_if_only_clients_with_a_slow_clock_are_locked_out() -> None:
+    """Pins that have expired let in all others, which refuse a chain of a compromised authority."""
+    marked = HostPin(pin("other"), "intermediate", "compromised")
+    served = replace(sighting("c", "ca"), server=f"{HOST}:443")
+    new = Prospect(chain("c").leaf, chain("other").certificates)
+
+    def found(*pins: HostPin, expires: datetime | None) -> list[str]:
+        old = HostPolicy(PATTERN, (*entries(AB), *pins), expires=expires, on_expiry="fail-open")
+        pinned = Version(PinSet("bank", 1, (old,)), bundled=NOW - DAY)
+        facts = known(CAB, versions=(pinned,), seen=(served,))
+        return names(check_step(facts, "activate", pin("c"), (new,), renews=True))
+
+    assert found(marked, expires=None) == [], "all are locked out already"
+    assert found(marked, expires=NOW - HOUR) == ["adopted"]
+    assert found(expires=NOW - HOUR) == []
 
 
 def test_a_renewal_is_refused_for_clients_that_accept_a_served_chain() -> None:
@@ -368,7 +401,7 @@ def test_a_renewal_is_refused_for_clients_that_accept_a_served_chain() -> None:
     pinned = Version(PinSet("bank", 1, (by_first,)), bundled=NOW - DAY)
     other = Prospect(chain("c").leaf, chain("second").certificates)
     for above in (("first",), ("first", "second")):
-        seen = tuple(sighting("c", each) for each in above)
+        seen = tuple(replace(sighting("c", each), server=f"{HOST}:443") for each in above)
         facts = known(CAB, versions=(pinned,), seen=seen)
         assert check_step(facts, "activate", pin("c"), (other,), renews=True)
 

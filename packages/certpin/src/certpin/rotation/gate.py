@@ -214,11 +214,17 @@ def _becomes_active(situation: Situation, pin: Pin) -> bool:
 def _is_served_already(situation: Situation, pin: Pin) -> bool:
     """Return True if servers may use a key, and every server presents it in a verified chain.
 
-    A server that did not answer now counts by its last observation in the journal.
+    A server that did not answer now counts by its last observation in the journal. A listed server
+    that was never seen may present a different key. It counts as one with this key only if all
+    chains are from files (``--served``), so that no server was contacted, and the journal says that
+    servers use the key.
     """
     if _becomes_active(situation, pin) or not situation.all_verified:
         return False
-    return all(each.leaf in {None, pin} for each in server_states(situation))
+    contacted = any(seen.server for seen in situation.sightings)
+    by_journal = not contacted and situation.past.states.get(pin) == "active"
+    served = {each.leaf for each in server_states(situation)}
+    return served <= ({pin, None} if by_journal else {pin})
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:

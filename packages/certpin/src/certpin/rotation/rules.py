@@ -98,12 +98,20 @@ def _refuses_served(situation: Situation, version: Version) -> bool:
     )
 
 
-def _refuses_all_served(situation: Situation, version: Version) -> bool:
-    """Return True if clients with ``version`` refuse every chain that servers present now."""
+def _is_unaffected(situation: Situation, version: Version, prospects: Sequence[Prospect]) -> bool:
+    """Return True if a new chain locks out no client with ``version``.
+
+    Clients with a slow clock have to refuse every chain that servers present now. If those with the
+    right time apply the policy in a different way, because its pins have expired or its list of CT
+    logs is too old (``Situation.in_force``), they have to accept the new chain, ``prospects``.
+    """
     return all(
-        is_refused(situation, sighting, policy)
+        all(is_refused(situation, sighting, policy) for sighting in situation.sightings)
+        and (
+            situation.in_force(policy) is policy
+            or conclude(prospects, [policy], situation.now) == "accepted"
+        )
         for policy in filter(None, situation.policies_of(version))
-        for sighting in situation.sightings
     )
 
 
@@ -314,7 +322,7 @@ def adopted(
     prospects = with_private_anchors(situation, prospects)
     by = conclusions_by_version(situation, prospects)
     if renews and conclusion_of_version(situation, Version(situation.pins), prospects) != "refused":
-        by = [each for each in by if not _refuses_all_served(situation, each[0])]
+        by = [each for each in by if not _is_unaffected(situation, each[0], prospects)]
     refusing = [version for version, conclusion in by if conclusion == "refused"]
     undecided = [version for version, conclusion in by if conclusion == "open"]
     if alive and not refusing and not undecided:
@@ -678,7 +686,9 @@ def _accepts(situation: Situation, sighting: Sighting, policy: HostPolicy | None
     chain = chain_of_sighting(situation, sighting, policy)
     if chain is None or policy is None:
         return False
-    return verify(chain, policy, situation.now, pins_only=True).decision == "accept"
+    by_clock = filter(None, (policy, situation.in_force(policy)))  # this clock, and a slow one
+    verdicts = (verify(chain, each, situation.now, pins_only=True) for each in by_clock)
+    return any(verdict.decision == "accept" for verdict in verdicts)
 
 
 def not_under_compromised(situation: Situation, prospects: Sequence[Prospect]) -> Violation | None:

@@ -224,8 +224,8 @@ MUTATIONS: list[Mutation] = [
         3,
         _GATE,
         # Two places raise the error again; without this line there is none to raise.
-        "self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
-        "pass",
+        "            self._refusal = copy(reason)\n",
+        "            self._refusal = None\n",
         _THREE + "test_a_refusal_is_final_although_other_pins_would_accept",
     ),
     Mutation(
@@ -238,15 +238,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
-        "copy(reason)",
+        "        self._refusal = _interrupted(type(reason).__name__)\n",
+        "",
         _THREE + "test_an_interrupted_check_refuses",
     ),
     Mutation(
         3,
         _GATE,
-        "copy(reason) if isinstance",
-        "reason if isinstance",
+        "self._refusal = copy(reason)",
+        "self._refusal = reason",
         _THREE + "test_a_refused_connection_leaves_no_reference_cycle",
     ),
     Mutation(
@@ -614,5 +614,12 @@ MUTATIONS: list[Mutation] = [
         "                self._interrupt = exc\n",
         "                pass\n",
         _CERTIFICATES + "test_an_interrupt_during_the_check_is_raised_and_refuses",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "        if isinstance(reason, ssl.SSLError):\n            self._refusal",
+        "        if isinstance(reason, Exception):\n            self._refusal",
+        _THREE + "test_an_exception_of_the_app_that_interrupts_the_check_is_raised",
     ),
 ]

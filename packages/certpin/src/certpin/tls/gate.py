@@ -41,7 +41,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, PinError
 from certpin.tls.check import PinCheck
 from certpin.tls.failures import current_request
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
@@ -194,7 +194,7 @@ class Gate(PinCheck):
             self.judge_early(self._raw, finished=finished)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
             self._refuse(exc)  # first: a signal handler may raise anywhere after it
-            if not isinstance(exc, Exception):
+            if not isinstance(exc, PinError):
                 self._interrupt = exc
             if self._outgoing is None:
                 hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
@@ -265,8 +265,11 @@ class Gate(PinCheck):
             raise copy(self._refusal)
 
     def _refuse(self, reason: BaseException) -> None:
-        # A copy, since the traceback of the error itself leads back here.
-        self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)
+        self._refusal = _interrupted(type(reason).__name__)
+        # A copy, since the traceback of the error itself leads back here. An app's exception, from
+        # a signal handler, may have a constructor that copy() can't call.
+        if isinstance(reason, ssl.SSLError):
+            self._refusal = copy(reason)
         sock = self.socket_ref()
         if sock is not None:
             # Not close(): the caller still owns the descriptor, and closes it.
@@ -294,8 +297,8 @@ def _no_object() -> None:
     """
 
 
-def _interrupted(reason: BaseException) -> Exception:
-    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({type(reason).__name__})")
+def _interrupted(reason: str) -> Exception:
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({reason})")
 
 
 class Pinned(_Base):

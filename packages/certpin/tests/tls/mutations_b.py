@@ -142,8 +142,8 @@ MUTATIONS = [
     Mutation(
         8,
         "certpin/x509/contexts.py",
-        "            certificate.load_into(store)\n        return store",
-        "            pass\n        return store",
+        "            certificate.load_into(identity)\n        return identity",
+        "            pass\n        return identity",
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
     ),
     Mutation(

@@ -71,7 +71,7 @@ def test_a_context_can_be_used_while_the_function_for_a_password_runs(
 
         context.load_cert_chain(locked, password=password)
     assert context.pins.version == 2
-    assert context._has_certificate
+    assert context._client_identity is not None
 
 
 def test_a_weak_client_certificate_is_loaded_if_the_ciphers_allow_it(
@@ -84,14 +84,14 @@ def test_a_weak_client_certificate_is_loaded_if_the_ciphers_allow_it(
         context.load_cert_chain(*files)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.load_cert_chain(*files)
-    assert context._has_certificate
+    assert context._client_identity is not None
 
 
 def test_a_wrong_password_changes_nothing(world: World, locked: Path) -> None:
     context = world.context()
     with pytest.raises(ssl.SSLError, match="PEM lib"):
         context.load_cert_chain(locked, password=lambda: "wrong")
-    assert not context._has_certificate
+    assert context._client_identity is None
     assert context._msg_callback is None  # type: ignore[attr-defined]
     use(world, context)
 
@@ -163,4 +163,4 @@ def test_no_process_forks_in_the_middle_of_a_change_of_settings(world: World, lo
         finally:
             forks._in_parent()
         loading.result(PATIENCE)
-    assert context._has_certificate
+    assert context._client_identity is not None

@@ -494,7 +494,7 @@ def _has_namesake(anchors: tuple[Certificate | None, ...], end: Certificate) -> 
 
 
 def late_check_error(host: str) -> WeakenedContextError:
-    """Return the error for a handshake that sent a client certificate before the pin check."""
+    """Return the error for a handshake without the check before the client certificate."""
     return WeakenedContextError(
         f"{host} refused: the check before the client certificate was sent did not run",
         host=host,

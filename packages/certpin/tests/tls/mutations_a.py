@@ -365,9 +365,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _GATE,
-        "if self.may_resume(session):",
-        "if True:",
+        "        if chain is None:\n            return\n",
+        "",
         _FOUR + "test_a_session_of_another_host_is_not_offered",
+    ),
+    Mutation(
+        4,
+        _GATE,
+        "        chain = self.chain_of(session)\n        if chain is None:",
+        "        chain = self._resumed = self.chain_of(session)\n        if chain is None:",
+        _FOUR + "test_a_session_that_is_not_offered_leaves_the_one_before",
     ),
     Mutation(
         4,

@@ -420,7 +420,7 @@ def test_a_rogue_that_resumes_a_session_gets_no_certificate(
 def test_a_session_is_offered_only_with_the_certificate_of_its_connection(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    """A session stands for the client that made it, here one without a certificate."""
+    """The server resumes a session as the client that made it, here one without a certificate."""
     context, good = world.context(), _optional(world.good, world)
     context.maximum_version = version
     anonymous = Wire(context, good).shake().session()

@@ -401,17 +401,13 @@ class PinCheck:
     _chain: tuple[bytes, ...]
     _enforcer: Enforcer
     _judged_for: PinState | None  # the state under which the chain passed
-    _resumed: tuple[bytes, ...] | None  # the chain of the session that was offered
+    _resumed: tuple[bytes, ...] | None  # the chain of the session that OpenSSL offers
     _state: PinState
 
-    def may_resume(self, session: ssl.SSLSession) -> bool:
-        """Return True if the client may offer this session to the server for resumption.
-
-        Otherwise the client must make a full handshake.
-        """
+    def chain_of(self, session: ssl.SSLSession) -> tuple[bytes, ...] | None:
+        """Return the chain that was verified for a TLS session; None if it must not be resumed."""
         enforcer = self._enforcer
-        self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
-        return self._resumed is not None
+        return enforcer.sessions.recall(session, self.target, enforcer.clock())
 
     def remember(self, session: ssl.SSLSession) -> None:
         """Store a session of this connection for resumption, if its chain was accepted."""

@@ -277,7 +277,7 @@ class Gate(PinCheck):
         """The TLS session of the connection; ``None`` before the pin check.
 
         Setting it offers the session for resumption, but only if a pin check has accepted that
-        session.
+        session. Otherwise nothing changes: OpenSSL offers the session that was set before, if any.
         """
         session = self._raw.session if self.accepted else None
         if session is not None:
@@ -286,28 +286,35 @@ class Gate(PinCheck):
 
     @session.setter
     def session(self, session: ssl.SSLSession) -> None:
-        if self.may_resume(session):
-            if self.identity is None:
-                self._raw.session = session
-            else:
-                self._offer_with_identity(session)
+        chain = self.chain_of(session)
+        if chain is None:
+            return
+        if self.identity is None:
+            self._raw.session = session
+        elif not self._offer_with_identity(session):
+            return
+        self._resumed = chain
 
-    def _offer_with_identity(self, session: ssl.SSLSession) -> None:
+    def _offer_with_identity(self, session: ssl.SSLSession) -> bool:
         """Offer a session for resumption on a connection that has a client certificate.
 
         Such a session belongs to the client identity, and Python refuses the session of another
         context. So the connection has the identity while the session is set. A session from before
-        the current certificate was loaded is not offered.
+        the current certificate was loaded is not offered: the result is then False.
         """
         raw = self._raw
         self.raise_refusal()
         before = raw.context
         self._refusal = _interrupted("a signal")  # it stays if a signal handler raises here
         raw.context = self.identity
-        with suppress(ValueError):
+        offered = True
+        try:
             raw.session = session
+        except ValueError:
+            offered = False
         raw.context = before
         self._refusal = None
+        return offered
 
     def raise_refusal(self) -> None:
         """Raise the error of the refusal again, if this connection was refused."""

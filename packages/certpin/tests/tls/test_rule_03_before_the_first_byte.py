@@ -249,7 +249,8 @@ def test_an_interrupted_check_refuses(world: World) -> None:
     def interrupt() -> Any:
         raise SystemExit
 
-    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    context = world.context()
+    context._enforcer.clock = interrupt
     wire = Wire(context, server_context(world.good))
     with pytest.raises(SystemExit):
         wire.shake()
@@ -264,7 +265,8 @@ def test_an_exception_of_the_app_that_interrupts_the_check_is_raised(world: Worl
     def interrupt() -> Any:
         raise TimeLimitError(1, "the request")
 
-    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    context = world.context()
+    context._enforcer.clock = interrupt
     wire = Wire(context, server_context(world.good))
     with pytest.raises(TimeLimitError, match="took more than 1 s"):
         wire.shake()

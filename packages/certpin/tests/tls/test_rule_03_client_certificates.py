@@ -213,7 +213,8 @@ def test_a_time_limit_in_the_check_is_raised_and_sends_no_certificate(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion, error: Any
 ) -> None:
     """A signal handler raises the app's own exception in the middle of the check."""
-    context = PinnedSSLContext(world.pins(), clock=_send_signal)
+    context = world.context()
+    context._enforcer.clock = _send_signal
     context.maximum_version = version
     context.load_cert_chain(*clients)
     with (
@@ -369,7 +370,8 @@ def test_a_rogue_gets_nothing_more_from_an_event_loop(
 def test_an_interrupt_over_memory_bios_is_raised_and_sends_no_certificate(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    context = PinnedSSLContext(world.pins(), clock=_interrupt)
+    context = world.context()
+    context._enforcer.clock = _interrupt
     context.maximum_version = version
     context.load_cert_chain(*clients)
     wire = Wire(context, _asking(world.good, world))
@@ -578,7 +580,8 @@ def test_a_swap_between_the_two_checks_takes_effect(
 def test_an_interrupt_during_the_check_is_raised_and_refuses(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    context = PinnedSSLContext(world.pins(), clock=_interrupt)
+    context = world.context()
+    context._enforcer.clock = _interrupt
     context.maximum_version = version
     context.load_cert_chain(*clients)
     with RecordingServer(_asking(world.good, world)) as server:

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -435,6 +435,13 @@ def test_a_root_must_be_the_bytes_of_a_file(world: World, given: object) -> None
     with pytest.raises(ConfigError, match="not the content of a file") as caught:
         world.updater(root=given)
     assert (caught.value.key, "read_bytes()" in caught.value.fix) == ("root", True)
+
+
+def test_a_clock_without_a_time_zone_is_refused(world: World) -> None:
+    pinned = PinnedSSLContext(world.bundled())
+    with pytest.raises(ConfigError, match="time zone") as caught:
+        world.updater(pins=pinned, clock=datetime.now)
+    assert caught.value.key == "clock"
 
 
 def test_hooks_get_every_event(world: World) -> None:

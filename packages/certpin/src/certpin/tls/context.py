@@ -17,7 +17,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from certpin.errors import ConfigError, HostError, PinError
-from certpin.pins import normalise, utc_now
+from certpin.pins import normalise, require_clock, utc_now
 from certpin.support.forks import ForkedLock
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
 from certpin.tls.failures import (
@@ -195,7 +195,8 @@ class PinnedSSLContext(VerifyingContext):
             thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
 
     Raises:
-        ConfigError: ``pins`` is no ``PinSet``, or a function in ``on_failure`` is asynchronous.
+        ConfigError: ``pins`` is no ``PinSet``, ``clock`` returns a time without a time zone, or a
+            function in ``on_failure`` is asynchronous.
     """
 
     sslsocket_class = PinnedSSLSocket
@@ -217,6 +218,7 @@ class PinnedSSLContext(VerifyingContext):
         on_failure: Iterable[FailureHook] = (),
     ) -> None:
         require_pin_set(pins)
+        require_clock(clock)
         super().__init__()
         harden(self)
         self.load_default_certs()

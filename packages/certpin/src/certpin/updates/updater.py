@@ -62,7 +62,8 @@ class PinUpdater(Forked):
 
     Raises:
         ConfigError: the host of ``url`` is not pinned; or ``root`` is not valid root metadata, for
-            example because it is the path of the file; or ``cache`` is empty.
+            example because it is the path of the file; or ``cache`` is empty; or ``clock`` returns
+            a time without a time zone.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
 
-from certpin.pins import utc_now
+from certpin.pins import require_clock, utc_now
 from certpin.reports.reporter.failures import (
     admit_failure,
     check_addresses,
@@ -205,7 +205,8 @@ class Reporter(Forked):
         clock: a function that returns the current time with a time zone.
 
     Raises:
-        ConfigError: a text is too long for a collector, or an address is not ``https://``.
+        ConfigError: a text is too long for a collector, an address is not ``https://``, or
+            ``clock`` returns a time without a time zone.
     """
 
     never_waits = True  # certpin.tls calls it in the handshake's thread, and attaches its context
@@ -222,6 +223,7 @@ class Reporter(Forked):
         settings: ReporterSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        require_clock(clock)
         self._report_to = check_addresses(report_to)
         self._client = client_info(app, app_version, network)
         self._settings = settings or ReporterSettings()

@@ -427,4 +427,18 @@ MUTATIONS = [
         "tests/tls/test_rule_03_client_certificates.py::"
         "test_an_interrupt_after_the_refusal_sends_no_certificate",
     ),
+    Mutation(
+        12,
+        "certpin/support/hooks.py",
+        " or not all(map(callable, found)):",
+        ":",
+        _HOOKS + "hooks_that_are_no_list_of_functions_are_refused",
+    ),
+    Mutation(
+        12,
+        "certpin/clients/_common.py",
+        'if checked_hooks(on_failure, "failure"):',
+        "if tuple(on_failure):",
+        "tests/clients/test_common.py::test_a_hook_without_a_list_is_refused_beside_a_context",
+    ),
 ]

@@ -496,6 +496,13 @@ def test_an_asynchronous_hook_is_refused(world: World) -> None:
         world.updater(on_event=[hook])
 
 
+@pytest.mark.parametrize("hooks", [print, [None]])
+def test_hooks_that_are_no_list_of_functions_are_refused(world: World, hooks: object) -> None:
+    with pytest.raises(ConfigError, match="not a list of functions") as caught:
+        world.updater(on_event=hooks)
+    assert caught.value.key == "update hooks"
+
+
 def test_a_path_in_the_place_of_pins_is_refused(world: World) -> None:
     with pytest.raises(ConfigError, match=r"PinSet\.load\('svc\.toml'\)"):
         world.updater(pins="svc.toml")

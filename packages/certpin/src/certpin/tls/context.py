@@ -195,8 +195,8 @@ class PinnedSSLContext(VerifyingContext):
             thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
 
     Raises:
-        ConfigError: ``pins`` is no ``PinSet``, ``clock`` returns a time without a time zone, or a
-            function in ``on_failure`` is asynchronous.
+        ConfigError: ``pins`` is no ``PinSet``, ``clock`` returns a time without a time zone, or
+            ``on_failure`` is not a list of functions, or one of them is asynchronous.
     """
 
     sslsocket_class = PinnedSSLSocket
@@ -222,7 +222,7 @@ class PinnedSSLContext(VerifyingContext):
         super().__init__()
         harden(self)
         self.load_default_certs()
-        notifier = FailureNotifier(tuple(on_failure))
+        notifier = FailureNotifier(on_failure)
         state = self._state_of(pins, _debug_anchors_of(pins), DebugAnchors())
         self._enforcer = Enforcer(state, strict, clock, notifier)
         self._enforcer.attach(self)

@@ -416,6 +416,21 @@ def test_the_current_folder_is_no_cache(
     assert {*tmp_path.iterdir()} == before
 
 
+def test_a_relative_cache_stays_where_it_is_if_the_app_changes_its_folder(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the memory against rollbacks and the last good set would be in two folders."""
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path)
+    updater = world.updater(cache="cache")
+    monkeypatch.chdir(tmp_path / "later")
+    world.publish(2)
+    assert updater.refresh().version == 2
+    assert [*(tmp_path / "later").iterdir()] == []
+    monkeypatch.chdir(tmp_path)
+    assert world.updater(cache="cache").status.version == 2
+
+
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
 def test_an_invalid_root_is_a_configuration_error(world: World, what: str) -> None:
     root = {

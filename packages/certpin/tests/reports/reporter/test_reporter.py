@@ -291,6 +291,19 @@ def test_a_request_in_clear_text_is_reported_without_chains(
     assert report.served == report.verified == ()
 
 
+def test_a_relative_folder_stays_where_it_is_if_the_app_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Reporter("reports") as reporter:
+        monkeypatch.chdir(tmp_path / "later")
+        reporter(failure("https://127.0.0.1:1/"))
+        reporter.flush(0)
+    assert [*(tmp_path / "later").iterdir()] == []
+    assert [*(tmp_path / "reports").iterdir()]
+
+
 def test_a_clock_without_a_time_zone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="time zone"):
         Reporter(tmp_path, clock=datetime.now)

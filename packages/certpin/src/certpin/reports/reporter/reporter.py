@@ -190,7 +190,8 @@ class Reporter(Forked):
 
     Args:
         folder: the folder for queued reports, for this app only. It is created if it is missing;
-            several processes of the app may share it.
+            several processes of the app may share it. A relative path begins at the current folder
+            of the moment when the reporter is made.
         app: the name of the app, in each report. No field identifies the device.
         app_version: the version of the app, in each report.
         network: the network of the device, such as ``wifi``, in each report.
@@ -229,7 +230,7 @@ class Reporter(Forked):
         self._settings = settings or ReporterSettings()
         self._clock = clock
         self._trust = ReportTrust(context, clock)
-        self._folder = ReportFolder(Path(folder))
+        self._folder = ReportFolder(Path(folder).absolute())
         self._reported: dict[str, float] = {}
         self._closed = self._warned = False
         self._start()

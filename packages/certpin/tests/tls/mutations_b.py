@@ -441,4 +441,11 @@ MUTATIONS = [
         "if tuple(on_failure):",
         "tests/clients/test_common.py::test_a_hook_without_a_list_is_refused_beside_a_context",
     ),
+    Mutation(
+        8,
+        "certpin/x509/contexts.py",
+        "            password = _require_password\n",
+        "            pass\n",
+        "tests/tls/test_forks.py::test_an_encrypted_key_without_a_password_is_refused",
+    ),
 ]

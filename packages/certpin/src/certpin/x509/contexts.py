@@ -75,17 +75,22 @@ class _ClientCertificate:
 
     The files are read once, because they can be missing or changed later. ``password`` is the
     argument of ``ssl.SSLContext.load_cert_chain``. If it is a function, it is called at most once.
+    OpenSSL never asks for a password on the terminal, unlike with Python's own class. It would ask
+    for each context, also later, in a thread that replaces the pins and holds up a fork.
     """
 
     def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
         self._chain = Path(os.fsdecode(certfile)).read_bytes()
         self._key = self._chain if keyfile is None else Path(os.fsdecode(keyfile)).read_bytes()
+        if password is None:
+            password = _require_password
         self._password = _once(password) if callable(password) else password
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Load the certificate and its key into a context.
 
-        Raises ``ssl.SSLError`` if OpenSSL can't read them.
+        Raises ``ssl.SSLError`` if OpenSSL can't read them, and ``ConfigError`` if the key is
+        encrypted and there is no password.
         """
         with as_file(self._chain) as certfile, as_file(self._key) as keyfile:
             OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
@@ -103,6 +108,15 @@ class _ClientCertificate:
             return load_pem_x509_certificate(self._chain).public_key_algorithm_oid.dotted_string
         except ValueError:
             return self._chain.hex()
+
+
+def _require_password() -> NoReturn:
+    """Raise ``ConfigError``. OpenSSL calls this function if the key is encrypted."""
+    raise ConfigError(
+        "the key of the client certificate is encrypted, and there is no password",
+        key="password",
+        fix="load_cert_chain(…, password=getpass.getpass) asks for it on the terminal",
+    )
 
 
 def _once(password: Any) -> Any:
@@ -328,6 +342,7 @@ class MirroredContext(OwnSSLContext):
             OSError: a file can't be read.
             ssl.SSLError: OpenSSL can't read the certificate or the key, or they don't match. The
                 context and its stores are unchanged.
+            ConfigError: the key is encrypted, and ``password`` was not given.
         """
         certificate = _ClientCertificate(certfile, keyfile, password)
         kind = certificate.key_type()

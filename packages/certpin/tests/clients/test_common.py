@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from contextvars import copy_context
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,24 @@ def test_an_asynchronous_hook_is_refused(make: Callable[..., Any]) -> None:
 
     with pytest.raises(certpin.ConfigError, match="asynchronous"):
         make(kit.pin_set(kit.policy("api.test")), on_failure=[hook])
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_hook_without_a_list_is_refused(make: Callable[..., Any]) -> None:
+    with pytest.raises(certpin.ConfigError, match="not a list of functions") as caught:
+        make(kit.pin_set(kit.policy("api.test")), on_failure=print)
+    assert caught.value.fix == "give a list, also for one function: [hook]"
+
+
+def test_a_hook_without_a_list_is_refused_beside_a_context() -> None:
+    with pytest.raises(certpin.ConfigError, match="not a list of functions"):
+        context_of(PinnedSSLContext(kit.pin_set(kit.policy("api.test"))), print)  # type: ignore[arg-type]
+
+
+def test_a_clock_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(certpin.ConfigError, match="time zone") as caught:
+        PinnedSSLContext(kit.pin_set(kit.policy("api.test")), clock=datetime.now)
+    assert caught.value.key == "clock"
 
 
 def test_another_request_inside_the_block_is_checked() -> None:

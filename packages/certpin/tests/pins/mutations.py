@@ -354,4 +354,25 @@ MUTATIONS = [
         "            pass\n",
         "tests/pinfile/test_reading.py::test_an_anchor_that_openssl_cannot_read_is_refused",
     ),
+    Mutation(
+        "a clock has a time zone",
+        "certpin/pins/policy.py",
+        "or now.utcoffset() is None:",
+        "or False:",
+        "tests/pins/test_policy.py::test_a_clock_without_a_time_zone_is_refused",
+    ),
+    Mutation(
+        "a context has a clock with a time zone",
+        "certpin/tls/context.py",
+        "        require_clock(clock)\n",
+        "",
+        "tests/clients/test_common.py::test_a_clock_without_a_time_zone_is_refused",
+    ),
+    Mutation(
+        "a reporter has a clock with a time zone",
+        "certpin/reports/reporter/reporter.py",
+        "        require_clock(clock)\n",
+        "",
+        "tests/reports/reporter/test_reporter.py::test_a_clock_without_a_time_zone_is_refused",
+    ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
@@ -10,7 +11,16 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.lab import Authority
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, State, TrustAnchors, utc_now
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Pin,
+    State,
+    TrustAnchors,
+    require_clock,
+    utc_now,
+)
 from certpin.pins.policy import Mode, OnExpiry, expiry_effect
 from tests import kit
 
@@ -174,6 +184,20 @@ def test_pins_expire_at_the_first_moment_of_the_date(now: datetime, expired: boo
 
 def test_the_clock_of_certpin_has_a_time_zone() -> None:
     assert utc_now().utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [datetime.now, MOMENT, lambda: MOMENT.replace(tzinfo=None), time.time, lambda: None, None],
+    ids=["now", "value", "naive", "number", "nothing", "none"],
+)
+def test_a_clock_without_a_time_zone_is_refused(clock: object) -> None:
+    """It works until the pin set has a date, and then no connection does."""
+    with pytest.raises(ConfigError, match="current time with a time zone") as caught:
+        require_clock(clock)
+    assert (caught.value.key, caught.value.fix) == ("clock", "clock=lambda: datetime.now(UTC)")
+    require_clock(utc_now)
+    require_clock(lambda: MOMENT.astimezone(timezone(timedelta(hours=2))))
 
 
 def test_policies_with_equal_content_are_equal() -> None:

@@ -464,4 +464,12 @@ MUTATIONS: list[Mutation] = [
         "None",
         _IN_TRUST + "a_pinned_collector_is_verified_as_strictly_as_by_the_given_context[True]",
     ),
+    _rule(
+        "a folder of reports stays where it is",
+        _REPORTER + "reporter.py",
+        "Path(folder).absolute()",
+        "Path(folder)",
+        "tests/reports/reporter/test_reporter.py::"
+        "test_a_relative_folder_stays_where_it_is_if_the_app_changes_its_folder",
+    ),
 ]

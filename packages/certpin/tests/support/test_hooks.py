@@ -7,13 +7,13 @@ import queue
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin.support import hooks as module
-from certpin.support.hooks import Hooks
+from certpin.support.hooks import Hooks, checked_hooks
 from tests.updates.test_crashes import in_a_child
 from tests.updates.test_updater import until
 
@@ -185,6 +185,23 @@ def test_an_asynchronous_hook_is_refused(hook: Callable[[int], object]) -> None:
     with pytest.raises(ConfigError, match="asynchronous, and would never run") as caught:
         calling(print, hook)
     assert "plain function" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [print, "print", [None], [print, "print"], None, 5],
+    ids=["function", "text", "none in a list", "text in a list", "none", "number"],
+)
+def test_hooks_that_are_no_list_of_functions_are_refused(hooks: Any) -> None:
+    """They would be found missing at the first event only, by a line in the log."""
+    with pytest.raises(ConfigError, match="is not a list of functions") as caught:
+        Hooks(hooks, "failure", logging.getLogger)
+    assert (caught.value.key, caught.value.fix[-6:]) == ("failure hooks", "[hook]")
+
+
+def test_hooks_may_be_of_any_iterable() -> None:
+    assert checked_hooks(iter([print, len]), "failure") == (print, len)
+    assert checked_hooks(set(), "failure") == ()
 
 
 def test_a_class_and_a_builtin_are_hooks() -> None:

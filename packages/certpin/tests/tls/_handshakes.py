@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 HOST = "bank.example"
 
 
+class TimeLimitError(Exception):
+    """An app's exception with a constructor that ``copy`` can't call. For signal handlers."""
+
+    def __init__(self, seconds: int, what: str) -> None:
+        super().__init__(f"{what} took more than {seconds} s")
+
+
 class Wire(_wire.Wire):
     """TLS connection in memory to a server that is given as a context or as an identity.
 

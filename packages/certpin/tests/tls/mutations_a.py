@@ -224,8 +224,8 @@ MUTATIONS: list[Mutation] = [
         3,
         _GATE,
         # Two places raise the error again; without this line there is none to raise.
-        "self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
-        "pass",
+        "            self._refusal = copy(reason)\n",
+        "            self._refusal = None\n",
         _THREE + "test_a_refusal_is_final_although_other_pins_would_accept",
     ),
     Mutation(
@@ -238,15 +238,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
-        "copy(reason)",
+        "        self._refusal = _interrupted(type(reason).__name__)\n",
+        "",
         _THREE + "test_an_interrupted_check_refuses",
     ),
     Mutation(
         3,
         _GATE,
-        "copy(reason) if isinstance",
-        "reason if isinstance",
+        "self._refusal = copy(reason)",
+        "self._refusal = reason",
         _THREE + "test_a_refused_connection_leaves_no_reference_cycle",
     ),
     Mutation(
@@ -358,16 +358,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _CONTEXT,
-        "            session = None\n        store =",
-        "            pass\n        store =",
+        "            gate.session = session\n",
+        "            raw.session = session\n",
         _FOUR + "test_a_session_of_another_host_is_not_offered",
     ),
     Mutation(
         4,
         _GATE,
-        "if self.may_resume(session):",
-        "if True:",
+        "        if chain is None:\n            return\n",
+        "",
         _FOUR + "test_a_session_of_another_host_is_not_offered",
+    ),
+    Mutation(
+        4,
+        _GATE,
+        "        chain = self.chain_of(session)\n        if chain is None:",
+        "        chain = self._resumed = self.chain_of(session)\n        if chain is None:",
+        _FOUR + "test_a_session_that_is_not_offered_leaves_the_one_before",
     ),
     Mutation(
         4,
@@ -548,9 +555,27 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "            self.judge_early(self._raw, finished=finished)\n",
+        "            self.judge_early(self._raw)\n",
         "            pass\n",
+        _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "            self._raw.context = self.identity\n        except",
+        "            pass\n        except",
         _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
+    ),
+    # As before this rule: the certificate is there from the beginning.
+    Mutation(
+        3,
+        _CONTEXT,
+        "        gate._raw = raw\n",
+        "        gate._raw = raw\n        context = gate.identity\n"
+        "        if context is not None:\n"
+        "            self._guard_certificate(context)\n"
+        "            raw.context = context\n",
+        _CERTIFICATES + "test_an_interrupt_at_any_step_of_the_check_sends_no_certificate",
     ),
     Mutation(
         3,
@@ -568,30 +593,37 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        "certpin/tls/context.py",
-        "{_SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE, _FINISHED}",
-        "{_SERVER_KEY_EXCHANGE, _FINISHED}",
-        _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
+        _CONTEXT,
+        "{_CERTIFICATE_REQUEST, _SERVER_HELLO_DONE, _CERTIFICATE_VERIFY, _FINISHED}",
+        "{_SERVER_HELLO_DONE, _FINISHED}",
+        _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
+    ),
+    Mutation(
+        3,
+        _CONTEXT,
+        "version == _TLS_1_3 and message_type == _CERTIFICATE_REQUEST",
+        "False",
+        _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
     ),
     Mutation(
         3,
         _CHECK,
-        "if not finished and not self.signed_exchange:",
+        "if not self.has_proved_key:",
         "if False:",
         _CERTIFICATES + "test_a_server_that_signs_nothing_gets_no_certificate",
     ),
     Mutation(
         3,
         _CHECK,
-        "if self.guards_certificate and not self._early:",
+        "if raw.context is not self.identity:",
         "if False:",
         _CERTIFICATES + "test_a_connection_is_refused_if_its_callback_was_replaced",
     ),
     Mutation(
         3,
         _CHECK,
-        "        if not self._early:\n",
-        "        if True:\n",
+        "return judged_for is not self._enforcer.state or ",
+        "return True or ",
         _CERTIFICATES + "test_each_connection_is_checked_and_reported_once",
     ),
     Mutation(
@@ -604,8 +636,17 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         "certpin/x509/contexts.py",
-        "        if self._has_certificate:\n            self._guard_certificate(store)\n",
+        "        self._guard_certificate(context)\n",
         "",
+        _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
+    ),
+    Mutation(
+        3,
+        "certpin/x509/contexts.py",
+        "            self._give_identity(store, self._make_identity"
+        "(store, self._certificates.values()))\n",
+        "            for certificate in self._certificates.values():\n"
+        "                certificate.load_into(store)\n",
         _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",
     ),
     Mutation(
@@ -614,5 +655,47 @@ MUTATIONS: list[Mutation] = [
         "                self._interrupt = exc\n",
         "                pass\n",
         _CERTIFICATES + "test_an_interrupt_during_the_check_is_raised_and_refuses",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "        if isinstance(reason, ssl.SSLError):\n            self._refusal",
+        "        if isinstance(reason, Exception):\n            self._refusal",
+        _THREE + "test_an_exception_of_the_app_that_interrupts_the_check_is_raised",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "if not isinstance(exc, PinError):",
+        "if not isinstance(exc, Exception):",
+        _CERTIFICATES + "test_a_time_limit_in_the_check_is_raised_and_sends_no_certificate",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "                interrupt = exc.__context__\n",
+        "                interrupt = None\n",
+        _CERTIFICATES + "test_an_interrupt_at_any_step_over_memory_bios_is_raised",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "if interrupt is not None and interrupt is not handled:",
+        "if interrupt is not None:",
+        _CERTIFICATES + "test_an_exception_that_was_being_handled_is_no_interrupt",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        '        self._refusal = _interrupted("a signal")  # it stays',
+        "        # it stays",
+        _CERTIFICATES + "test_no_certificate_stays_if_offering_a_session_is_interrupted",
+    ),
+    Mutation(
+        3,
+        "certpin/x509/contexts.py",
+        "        _copy_roots(context, identity)\n",
+        "",
+        _CERTIFICATES + "test_the_chain_of_the_client_is_completed_with_the_roots",
     ),
 ]

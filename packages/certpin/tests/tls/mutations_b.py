@@ -142,8 +142,8 @@ MUTATIONS = [
     Mutation(
         8,
         "certpin/x509/contexts.py",
-        "            certificate.load_into(store)\n        return store",
-        "            pass\n        return store",
+        "            certificate.load_into(identity)\n        return identity",
+        "            pass\n        return identity",
         _R8 + "the_passphrase_of_a_client_key_is_applied_and_in_no_repr",
     ),
     Mutation(
@@ -426,5 +426,26 @@ MUTATIONS = [
         "hold_sigpipe()",
         "tests/tls/test_rule_03_client_certificates.py::"
         "test_an_interrupt_after_the_refusal_sends_no_certificate",
+    ),
+    Mutation(
+        12,
+        "certpin/support/hooks.py",
+        " or not all(map(callable, found)):",
+        ":",
+        _HOOKS + "hooks_that_are_no_list_of_functions_are_refused",
+    ),
+    Mutation(
+        12,
+        "certpin/clients/_common.py",
+        'if checked_hooks(on_failure, "failure"):',
+        "if tuple(on_failure):",
+        "tests/clients/test_common.py::test_a_hook_without_a_list_is_refused_beside_a_context",
+    ),
+    Mutation(
+        8,
+        "certpin/x509/contexts.py",
+        "            password = _require_password\n",
+        "            pass\n",
+        "tests/tls/test_forks.py::test_an_encrypted_key_without_a_password_is_refused",
     ),
 ]

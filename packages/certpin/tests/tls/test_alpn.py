@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin import PinnedSSLContext
 from certpin.clients._common import ContextWrapper
 from certpin.lab.lab_server import server_context
 from certpin.pins import utc_now
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from certpin import PinnedSSLContext
     from tests.tls.conftest import World
 
 
@@ -167,7 +167,8 @@ def test_a_connection_within_the_handshake_of_a_wrapper_has_the_protocols_of_its
             calls.pop()()
         return utc_now()
 
-    context: PinnedSSLContext = PinnedSSLContext(world.pins(), clock=clock)
+    context: PinnedSSLContext = world.context()
+    context._enforcer.clock = clock
     wrapper = wrapped(context, "h2")
     with (
         RecordingServer(server) as listening,

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from certpin import ConfigError, PinnedSSLContext
 from certpin.lab.lab_server import server_context
 from certpin.support import forks
+from tests import kit
 from tests.tls._handshakes import for_clients
 from tests.tls._wire import Wire
 from tests.updates.test_crashes import forked
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from certpin import PinnedSSLContext
     from tests.tls.conftest import World
 
 PATIENCE = 20  # seconds
@@ -71,7 +72,7 @@ def test_a_context_can_be_used_while_the_function_for_a_password_runs(
 
         context.load_cert_chain(locked, password=password)
     assert context.pins.version == 2
-    assert context._has_certificate
+    assert context._client_identity is not None
 
 
 def test_a_weak_client_certificate_is_loaded_if_the_ciphers_allow_it(
@@ -84,14 +85,38 @@ def test_a_weak_client_certificate_is_loaded_if_the_ciphers_allow_it(
         context.load_cert_chain(*files)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.load_cert_chain(*files)
-    assert context._has_certificate
+    assert context._client_identity is not None
+
+
+def test_an_encrypted_key_without_a_password_is_refused(world: World, locked: Path) -> None:
+    """OpenSSL would ask on the terminal: for each trust file, and again after a swap."""
+    context = PinnedSSLContext(world.pins(trust=kit.anchors(world.root)))
+    with pytest.raises(ConfigError, match="is encrypted") as caught:
+        context.load_cert_chain(locked)
+    assert caught.value.key == "password"
+    assert "password=getpass.getpass" in caught.value.fix
+    assert context._client_identity is None
+    context.load_cert_chain(locked, password=PASSWORD)
+
+
+def test_a_swap_does_not_ask_for_the_password_again(world: World, locked: Path) -> None:
+    calls: list[str] = []
+
+    def password() -> str:
+        calls.append("asked")
+        return PASSWORD
+
+    context = world.context()
+    context.load_cert_chain(locked, password=password)
+    context.swap(world.pins(version=2, trust=kit.anchors(world.root)))
+    assert calls == ["asked"]
 
 
 def test_a_wrong_password_changes_nothing(world: World, locked: Path) -> None:
     context = world.context()
     with pytest.raises(ssl.SSLError, match="PEM lib"):
         context.load_cert_chain(locked, password=lambda: "wrong")
-    assert not context._has_certificate
+    assert context._client_identity is None
     assert context._msg_callback is None  # type: ignore[attr-defined]
     use(world, context)
 
@@ -163,4 +188,4 @@ def test_no_process_forks_in_the_middle_of_a_change_of_settings(world: World, lo
         finally:
             forks._in_parent()
         loading.result(PATIENCE)
-    assert context._has_certificate
+    assert context._client_identity is not None

@@ -14,6 +14,7 @@ import pytest
 from certpin import PinMismatchError, PinnedSSLContext
 from certpin.lab.lab_server import server_context
 from certpin.tls.gate import Gate, NoTLS
+from tests.tls._handshakes import TimeLimitError
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, TLSServer
 from tests.tls._wire import HOST, Wire, as_old_as_tls12
@@ -248,9 +249,26 @@ def test_an_interrupted_check_refuses(world: World) -> None:
     def interrupt() -> Any:
         raise SystemExit
 
-    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    context = world.context()
+    context._enforcer.clock = interrupt
     wire = Wire(context, server_context(world.good))
     with pytest.raises(SystemExit):
+        wire.shake()
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.write(CANARY)
+    assert wire.pull() == b""
+
+
+def test_an_exception_of_the_app_that_interrupts_the_check_is_raised(world: World) -> None:
+    """The exception of a signal handler, for example. Later calls raise an error of ssl."""
+
+    def interrupt() -> Any:
+        raise TimeLimitError(1, "the request")
+
+    context = world.context()
+    context._enforcer.clock = interrupt
+    wire = Wire(context, server_context(world.good))
+    with pytest.raises(TimeLimitError, match="took more than 1 s"):
         wire.shake()
     with pytest.raises(ssl.SSLError, match="interrupted"):
         wire.client.write(CANARY)

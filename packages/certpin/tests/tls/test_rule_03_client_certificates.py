@@ -6,25 +6,32 @@ The recording server asks for a certificate, and records each byte before and af
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
+import certpin
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.lab_server import server_context
 from certpin.tls import gate
+from certpin.tls.context import _on_message
 from certpin.tls.gate import Gate
 from certpin.x509.openssl import OpenSSLContext
 from tests import kit
-from tests.tls._handshakes import for_clients
+from tests.tls._handshakes import TimeLimitError, for_clients
 from tests.tls._servers import GREETING, RecordingServer, asking_for_certificate
 from tests.tls._wire import HOST, OTHER, Wire, as_old_as_tls12
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+    from types import FrameType
 
     from certpin.lab import Authority, Identity
     from certpin.pins import PinSet
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from tests.tls.conftest import World
 
 NAME = "client.example"
+_SOURCE = str(Path(certpin.__file__).parent)
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
@@ -69,12 +77,15 @@ def _asking(identity: Identity, world: World) -> ssl.SSLContext:
 
 
 def _refused(
-    context: PinnedSSLContext, server: RecordingServer, kind: type[ssl.SSLError], **options: Any
+    context: PinnedSSLContext, server: RecordingServer, kind: type[BaseException], **options: Any
 ) -> Recording:
     """Connect, expect an error of type ``kind``, and return the server's recording."""
     before = len(server.recordings(0))
-    with server.connect() as sock, pytest.raises(kind):
-        context.wrap_socket(sock, server_hostname=HOST, **options)
+    tls = context.wrap_socket(
+        server.connect(), server_hostname=HOST, do_handshake_on_connect=False, **options
+    )
+    with tls, pytest.raises(kind):
+        tls.do_handshake()
     return server.recordings(before + 1)[-1]
 
 
@@ -84,6 +95,67 @@ def _assert_nothing_left(recording: Recording) -> None:
     assert recording.application == b""
     assert NAME.encode() not in recording.raw  # TLS 1.2 would send it in the clear
     assert _records(recording.raw) == _CLIENT_HELLO
+
+
+class _TimeoutError(TimeLimitError, OSError):
+    """The same, as an error of the operating system, like OpenSSL's errors."""
+
+
+@contextmanager
+def _handler_raises(error: BaseException) -> Iterator[None]:
+    """While the block runs, the handler of the signal SIGUSR1 raises ``error``."""
+
+    def handler(*_: object) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _send_signal() -> Any:
+    """Replaces a context's clock: sends a signal in the middle of the pin check."""
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def _optional(identity: Identity, world: World) -> ssl.SSLContext:
+    """Return a server context that completes a handshake without a client certificate, too."""
+    context = _asking(identity, world)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+@contextmanager
+def _interrupting(reached: dict[tuple[str, ...], None]) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at one step of the message callback, as Ctrl-C can.
+
+    The steps are the beginnings and ends of certpin's functions and of those that they call, for
+    each TLS message. Raises at the first step that is not in ``reached``, and adds it.
+    """
+    outermost: FrameType | None = None
+    message = ""
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal outermost, message
+        if frame.f_code is _on_message.__code__ and event == "call":
+            outermost = frame
+            message = str([frame.f_locals[name] for name in ("direction", "message_type")])
+        if outermost is None or not frame.f_code.co_filename.startswith(_SOURCE):
+            return
+        if frame is outermost and event == "return":
+            outermost = None
+        step = (message, event, frame.f_code.co_name)
+        if step not in reached:
+            reached[step] = None
+            raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def _interrupt() -> Any:
@@ -136,6 +208,131 @@ def test_an_interrupt_after_the_refusal_sends_no_certificate(
             _assert_nothing_left(_refused(context, server, PinMismatchError))
 
 
+@pytest.mark.parametrize("error", [TimeLimitError, _TimeoutError])
+def test_a_time_limit_in_the_check_is_raised_and_sends_no_certificate(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion, error: Any
+) -> None:
+    """A signal handler raises the app's own exception in the middle of the check."""
+    context = world.context()
+    context._enforcer.clock = _send_signal
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    with (
+        RecordingServer(_optional(world.evil, world)) as server,
+        _handler_raises(error(1, "the request")),
+    ):
+        _assert_nothing_left(_refused(context, server, error))
+    wire = Wire(context, _optional(world.evil, world))
+    wire.until_checked()
+    with _handler_raises(error(1, "the request")), pytest.raises(error):
+        wire.client.do_handshake()
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.write(b"a secret")
+    assert wire.to_server.pending == 0
+
+
+@pytest.mark.medium
+def test_an_interrupt_at_any_step_of_the_check_sends_no_certificate(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    """Ctrl-C raises ``KeyboardInterrupt`` where it meets the program: in any function.
+
+    If a later call of the callback refuses the server, the refusal may come out instead.
+    """
+    context = contexts[0]
+    reached: dict[tuple[str, ...], None] = {}
+    with RecordingServer(_optional(world.evil, world)) as server:
+        number = -1
+        while len(reached) > number:  # until the callback has no other step
+            number = len(reached)
+            with (
+                context.wrap_socket(
+                    server.connect(), server_hostname=HOST, do_handshake_on_connect=False
+                ) as tls,
+                pytest.raises((KeyboardInterrupt, PinMismatchError)),
+                _interrupting(reached),
+            ):
+                tls.do_handshake()
+            recording = server.recordings(number + 1)[-1]
+            assert recording.client_certificate is None
+            assert NAME.encode() not in recording.raw  # TLS 1.2 would send it in the clear
+    functions = {name for *_, name in reached}
+    assert {"_on_message", "before_last_flight", "judge", "_refuse", "hold_sigpipe"} <= functions
+
+
+@pytest.mark.medium
+def test_an_interrupt_at_any_step_over_memory_bios_is_raised(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    """OpenSSL then waits for the server, and Python would raise only that."""
+    context = contexts[0]
+    reached: dict[tuple[str, ...], None] = {}
+    number = 0
+    while True:
+        wire = Wire(context, _optional(world.evil, world))
+        wire.until_checked()
+        with (
+            pytest.raises((KeyboardInterrupt, PinMismatchError)) as refusal,
+            _interrupting(reached),
+        ):
+            wire.client.do_handshake()
+        assert wire.to_server.pending == 0
+        with pytest.raises(ssl.SSLError, match=r"refused|interrupted"):
+            wire.client.do_handshake()
+        if refusal.type is PinMismatchError:
+            break
+        number += 1
+    assert len(reached) == number, [*reached][-1:]
+
+
+@pytest.mark.medium
+def test_no_certificate_is_sent_near_the_recursion_limit(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    context, kinds = contexts[0], set()
+
+    def connect(sock: Any, depth: int) -> None:
+        if depth:
+            connect(sock, depth - 1)
+        else:
+            sock.do_handshake()
+
+    def fill(depth: int) -> int:
+        try:
+            return fill(depth + 1)
+        except RecursionError:
+            return depth
+
+    deepest = fill(0)
+    with RecordingServer(_optional(world.evil, world)) as server:
+        _refused(context, server, PinMismatchError)  # imports everything that it needs
+        for room in range(80):
+            with (
+                context.wrap_socket(
+                    server.connect(), server_hostname=HOST, do_handshake_on_connect=False
+                ) as tls,
+                pytest.raises((RecursionError, PinMismatchError)) as refusal,
+            ):
+                connect(tls, deepest - room)
+            recording = server.recordings(room + 2)[-1]
+            assert recording.client_certificate is None, room
+            assert NAME.encode() not in recording.raw, room
+            kinds.add(refusal.type)
+    assert kinds == {RecursionError, PinMismatchError}
+
+
+def test_an_exception_that_was_being_handled_is_no_interrupt(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    """If an app connects in an ``except`` block, that exception is the context of all errors."""
+    wire = Wire(contexts[0], _asking(world.good, world))
+    try:
+        [].pop()
+    except LookupError:
+        wire.shake()
+    assert wire.server.getpeercert(binary_form=True)
+
+
 def test_a_rogue_gets_the_client_hello_and_nothing_more(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
@@ -173,7 +370,8 @@ def test_a_rogue_gets_nothing_more_from_an_event_loop(
 def test_an_interrupt_over_memory_bios_is_raised_and_sends_no_certificate(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    context = PinnedSSLContext(world.pins(), clock=_interrupt)
+    context = world.context()
+    context._enforcer.clock = _interrupt
     context.maximum_version = version
     context.load_cert_chain(*clients)
     wire = Wire(context, _asking(world.good, world))
@@ -221,6 +419,55 @@ def test_a_rogue_that_resumes_a_session_gets_no_certificate(
     assert sorted(each.finished for each in recordings) == [False, True, True]
 
 
+def test_a_session_is_offered_only_with_the_certificate_of_its_connection(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    """The server resumes a session as the client that made it, here one without a certificate."""
+    context, good = world.context(), _optional(world.good, world)
+    context.maximum_version = version
+    anonymous = Wire(context, good).shake().session()
+    context.load_cert_chain(*clients)
+    wire = Wire(context, good, session=anonymous).shake()
+    assert not wire.client.session_reused
+    assert wire.server.getpeercert(binary_form=True)
+    again = Wire(context, good)
+    again.client.session = wire.session()
+    assert again.shake().client.session_reused
+
+
+def test_no_certificate_stays_if_offering_a_session_is_interrupted(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    context = contexts[0]
+    context._enforcer.sessions.recall = lambda *_: ()  # type: ignore[method-assign]
+    wire = Wire(context, _optional(world.evil, world))
+    with pytest.raises(TypeError):
+        wire.client.session = "no session"
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.do_handshake()
+    assert wire.to_server.pending == 0
+
+
+def test_the_chain_of_the_client_is_completed_with_the_roots(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    """OpenSSL completes a chain in the client's file with certificates that the context trusts."""
+    first, end, _ = clients[0].read_text().partition("-----END CERTIFICATE-----\n")
+    leaf, loaded = tmp_path / "leaf.pem", tmp_path / "intermediate.pem"
+    leaf.write_text(first + end)
+    loaded.write_bytes(world.intermediate.pem)
+    both = kit.anchors(world.root, world.intermediate)
+    for before, after, trust in ((loaded, None, None), (None, loaded, None), (None, None, both)):
+        context = world.context(trust=trust)
+        context.maximum_version = version
+        if before:
+            context.load_verify_locations(before)
+        context.load_cert_chain(leaf, clients[1])
+        if after:
+            context.load_verify_locations(after)
+        assert Wire(context, _asking(world.good, world)).shake().server.getpeercert()
+
+
 def test_a_certificate_loaded_later_and_a_store_made_later_are_guarded(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
@@ -251,14 +498,14 @@ def test_a_handshake_inside_the_first_write_is_guarded_too(
 def test_a_connection_is_refused_if_its_callback_was_replaced(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
-    """A debugging tool may replace the OpenSSL message callback that holds the certificate back.
+    """A debugging tool may replace the message callback, in which the pins are checked.
 
-    The client has then sent its certificate: the connection must fail.
+    The connection then never gets the client certificate, and fails.
     """
     context = contexts[0]
     OpenSSLContext._msg_callback.__set__(context, None)
-    with RecordingServer(_asking(world.good, world)) as server:
-        _refused(context, server, WeakenedContextError)
+    with RecordingServer(_optional(world.good, world)) as server:
+        assert _refused(context, server, WeakenedContextError).client_certificate is None
 
 
 def test_a_server_that_signs_nothing_gets_no_certificate(
@@ -321,8 +568,8 @@ def test_a_swap_between_the_two_checks_takes_effect(
         )
         early = Gate.judge_early
 
-        def judge_and_swap(self: Gate, raw: Any, *, finished: bool) -> None:
-            early(self, raw, finished=finished)
+        def judge_and_swap(self: Gate, raw: Any) -> None:
+            early(self, raw)
             context.swap(other)
 
         monkeypatch.setattr(Gate, "judge_early", judge_and_swap)
@@ -333,7 +580,8 @@ def test_a_swap_between_the_two_checks_takes_effect(
 def test_an_interrupt_during_the_check_is_raised_and_refuses(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    context = PinnedSSLContext(world.pins(), clock=_interrupt)
+    context = world.context()
+    context._enforcer.clock = _interrupt
     context.maximum_version = version
     context.load_cert_chain(*clients)
     with RecordingServer(_asking(world.good, world)) as server:

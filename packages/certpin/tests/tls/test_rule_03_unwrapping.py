@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin import PinMismatchError, PinnedSSLContext
+from certpin import PinMismatchError
 from certpin.lab.lab_server import server_context
 from certpin.pins import utc_now
 from tests.tls._servers import SECRET, RecordingServer, asking_for_certificate
@@ -64,7 +64,8 @@ def test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked(
                 refusals.append(str(exc))
         return utc_now()
 
-    context = PinnedSSLContext(world.pins(), clock=meanwhile)
+    context = world.context()
+    context._enforcer.clock = meanwhile
     polite = _evil(world, newest)
     polite.num_tickets = 0  # no bytes arrive that would disturb the closing
     with RecordingServer(polite, greeting=b"") as server:

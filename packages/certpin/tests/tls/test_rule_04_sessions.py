@@ -136,15 +136,29 @@ def test_a_session_set_past_the_gate_is_refused(world: World, newest: ssl.TLSVer
 
 
 @OFFERS
-def test_only_the_last_session_set_is_offered(
+def test_a_session_that_is_not_offered_leaves_the_one_before(
     world: World, newest: ssl.TLSVersion, offer: Any
 ) -> None:
+    """OpenSSL still offers that one, and the server resumes it."""
     context, server = _both_hosts(world), _server(world.good, newest)
     good, foreign = (Wire(context, server, host).shake().session() for host in (HOST, OTHER))
     wire = offer(context, server, HOST, good)
     wire.client.session = foreign
-    with pytest.raises(UnverifiedSessionError):
-        wire.shake()
+    assert wire.shake().client.session_reused
+    assert wire.client.pin_verdict.reason == "match"
+
+
+@OFFERS
+def test_only_the_last_session_set_is_offered(
+    world: World, newest: ssl.TLSVersion, offer: Any
+) -> None:
+    """The server can resume only the second: the first one is of another server."""
+    context, server = _both_hosts(world), _server(world.good, newest)
+    first = Wire(context, _server(world.good, newest)).shake().session()
+    second = Wire(context, server).shake().session()
+    wire = offer(context, server, HOST, first)
+    wire.client.session = second
+    assert wire.shake().client.session_reused
 
 
 def test_a_session_is_not_offered_after_a_certificate_of_its_chain_expired(

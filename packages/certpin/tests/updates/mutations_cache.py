@@ -207,4 +207,11 @@ MUTATIONS: list[Mutation] = [
         "known = stored.root",
         _CACHE + "a_number_of_a_root_that_does_not_exist_is_harmless[0]",
     ),
+    mutation(
+        "a cache stays where it is",
+        "updater.py",
+        "    return folder.absolute()\n",
+        "    return folder\n",
+        _UPDATER + "a_relative_cache_stays_where_it_is_if_the_app_changes_its_folder",
+    ),
 ]

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -416,6 +416,21 @@ def test_the_current_folder_is_no_cache(
     assert {*tmp_path.iterdir()} == before
 
 
+def test_a_relative_cache_stays_where_it_is_if_the_app_changes_its_folder(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the memory against rollbacks and the last good set would be in two folders."""
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path)
+    updater = world.updater(cache="cache")
+    monkeypatch.chdir(tmp_path / "later")
+    world.publish(2)
+    assert updater.refresh().version == 2
+    assert [*(tmp_path / "later").iterdir()] == []
+    monkeypatch.chdir(tmp_path)
+    assert world.updater(cache="cache").status.version == 2
+
+
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
 def test_an_invalid_root_is_a_configuration_error(world: World, what: str) -> None:
     root = {
@@ -435,6 +450,13 @@ def test_a_root_must_be_the_bytes_of_a_file(world: World, given: object) -> None
     with pytest.raises(ConfigError, match="not the content of a file") as caught:
         world.updater(root=given)
     assert (caught.value.key, "read_bytes()" in caught.value.fix) == ("root", True)
+
+
+def test_a_clock_without_a_time_zone_is_refused(world: World) -> None:
+    pinned = PinnedSSLContext(world.bundled())
+    with pytest.raises(ConfigError, match="time zone") as caught:
+        world.updater(pins=pinned, clock=datetime.now)
+    assert caught.value.key == "clock"
 
 
 def test_hooks_get_every_event(world: World) -> None:
@@ -487,6 +509,13 @@ def test_an_asynchronous_hook_is_refused(world: World) -> None:
 
     with pytest.raises(ConfigError, match="asynchronous, and would never run"):
         world.updater(on_event=[hook])
+
+
+@pytest.mark.parametrize("hooks", [print, [None]])
+def test_hooks_that_are_no_list_of_functions_are_refused(world: World, hooks: object) -> None:
+    with pytest.raises(ConfigError, match="not a list of functions") as caught:
+        world.updater(on_event=hooks)
+    assert caught.value.key == "update hooks"
 
 
 def test_a_path_in_the_place_of_pins_is_refused(world: World) -> None:

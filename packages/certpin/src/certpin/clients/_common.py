@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from certpin.errors import ConfigError, MissingExtraError, PinError
+from certpin.support.hooks import checked_hooks
 from certpin.tls import PinnedSSLContext
 from certpin.tls.failures import requesting
 from certpin.x509.contexts import offering
@@ -55,11 +56,12 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
         on_failure: failure hooks for the new context.
 
     Raises:
-        ConfigError: failure hooks were given together with a context, which has its own hooks.
+        ConfigError: failure hooks were given together with a context, which has its own hooks; or
+            ``on_failure`` is not a list of functions.
     """
     if not isinstance(pins, PinnedSSLContext):
         return PinnedSSLContext(pins, on_failure=on_failure)
-    if tuple(on_failure):
+    if checked_hooks(on_failure, "failure"):
         raise ConfigError(
             "the given context has its own hooks",
             key="on_failure",

@@ -16,6 +16,7 @@ from certpin.pins.policy import (
     State,
     TrustAnchors,
     pins_of,
+    require_clock,
     utc_now,
 )
 from certpin.pins.verdict import Verdict, verify
@@ -38,6 +39,7 @@ __all__ = [
     "Verdict",
     "normalise",
     "pins_of",
+    "require_clock",
     "utc_now",
     "verify",
 ]

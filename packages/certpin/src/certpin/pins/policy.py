@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from certpin.errors import HAS_TLS, ConfigError, PinParseError
 from certpin.pins.hosts import (
@@ -446,6 +446,24 @@ def expiry_effect(mode: str, on_expiry: str) -> str:
 def utc_now() -> datetime:
     """Return the current time in UTC. It is the default for arguments called ``clock``."""
     return datetime.now(UTC)
+
+
+def require_clock(clock: Any) -> None:
+    """Check that an argument called ``clock`` returns a time with a time zone. Calls it once.
+
+    A time without a time zone can't be compared with the dates of a pin set. Without this check,
+    connections would fail only once the pin set has a date.
+
+    Raises:
+        ConfigError: ``clock`` is not a function, or returns something else.
+    """
+    now = clock() if callable(clock) else None
+    if not isinstance(now, datetime) or now.utcoffset() is None:
+        raise ConfigError(
+            "this is not a function that returns the current time with a time zone",
+            key="clock",
+            fix="clock=lambda: datetime.now(UTC)",
+        )
 
 
 def _check_pins(policy: HostPolicy) -> None:

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from certpin.errors import ConfigError
 from certpin.support.forks import Forked, register
@@ -18,19 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Event = TypeVar("Event")
+Hook = TypeVar("Hook")
 
 _WAITING = 256  # events that are queued for the hooks
 _IDLE = 5  # seconds without an event, after which a thread ends
 
 
-def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
-    """Raise ``ConfigError`` if a hook is asynchronous, because a call would not run it.
+def checked_hooks(hooks: Iterable[Hook], what: str) -> tuple[Hook, ...]:
+    """Return an app's hooks as a tuple, after a check that a call runs each of them.
 
     Args:
         hooks: the functions, or objects with a method ``__call__``.
         what: the noun for an event, such as ``update``.
+
+    Raises:
+        ConfigError: ``hooks`` is not a list of functions, or one of them is asynchronous.
     """
-    for hook in hooks:
+    found = _tuple_of(hooks)
+    if found is None or not all(map(callable, found)):
+        raise ConfigError(
+            f"{hooks!r} is not a list of functions",
+            key=f"{what} hooks",
+            fix="give a list, also for one function: [hook]",
+        )
+    for hook in found:
         method = getattr(type(hook), "__call__", None)  # noqa: B004  # the function itself
         if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(method):
             raise ConfigError(
@@ -39,6 +50,13 @@ def refuse_coroutines(hooks: Iterable[object], what: str) -> None:
                 fix="give a plain function; it runs in a separate thread, from which "
                 "asyncio.run_coroutine_threadsafe(…, loop) reaches an event loop",
             )
+    return found
+
+
+def _tuple_of(hooks: Any) -> tuple[Any, ...] | None:
+    with suppress(TypeError):  # nothing to iterate over
+        return tuple(hooks)
+    return None
 
 
 class _Threads(Forked):
@@ -110,17 +128,16 @@ class Hooks(Generic[Event]):
         logger: a function that returns the logger.
 
     Raises:
-        ConfigError: a hook is asynchronous.
+        ConfigError: a hook is not a function, or is asynchronous.
     """
 
     def __init__(
         self,
-        hooks: tuple[Callable[[Event], object], ...],
+        hooks: Iterable[Callable[[Event], object]],
         what: str,
         logger: Callable[[], logging.Logger],
     ) -> None:
-        refuse_coroutines(hooks, what)
-        self._hooks = hooks
+        self._hooks = checked_hooks(hooks, what)
         self._what = what
         self._logger = logger
         self._begin()

@@ -387,68 +387,58 @@ class PinCheck:
     """
 
     __slots__ = (
-        *("_request", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
-        *("accepted", "guards_certificate", "signed_exchange", "socket_ref", "target", "verdict"),
+        *("_request", "_chain", "_enforcer", "_judged_for", "_resumed", "_state"),
+        *("accepted", "has_proved_key", "identity", "socket_ref", "target", "verdict"),
     )
 
     accepted: bool  # True once the connection was checked and accepted
-    guards_certificate: bool  # True if the context has a client certificate
-    signed_exchange: bool  # TLS 1.2: the server sent its key exchange, which it signs
+    has_proved_key: bool  # the server sent a message that it can't send without its key
+    identity: ssl.SSLContext | None  # the context with the client certificate, if there is one
     socket_ref: Callable[[], Any]  # returns the socket, or None (a weak reference)
     target: TargetHost
     verdict: Verdict | None  # None until the check, and if no policy covers the host
     _request: RequestTarget  # the handshake may run in another thread
     _chain: tuple[bytes, ...]
-    _early: bool  # whether judge_early ran
     _enforcer: Enforcer
     _judged_for: PinState | None  # the state under which the chain passed
-    _resumed: tuple[bytes, ...] | None  # the chain of the session that was offered
+    _resumed: tuple[bytes, ...] | None  # the chain of the session that OpenSSL offers
     _state: PinState
 
-    def may_resume(self, session: ssl.SSLSession) -> bool:
-        """Return True if the client may offer this session to the server for resumption.
-
-        Otherwise the client must make a full handshake.
-        """
+    def chain_of(self, session: ssl.SSLSession) -> tuple[bytes, ...] | None:
+        """Return the chain that was verified for a TLS session; None if it must not be resumed."""
         enforcer = self._enforcer
-        self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
-        return self._resumed is not None
+        return enforcer.sessions.recall(session, self.target, enforcer.clock())
 
     def remember(self, session: ssl.SSLSession) -> None:
         """Store a session of this connection for resumption, if its chain was accepted."""
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
-    def judge_early(self, raw: Any, *, finished: bool) -> None:
-        """Check the pins before the client sends its last handshake messages. Raises ``PinError``.
+    def judge_early(self, raw: Any) -> None:
+        """Check the pins before the client gets its certificate. Raises ``PinError``.
 
-        ``raw`` is OpenSSL's object of the connection. OpenSSL has already verified the chain, and
-        the server's signature over the handshake (RFC 8446 4.4.3, RFC 5246 7.4.3). The client has
-        not yet sent its certificate.
-
-        With TLS 1.2, this method is called twice: after ServerHelloDone (``finished`` is False) and
-        after Finished. The second call does nothing.
+        ``raw`` is OpenSSL's object of the connection. OpenSSL has already verified the chain. It
+        verifies the server's signature over the handshake (RFC 8446 4.4.3, RFC 5246 7.4.3) before
+        it sends the certificate.
 
         With RSA key exchange (RFC 5246 7.4.7.1), a TLS 1.2 server signs nothing. When the client
         sends its certificate, the server has not yet proved that it has its key: an attacker needs
         only a copy of the server's public certificate. So a connection with RSA key exchange is
         refused.
         """
-        if not self._early:
-            self._early = True
-            self.judge(raw)
-            if not finished and not self.signed_exchange:
-                error = unsigned_exchange_error(self.target.host)
-                raise self._enforcer.record_refusal(error, self._server_of(raw))
+        self.judge(raw)
+        if not self.has_proved_key:
+            error = unsigned_exchange_error(self.target.host)
+            raise self._enforcer.record_refusal(error, self._server_of(raw))
 
     def must_judge(self, raw: Any) -> bool:
         """Return True if the chain has to be compared with the pins after the handshake.
 
         Return False if ``judge_early`` already accepted this chain under the current pins. ``raw``
-        is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if a client
-        certificate was sent before any check.
+        is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if the connection did
+        not get its client certificate.
         """
-        if self.guards_certificate and not self._early:
+        if raw.context is not self.identity:
             raise self._enforcer.record_refusal(
                 late_check_error(self.target.host), self._server_of(raw)
             )

@@ -17,7 +17,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from certpin.errors import ConfigError, HostError, PinError
-from certpin.pins import normalise, utc_now
+from certpin.pins import normalise, require_clock, utc_now
 from certpin.support.forks import ForkedLock
 from certpin.tls.check import DebugAnchors, Enforcer, PinState
 from certpin.tls.failures import (
@@ -58,9 +58,17 @@ UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 _NO_COMMON_NAME = 0x20  # X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, openssl/x509v3.h
 
 _HANDSHAKE = 22  # RFC 8446 section 5.1
+_TLS_1_3 = 0x304  # RFC 8446 section 4.2.1
 _SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE = 12, 14  # TLS 1.2: RFC 5246 section 7.4
-_FINISHED = 20  # RFC 8446 section 4
-_SEEN_BY_THE_GATE = frozenset({_SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE, _FINISHED})
+_CERTIFICATE_REQUEST, _CERTIFICATE_VERIFY, _FINISHED = 13, 15, 20  # RFC 8446 section 4
+# OpenSSL chooses the client's certificate after CertificateRequest (TLS 1.2), or after
+# CertificateVerify (1.3). If the server requests none, or resumes a session, another of these is
+# the last message before the client's.
+_LAST_MESSAGES = frozenset(
+    {_CERTIFICATE_REQUEST, _SERVER_HELLO_DONE, _CERTIFICATE_VERIFY, _FINISHED}
+)
+# Messages for which the server needs its key, or that of the session that it resumes.
+_PROOFS = frozenset({_SERVER_KEY_EXCHANGE, _CERTIFICATE_VERIFY, _FINISHED})
 
 # The classes of connections: with Python's own, a socket could fall back to clear text.
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
@@ -123,8 +131,8 @@ class VerifyingContext(AlpnContext):
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
         """Make OpenSSL call the pin check before it sends a client certificate from this context.
 
-        If this check refuses the server, the client certificate is not sent. See rule 3 of
-        docs/concepts/matching.md.
+        Only this check gives the connection the client certificate (``Gate.before_last_flight``).
+        See rule 3 of docs/concepts/matching.md.
         """
         # Not by SSLContext's property of this name: it makes three enumerations for each message.
         OpenSSLContext._msg_callback.__set__(context, _on_message)
@@ -157,17 +165,16 @@ class VerifyingContext(AlpnContext):
 def _on_message(
     gate: Any, direction: str, version: int, content_type: int, message_type: int, data: bytes
 ) -> None:
-    # The first argument is the gate, as OpenSSL's "owner", until the gate has stepped aside.
-    if (
-        content_type == _HANDSHAKE
-        and message_type in _SEEN_BY_THE_GATE
-        and direction == "read"
-        and type(gate) is Gate
+    # OpenSSL calls this function before it reads the message. The first argument is the gate, as
+    # OpenSSL's "owner", until the gate has stepped aside.
+    if content_type != _HANDSHAKE or direction != "read" or type(gate) is not Gate:
+        return
+    if message_type in _PROOFS:
+        gate.has_proved_key = True
+    if message_type in _LAST_MESSAGES and not (
+        version == _TLS_1_3 and message_type == _CERTIFICATE_REQUEST  # before the certificate
     ):
-        if message_type == _SERVER_KEY_EXCHANGE:
-            gate.signed_exchange = True
-        else:
-            gate.before_last_flight(finished=message_type == _FINISHED)
+        gate.before_last_flight()
 
 
 class PinnedSSLContext(VerifyingContext):
@@ -188,7 +195,8 @@ class PinnedSSLContext(VerifyingContext):
             thread. A ``Reporter`` among them sends it to the policy's ``report_to``.
 
     Raises:
-        ConfigError: ``pins`` is no ``PinSet``, or a function in ``on_failure`` is asynchronous.
+        ConfigError: ``pins`` is no ``PinSet``, ``clock`` returns a time without a time zone, or
+            ``on_failure`` is not a list of functions, or one of them is asynchronous.
     """
 
     sslsocket_class = PinnedSSLSocket
@@ -210,10 +218,11 @@ class PinnedSSLContext(VerifyingContext):
         on_failure: Iterable[FailureHook] = (),
     ) -> None:
         require_pin_set(pins)
+        require_clock(clock)
         super().__init__()
         harden(self)
         self.load_default_certs()
-        notifier = FailureNotifier(tuple(on_failure))
+        notifier = FailureNotifier(on_failure)
         state = self._state_of(pins, _debug_anchors_of(pins), DebugAnchors())
         self._enforcer = Enforcer(state, strict, clock, notifier)
         self._enforcer.attach(self)
@@ -484,25 +493,21 @@ class PinnedSSLContext(VerifyingContext):
         if target.policy is None:
             target = enforcer.require_target(state, host)
         gate = Gate(enforcer, state, target, outgoing)
-        if session is not None and not gate.may_resume(session):
-            session = None
-        store = target.store or self
+        store: Any = target.store or self
+        gate.identity = store._client_identity
         raw: Any = None
-        gate.guards_certificate = self._has_certificate
         if outgoing is None:
             gate.socket_ref = weakref.ref(below)
             if not self._has_wrappers:
-                raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
+                raw = _openssl_socket(store, below, False, host, owner=gate, session=None)
         elif not self._has_wrappers:
-            raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=session)
+            raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=None)
         # Read again: another thread may have made the first wrapper since. OpenSSL may then have
         # copied the ALPN protocols of another client, so the object is made again, under the lock.
         if self._has_wrappers:
             begin = _openssl_socket if outgoing is None else _openssl_bio
             ends = (below,) if outgoing is None else (below, outgoing)
-            raw = self._begin_with_alpn(
-                begin, store, *ends, False, host, owner=gate, session=session
-            )
+            raw = self._begin_with_alpn(begin, store, *ends, False, host, owner=gate, session=None)
         # Rule 1, once OpenSSL has copied the settings: another thread may have changed them while
         # it did, or something may have changed them past this class.
         if (
@@ -516,6 +521,8 @@ class PinnedSSLContext(VerifyingContext):
         if store is not self and flags_of(self) & STRICTER_FLAGS:
             self._require_stricter(host, store)
         gate._raw = raw
+        if session is not None:
+            gate.session = session
         if isinstance(owner, Pinned):
             gate._owner = weakref.ref(owner)
             owner._check = gate

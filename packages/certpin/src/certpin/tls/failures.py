@@ -33,14 +33,14 @@ from certpin.errors import (
 )
 from certpin.pins import PinSet, normalise
 from certpin.pins.verdict import compare_advice
-from certpin.support.hooks import Hooks, refuse_coroutines
+from certpin.support.hooks import Hooks, checked_hooks
 from certpin.support.text import printable
 from certpin.x509 import Certificate, ServedPath, name_of, quoted, served_path, shorten
 
 if TYPE_CHECKING:
     import logging
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Verdict
@@ -154,11 +154,11 @@ class FailureNotifier:
     even if the app then exits. ``prompt`` contains the hooks of this kind.
 
     Raises:
-        ConfigError: a hook is asynchronous.
+        ConfigError: a hook is not a function, or is asynchronous.
     """
 
-    def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
-        refuse_coroutines(hooks, "failure")
+    def __init__(self, given: Iterable[FailureHook]) -> None:
+        hooks = checked_hooks(given, "failure")
         self.prompt = tuple(hook for hook in hooks if getattr(hook, "never_waits", False) is True)
         others = tuple(hook for hook in hooks if hook not in self.prompt)
         self._hooks = Hooks(others, "failure", _logger)
@@ -494,7 +494,7 @@ def _has_namesake(anchors: tuple[Certificate | None, ...], end: Certificate) -> 
 
 
 def late_check_error(host: str) -> WeakenedContextError:
-    """Return the error for a handshake that sent a client certificate before the pin check."""
+    """Return the error for a handshake without the check before the client certificate."""
     return WeakenedContextError(
         f"{host} refused: the check before the client certificate was sent did not run",
         host=host,

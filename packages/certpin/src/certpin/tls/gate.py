@@ -13,11 +13,13 @@ Before the check, the gate gives access only to those attributes of OpenSSL's ob
 
 OpenSSL writes the client's last flight before ``do_handshake`` returns (RFC 8446 section 4.4), and
 in TLS 1.2 even before the handshake is complete (RFC 5246 section 7.3). The last flight is the
-client's last handshake messages, with a client certificate among them. So a context with a client
-certificate calls the gate when the server's part of the handshake is complete
-(``certpin.tls.context``). A refusal shuts the socket down before the last flight is sent, or
-discards it if it was written into a memory BIO. Without a client certificate, the last flight
-contains no secret, so other contexts don't call the gate early.
+client's last handshake messages, with a client certificate among them. So a connection begins
+without the client certificate. OpenSSL's message callback (``certpin.tls.context``) calls the gate
+before OpenSSL chooses the certificate. The gate checks the pins, and only then gives the
+certificate to the connection. If any exception interrupts the check, OpenSSL has no certificate to
+send. A refusal also shuts the socket down before the last flight is sent, or discards it if it was
+written into a memory BIO. Without a client certificate, the last flight contains no secret, so
+other contexts have no callback.
 
 The classes of pinned sockets and objects, which hold a gate, are at the end of this module. While
 there is no TLS, Python puts ``None`` into ``_sslobj``, and then sends and reads application bytes
@@ -35,13 +37,14 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from copy import copy
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, PinError
 from certpin.tls.check import PinCheck
 from certpin.tls.failures import current_request
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
@@ -104,14 +107,13 @@ class Gate(PinCheck):
         outgoing: ssl.MemoryBIO | None = None,
     ) -> None:
         self.accepted = False
-        self.guards_certificate = False
-        self.signed_exchange = False
+        self.identity = None
+        self.has_proved_key = False
         self.socket_ref = _no_object
         self.target = target
         self.verdict = None
         self._request = current_request()
         self._chain = ()
-        self._early = False
         self._enforcer = enforcer
         self._judged_for = None
         self._resumed = None
@@ -132,25 +134,23 @@ class Gate(PinCheck):
             self.raise_refusal()
         raw = self._raw
         try:
-            raw.do_handshake()
+            if self.identity is None:
+                raw.do_handshake()
+            else:
+                self._handshake_with_identity()
         except _WAITS:
             if self._refusal is not None:  # TLS 1.2: the last flight waits in the memory BIO
                 self._raise_early_refusal()
             raise
-        except OSError as exc:
+        except BaseException as exc:
             self._fail(exc)
-            raise
-        except BaseException:
-            release_sigpipe()
-            if self._refusal is not None:
-                self._discard()
             raise
         if self.accepted:
             return raw
         if self._refusal is not None:
             self._raise_early_refusal()
         try:
-            if not self.guards_certificate or self.must_judge(raw):
+            if self.identity is None or self.must_judge(raw):
                 self.judge(raw)
         except BaseException as exc:
             self._refuse(exc)
@@ -163,12 +163,37 @@ class Gate(PinCheck):
             owner._sslobj = raw
         return raw
 
-    def _fail(self, error: OSError) -> None:
-        """Raise a better error than OpenSSL's ``error`` for a failed handshake, if there is one.
+    def _handshake_with_identity(self) -> None:
+        """Do OpenSSL's handshake of a connection that has a client certificate.
 
-        A better error is the refusal of an early pin check, or an explanation of why OpenSSL
-        refused the chain. Otherwise return, and the caller raises ``error`` itself. After a TLS
-        error, all later calls on this connection fail; after a failure of the network, they don't.
+        If a signal handler raises in the message callback, or the recursion limit is reached there,
+        OpenSSL goes on without the certificate. If it then fails, or waits for the server, Python
+        raises OpenSSL's error with the callback's exception as its context. In each of these cases,
+        this method refuses the connection, and ``do_handshake`` raises the exception itself. But
+        Python can drop the exception if a later call of the callback refuses the server and shuts
+        the socket: then that refusal is raised.
+        """
+        handled = sys.exception()
+        try:
+            self._raw.do_handshake()
+        except BaseException as exc:
+            interrupt: BaseException | None = exc
+            frame = exc.__traceback__  # this one; those of a signal handler are below it
+            if isinstance(exc, OSError) and frame is not None and frame.tb_next is None:
+                interrupt = exc.__context__
+            if interrupt is not None and interrupt is not handled:
+                self._interrupt = interrupt
+                if self._refusal is None:
+                    self._refuse(interrupt)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Raise a better error than ``error`` for a failed handshake, if there is one.
+
+        A better error is the refusal of an early pin check, the exception that interrupted it, or
+        an explanation of why OpenSSL refused the chain. Otherwise return, and the caller raises
+        ``error`` itself. After a TLS error, all later calls on this connection fail; after a
+        failure of the network, they don't.
         """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
@@ -181,26 +206,31 @@ class Gate(PinCheck):
         if refusal is not error:
             raise refusal from error
 
-    def before_last_flight(self, *, finished: bool) -> None:
-        """Check the pins before the client sends its last handshake messages.
+    def before_last_flight(self) -> None:
+        """Check the pins, and give the client certificate to the connection if they match.
 
-        These may contain a client certificate. OpenSSL calls this method, so it never raises: if
-        the connection is refused, ``do_handshake`` raises the refusal later. ``finished`` is False
-        for ServerHelloDone (TLS 1.2), and True for Finished.
+        OpenSSL's message callback calls this method before OpenSSL chooses the certificate. If the
+        connection is refused, ``do_handshake`` raises the refusal later. An exception that a signal
+        handler or the recursion limit causes can leave this method at any point: the connection
+        then has no certificate, and ``do_handshake`` raises the exception.
         """
-        if self._refusal is not None or self.accepted:
+        if self.identity is None or self._refusal is not None or self.accepted:
             return
         try:
-            self.judge_early(self._raw, finished=finished)
+            self.judge_early(self._raw)
+            self._raw.context = self.identity
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
             self._refuse(exc)  # first: a signal handler may raise anywhere after it
-            if not isinstance(exc, Exception):
+            if not isinstance(exc, PinError):
                 self._interrupt = exc
             if self._outgoing is None:
                 hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
 
     def _raise_early_refusal(self) -> None:
-        """Raise the refusal of ``before_last_flight``, if any, and discard the last flight."""
+        """Raise the refusal during the handshake, if there was one, and discard the last flight.
+
+        If an exception interrupted the check, raise that exception.
+        """
         release_sigpipe()
         if self._refusal is None:
             return
@@ -247,7 +277,7 @@ class Gate(PinCheck):
         """The TLS session of the connection; ``None`` before the pin check.
 
         Setting it offers the session for resumption, but only if a pin check has accepted that
-        session.
+        session. Otherwise nothing changes: OpenSSL offers the session that was set before, if any.
         """
         session = self._raw.session if self.accepted else None
         if session is not None:
@@ -256,8 +286,35 @@ class Gate(PinCheck):
 
     @session.setter
     def session(self, session: ssl.SSLSession) -> None:
-        if self.may_resume(session):
+        chain = self.chain_of(session)
+        if chain is None:
+            return
+        if self.identity is None:
             self._raw.session = session
+        elif not self._offer_with_identity(session):
+            return
+        self._resumed = chain
+
+    def _offer_with_identity(self, session: ssl.SSLSession) -> bool:
+        """Offer a session for resumption on a connection that has a client certificate.
+
+        Such a session belongs to the client identity, and Python refuses the session of another
+        context. So the connection has the identity while the session is set. A session from before
+        the current certificate was loaded is not offered: the result is then False.
+        """
+        raw = self._raw
+        self.raise_refusal()
+        before = raw.context
+        self._refusal = _interrupted("a signal")  # it stays if a signal handler raises here
+        raw.context = self.identity
+        offered = True
+        try:
+            raw.session = session
+        except ValueError:
+            offered = False
+        raw.context = before
+        self._refusal = None
+        return offered
 
     def raise_refusal(self) -> None:
         """Raise the error of the refusal again, if this connection was refused."""
@@ -265,8 +322,11 @@ class Gate(PinCheck):
             raise copy(self._refusal)
 
     def _refuse(self, reason: BaseException) -> None:
-        # A copy, since the traceback of the error itself leads back here.
-        self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)
+        self._refusal = _interrupted(type(reason).__name__)
+        # A copy, since the traceback of the error itself leads back here. An app's exception, from
+        # a signal handler, may have a constructor that copy() can't call.
+        if isinstance(reason, ssl.SSLError):
+            self._refusal = copy(reason)
         sock = self.socket_ref()
         if sock is not None:
             # Not close(): the caller still owns the descriptor, and closes it.
@@ -294,8 +354,8 @@ def _no_object() -> None:
     """
 
 
-def _interrupted(reason: BaseException) -> Exception:
-    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({type(reason).__name__})")
+def _interrupted(reason: str) -> Exception:
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({reason})")
 
 
 class Pinned(_Base):

@@ -460,7 +460,7 @@ class Notifier:
     """
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
-        self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
+        self._hooks: Hooks[UpdateEvent] = Hooks(hooks, "update", _logger)
 
     def notify(self, event: UpdateEvent) -> None:
         """Log an update event, and pass it to the app's hooks. Never raises or waits."""

@@ -54,7 +54,8 @@ class PinUpdater(Forked):
         pins: the pin set bundled with the app, or a ``PinnedSSLContext`` that enforces it.
         root: the bytes of the bundled root metadata (``1.root.json``, or a later one).
         url: the ``https://`` address of the published folder. ``pins`` must pin its host.
-        cache: a folder that only this app uses. It is created if it is missing.
+        cache: a folder that only this app uses. It is created if it is missing. A relative path
+            begins at the current folder of the moment when the updater is made.
         settings: the times between checks, and the size limits of files.
         clock: returns the current time with a time zone. ``tuf.ngclient`` always reads the system's
             clock.
@@ -62,7 +63,8 @@ class PinUpdater(Forked):
 
     Raises:
         ConfigError: the host of ``url`` is not pinned; or ``root`` is not valid root metadata, for
-            example because it is the path of the file; or ``cache`` is empty.
+            example because it is the path of the file; or ``cache`` is empty; or ``clock`` returns
+            a time without a time zone.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
@@ -294,10 +296,10 @@ class PinUpdater(Forked):
 
 
 def _cache_folder(cache: str | os.PathLike[str]) -> Path:
-    """Return the path of the cache folder. Raises ``ConfigError`` if it is empty, or ``"."``.
+    """Return the absolute path of the cache folder, which stays the same after ``os.chdir``.
 
-    An empty path, such as that of an unset variable, would be the current folder, which is not only
-    this app's.
+    Raises ``ConfigError`` if ``cache`` is empty, or ``"."``. An empty path, such as that of an
+    unset variable, would be the current folder, which is not only this app's.
     """
     folder = Path(cache)
     if folder == Path():
@@ -306,7 +308,7 @@ def _cache_folder(cache: str | os.PathLike[str]) -> Path:
             key="cache",
             fix="name a folder for it, such as /var/lib/bank-app/pins",
         )
-    return folder
+    return folder.absolute()
 
 
 def _root_version(root: object, name: str) -> int:

@@ -4,6 +4,7 @@
 
 - ``MirroredContext`` contains several contexts, its *stores*, one for each trust file. It is
   configured like a single context: settings and the client certificate are applied to all stores.
+  The certificate itself is in other contexts, their *client identities*.
 - ``AlpnContext`` can offer other ALPN protocols for each connection, because the client libraries
   that share a context can support different ones.
 """
@@ -74,17 +75,22 @@ class _ClientCertificate:
 
     The files are read once, because they can be missing or changed later. ``password`` is the
     argument of ``ssl.SSLContext.load_cert_chain``. If it is a function, it is called at most once.
+    OpenSSL never asks for a password on the terminal, unlike with Python's own class. It would ask
+    for each context, also later, in a thread that replaces the pins and holds up a fork.
     """
 
     def __init__(self, certfile: Any, keyfile: Any, password: Any) -> None:
         self._chain = Path(os.fsdecode(certfile)).read_bytes()
         self._key = self._chain if keyfile is None else Path(os.fsdecode(keyfile)).read_bytes()
+        if password is None:
+            password = _require_password
         self._password = _once(password) if callable(password) else password
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Load the certificate and its key into a context.
 
-        Raises ``ssl.SSLError`` if OpenSSL can't read them.
+        Raises ``ssl.SSLError`` if OpenSSL can't read them, and ``ConfigError`` if the key is
+        encrypted and there is no password.
         """
         with as_file(self._chain) as certfile, as_file(self._key) as keyfile:
             OpenSSLContext.load_cert_chain(context, certfile, keyfile, self._password)
@@ -102,6 +108,15 @@ class _ClientCertificate:
             return load_pem_x509_certificate(self._chain).public_key_algorithm_oid.dotted_string
         except ValueError:
             return self._chain.hex()
+
+
+def _require_password() -> NoReturn:
+    """Raise ``ConfigError``. OpenSSL calls this function if the key is encrypted."""
+    raise ConfigError(
+        "the key of the client certificate is encrypted, and there is no password",
+        key="password",
+        fix="load_cert_chain(…, password=getpass.getpass) asks for it on the terminal",
+    )
 
 
 def _once(password: Any) -> Any:
@@ -126,6 +141,11 @@ class MirroredContext(OwnSSLContext):
     context, nothing changes for a host with a trust file. Revocation lists (CRLs) of a file, and
     the ``verify_flags`` that make OpenSSL refuse more, are applied to all stores. See rule 8 of
     docs/concepts/matching.md.
+
+    This context and its stores never contain the client certificate, so that a connection can't
+    send it by mistake. Each of them has a *client identity* instead: a context with the certificate
+    and the same settings, to which a connection changes after the pin check. OpenSSL verifies no
+    server with it.
     """
 
     # Whether a folder (capath) was loaded. OpenSSL finds its lists during handshakes, so that they
@@ -140,7 +160,6 @@ class MirroredContext(OwnSSLContext):
         self._lists: list[bytes] = []  # revocation lists, as PEM
         self._stores: dict[bytes, ssl.SSLContext] = {}
         self._strict: dict[bytes, bool | None] = {}  # of each store
-        self._has_certificate = False
 
     def _store_for(
         self, digest: bytes, anchors: tuple[bytes, ...], strict: bool | None
@@ -162,18 +181,47 @@ class MirroredContext(OwnSSLContext):
 
     def _make_store(self, anchors: tuple[bytes, ...], strict: bool | None) -> ssl.SSLContext:
         store = trust_alone(list(map(Certificate.from_der, anchors)), strict=strict)
-        for name in _MIRRORED:
-            if (value := getattr(self, name)) is not None:
-                setattr(store, name, value)
+        self._repeat_settings(store)
         load_lists(store, self._lists)
         self._tighten(store, strict)
-        if self._has_certificate:
-            self._guard_certificate(store)
-        for call in self._calls:
-            getattr(store, call.name)(*call.args)
-        for certificate in self._certificates.values():
-            certificate.load_into(store)
+        if self._certificates:
+            self._give_identity(store, self._make_identity(store, self._certificates.values()))
         return store
+
+    def _repeat_settings(self, inner: ssl.SSLContext) -> None:
+        for name in _MIRRORED:
+            if (value := getattr(self, name)) is not None:
+                setattr(inner, name, value)
+        for call in self._calls:
+            getattr(inner, call.name)(*call.args)
+
+    def _make_identity(
+        self, context: ssl.SSLContext, certificates: Iterable[_ClientCertificate]
+    ) -> ssl.SSLContext:
+        """Return the client identity of a context: a new context with the client certificates.
+
+        Args:
+            context: this context, or one of its stores.
+            certificates: the newest last: OpenSSL prefers it to those with another type of key.
+        """
+        identity = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._repeat_settings(identity)
+        _copy_roots(context, identity)
+        for certificate in certificates:
+            certificate.load_into(identity)
+        return identity
+
+    def _give_identity(self, context: Any, identity: ssl.SSLContext) -> None:
+        self._guard_certificate(context)
+        context._client_identity = identity  # last: a connection that sees it has the callback
+
+    def _inner_contexts(self) -> Iterator[ssl.SSLContext]:
+        """Yield the stores, and the client identities of this context and of its stores."""
+        outer: list[Any] = [self, *self._stores.values()]
+        yield from outer[1:]
+        for context in outer:
+            if context._client_identity is not None:
+                yield context._client_identity
 
     def _tighten(self, store: ssl.SSLContext, strict: bool | None) -> None:
         """Make a store refuse all that the flags of this context make OpenSSL refuse.
@@ -194,7 +242,7 @@ class MirroredContext(OwnSSLContext):
     def _guard_certificate(self, context: ssl.SSLContext) -> None:
         """Change a context so that connections check the pins before sending a client certificate.
 
-        It is called before a certificate is loaded. Subclasses implement it.
+        It is called before the context gets its client identity. Subclasses implement it.
 
         Args:
             context: this context, or one of its stores.
@@ -211,8 +259,8 @@ class MirroredContext(OwnSSLContext):
         with self._configuring.held:
             if call not in self._calls:
                 getattr(super(), name)(*args)
-                for store in self._stores.values():
-                    getattr(store, name)(*args)
+                for context in self._inner_contexts():
+                    getattr(context, name)(*args)
                 overwritten = {name, _OVERWRITES.get(name)}
                 self._calls = [each for each in self._calls if each.name not in overwritten]
                 self._calls.append(call)
@@ -221,8 +269,8 @@ class MirroredContext(OwnSSLContext):
         super().__setattr__(name, value)
         if name in _MIRRORED:
             with self._configuring.held:
-                for store in self._stores.values():
-                    setattr(store, name, value)
+                for context in self._inner_contexts():
+                    setattr(context, name, value)
         elif name in {"verify_flags", "_host_flags"}:
             with self._configuring.held:
                 for digest, store in self._stores.items():
@@ -254,6 +302,8 @@ class MirroredContext(OwnSSLContext):
             self._has_folder = True
         with self._configuring.held, source as readable:
             super().load_verify_locations(readable, capath, cadata)
+            if self._client_identity is not None:
+                _copy_roots(self, self._client_identity)
             self._keep_lists(lists)
 
     def _keep_lists(self, lists: list[bytes]) -> None:
@@ -284,29 +334,28 @@ class MirroredContext(OwnSSLContext):
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
         """Load a client certificate into this context and its stores, as in ``ssl.SSLContext``.
 
-        Before the certificate is loaded, ``_guard_certificate`` is called for this context and each
-        store. The files are read once, and kept in memory for later stores. If ``password`` is a
-        function, it is called without a lock: other threads can use the context meanwhile.
+        The certificate is loaded into new client identities of this context and of each store. The
+        files are read once, and kept in memory for later stores. If ``password`` is a function, it
+        is called without a lock: other threads can use the context meanwhile.
 
         Raises:
             OSError: a file can't be read.
             ssl.SSLError: OpenSSL can't read the certificate or the key, or they don't match. The
                 context and its stores are unchanged.
+            ConfigError: the key is encrypted, and ``password`` was not given.
         """
         certificate = _ClientCertificate(certfile, keyfile, password)
         kind = certificate.key_type()
         # Without the lock: a function for the password may wait for a user, or connect.
         certificate.load_into(self._trial_context())
         with self._configuring.held:
-            for context in (self, *self._stores.values()):
-                self._guard_certificate(context)
-            for context in (self, *self._stores.values()):
-                certificate.load_into(context)
-            # The newest is the last: OpenSSL prefers it to those with another type of key.
-            self._certificates.pop(kind, None)
-            self._certificates[kind] = certificate
-            # Last: a connection that sees it was made with the callback.
-            self._has_certificate = True
+            others = {each: kept for each, kept in self._certificates.items() if each != kind}
+            certificates = {**others, kind: certificate}
+            contexts = (self, *self._stores.values())
+            identities = [self._make_identity(each, certificates.values()) for each in contexts]
+            self._certificates = certificates
+            for context, identity in zip(contexts, identities, strict=True):
+                self._give_identity(context, identity)
 
     def _trial_context(self) -> ssl.SSLContext:
         """Return a new context for testing whether this one can load a client certificate.
@@ -319,6 +368,16 @@ class MirroredContext(OwnSSLContext):
             if call.name == "set_ciphers":  # may contain the security level, such as "@SECLEVEL=0"
                 trial.set_ciphers(*call.args)
         return trial
+
+
+def _copy_roots(source: ssl.SSLContext, target: ssl.SSLContext) -> None:
+    """Load the roots of a context into its client identity.
+
+    OpenSSL completes the chain of a client certificate with certificates of this kind, if the
+    client's file has no intermediates.
+    """
+    if roots := OpenSSLContext.get_ca_certs(source, binary_form=True):
+        target.load_verify_locations(cadata=b"".join(roots))
 
 
 def _setter(name: str) -> Any:

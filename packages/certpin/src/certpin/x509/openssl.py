@@ -70,7 +70,12 @@ class OwnSSLContext(_StdlibContext):
 
     Libraries such as gevent put their own class in the place of ``ssl.SSLContext``. Setting values
     on an object of this class works in that case, too.
+
+    ``_client_identity`` is the context with the client certificate for connections of this context
+    (``MirroredContext``); None if there is none.
     """
+
+    _client_identity: ssl.SSLContext | None = None
 
     @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:

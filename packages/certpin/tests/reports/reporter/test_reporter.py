@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from tests.reports._failures import HOST, NOW, Clock, failure
 from tests.reports._reporting import QUICK, reporting
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from certpin import PinFailure
@@ -289,6 +289,24 @@ def test_a_request_in_clear_text_is_reported_without_chains(
     assert isinstance(report, Report)
     assert (report.decision, report.reason) == ("report", "InsecureRequestError")
     assert report.served == report.verified == ()
+
+
+def test_a_relative_folder_stays_where_it_is_if_the_app_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Reporter("reports") as reporter:
+        monkeypatch.chdir(tmp_path / "later")
+        reporter(failure("https://127.0.0.1:1/"))
+        reporter.flush(0)
+    assert [*(tmp_path / "later").iterdir()] == []
+    assert [*(tmp_path / "reports").iterdir()]
+
+
+def test_a_clock_without_a_time_zone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="time zone"):
+        Reporter(tmp_path, clock=datetime.now)
 
 
 def test_an_address_in_clear_text_is_refused(tmp_path: Path) -> None:

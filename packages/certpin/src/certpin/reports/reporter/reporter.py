@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
 
-from certpin.pins import utc_now
+from certpin.pins import require_clock, utc_now
 from certpin.reports.reporter.failures import (
     admit_failure,
     check_addresses,
@@ -190,7 +190,8 @@ class Reporter(Forked):
 
     Args:
         folder: the folder for queued reports, for this app only. It is created if it is missing;
-            several processes of the app may share it.
+            several processes of the app may share it. A relative path begins at the current folder
+            of the moment when the reporter is made.
         app: the name of the app, in each report. No field identifies the device.
         app_version: the version of the app, in each report.
         network: the network of the device, such as ``wifi``, in each report.
@@ -205,7 +206,8 @@ class Reporter(Forked):
         clock: a function that returns the current time with a time zone.
 
     Raises:
-        ConfigError: a text is too long for a collector, or an address is not ``https://``.
+        ConfigError: a text is too long for a collector, an address is not ``https://``, or
+            ``clock`` returns a time without a time zone.
     """
 
     never_waits = True  # certpin.tls calls it in the handshake's thread, and attaches its context
@@ -222,12 +224,13 @@ class Reporter(Forked):
         settings: ReporterSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        require_clock(clock)
         self._report_to = check_addresses(report_to)
         self._client = client_info(app, app_version, network)
         self._settings = settings or ReporterSettings()
         self._clock = clock
         self._trust = ReportTrust(context, clock)
-        self._folder = ReportFolder(Path(folder))
+        self._folder = ReportFolder(Path(folder).absolute())
         self._reported: dict[str, float] = {}
         self._closed = self._warned = False
         self._start()

@@ -302,7 +302,7 @@ class _Trusted(NamedTuple):
 
     ``store`` is cryptography's object with the roots, and None if no root can be read. Roots that
     can't be read are left out. ``dates`` are the times at which the validity of a root begins or
-    ends, in seconds since 1970.
+    ends, in seconds since 1970: the result of a verification can change only at these times.
     """
 
     store: Store | None

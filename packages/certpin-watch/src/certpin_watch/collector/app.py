@@ -162,6 +162,8 @@ class Collector:
     def _check_head(self, scope: Message, head: _Head) -> bytes:
         """Check method and headers, and return the Content-Type without its parameters.
 
+        ``scope`` is the ASGI scope of the request, and ``head`` the headers that were read from it.
+
         Raises:
             RequestRefusedError: the collector doesn't accept reports with this method, Host header,
                 Content-Type or Content-Length.

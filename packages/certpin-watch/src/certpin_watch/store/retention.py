@@ -356,6 +356,9 @@ def next_state(last: ClockState | None, now: int) -> ClockState:
 def check_clock(connection: Connection, mine: ClockState | None, now: int) -> ClockState:
     """Decide if the clock is trusted at ``now``, store the new state, and return it.
 
+    It is not trusted for some time after it jumped ahead (``next_state``): nothing is deleted then,
+    because rows would seem to be older than they are.
+
     Args:
         connection: a transaction that may write.
         mine: the last state that this process knows; None if it knows none. If the store has a

@@ -402,10 +402,11 @@ class LiteralReader:
             self._undecided.append((digest, self._question(literal, text)))
 
     def _is_certificate(self, signs: UsageSigns, text: str, prefix: str) -> bool:
-        """Return True if something shows that a digest is the fingerprint of a certificate.
+        """Return True if a digest is probably the fingerprint of a certificate, not of a key.
 
-        It is a name around the digest, code of the file that hashes a whole certificate, or the
-        spelling of openssl: a prefix with "fingerprint", or separators between the bytes.
+        One of these shows it: the name of a variable or function around the digest mentions a
+        certificate; code of the same file hashes a whole certificate; or the digest is written as
+        openssl prints it, with "fingerprint" before it, or separators between the bytes.
 
         Args:
             signs: the purpose of the string, according to the code around it.

@@ -40,7 +40,8 @@ def complete_hosts_or_files(
 ) -> list[CompletionItem]:
     """Return the pin file's hosts that begin with the typed text, and a marker for file names.
 
-    The marker makes the shell add the names of files.
+    The marker makes the shell add the names of files. The hosts are left out if the pin file of the
+    command can't be read.
     """
     from click.shell_completion import CompletionItem
 

@@ -181,7 +181,10 @@ class Shape:
         return self.text()
 
     def as_json(self) -> bytes:
-        """Return this value, which must be from a JSON file, as JSON bytes."""
+        """Return this value as newly encoded JSON. It must be from a JSON file, not from TOML.
+
+        JSON can't contain the dates of TOML: they raise ``TypeError``.
+        """
         return json.dumps(self._value).encode()
 
     def agree(self, name: str, *, value: bool) -> None:

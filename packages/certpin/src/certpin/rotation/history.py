@@ -431,7 +431,8 @@ def _merged(known: Version, again: Version) -> Version:
     """Return one version from two records of the same pin set, which was published twice.
 
     For example, clients can fetch it and it is in a binary, or it was published again after it had
-    ended. ``known`` is the earlier record, and ``again`` the later one.
+    ended. ``known`` is the earlier record, and ``again`` the later one. The result has the dates of
+    both kinds of publishing, all releases, and the later number of clients. It has no end.
     """
     return replace(
         known,

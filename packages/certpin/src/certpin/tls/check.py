@@ -220,7 +220,8 @@ class Enforcer:
     def require_target(self, state: PinState, host: str) -> TargetHost:
         """Return a normalised host with its policy and its trust store, as a ``TargetHost``.
 
-        Raises ``UnpinnedHostError`` in strict mode if no policy covers the host.
+        ``state`` is the pin set in force. If no policy covers the host, raise ``UnpinnedHostError``
+        in strict mode; otherwise the policy and the store of the result are ``None``.
         """
         target = state.target(host)
         if target.policy is None and self.strict:

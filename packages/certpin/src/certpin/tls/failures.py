@@ -245,9 +245,10 @@ current_request = _request.get  # for this thread or task
 
 @contextmanager
 def requesting(host: str, port: int) -> Iterator[None]:
-    """Context manager: errors and failures of connections to ``host`` contain this ``port``.
+    """Context manager: pin errors, and the failures for hooks, of ``host`` contain this ``port``.
 
-    The connections themselves are not affected.
+    It is for the connections of this thread or task while the block runs, because the TLS layer
+    doesn't know the port of a request. The connections themselves are not affected.
     """
     token = _request.set(RequestTarget(host, port if 0 < port <= _MAX_PORT else 0))
     try:

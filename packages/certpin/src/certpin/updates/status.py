@@ -9,6 +9,9 @@ SOFT-STALE     metadata of the pin set in force has expired, or was signed by ke
                replaced: the server, or an attacker on the network, has sent nothing newer. The last
                known good pin set stays in force
 HARD-EXPIRED   a policy that fails closed has expired, and the SSL context refuses its host
+
+If several apply, the last one counts. The status adds the versions, times and errors of the checks.
+An event is one check, or a problem with the cache, for logs and for the app's hooks.
 """
 
 from __future__ import annotations

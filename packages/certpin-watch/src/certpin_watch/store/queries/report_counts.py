@@ -98,9 +98,10 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Return a plan that counts the reports of a time range only from hourly counts.
+    """Return a plan that counts the reports of a time range from the hourly counts only.
 
-    These are the report groups. The range is from ``since`` to ``until``, in seconds since 1970.
+    The hourly counts are the report groups. The range is from ``since`` to ``until``, in
+    seconds since 1970; it begins with the full hour of ``since``.
     """
     return ReadPlan(((since // HOUR * HOUR, until),))
 

@@ -249,10 +249,12 @@ class _PinReader:
             yield run
 
     def _is_read(self, run: list[Node]) -> bool:
-        """Return True if an expression is no pin, or if ``read`` sees the strings in it.
+        """Return True if an element of a list of pins holds no pin that the reader would miss.
 
-        It sees those in the value of a constant of this file, too. ``run`` has the syntax nodes of
-        the expression.
+        That is so if the element is a constant such as a number, or contains a string that may be
+        a pin, because ``read`` checks each string of the file. The value of a constant that the
+        file defines counts, too. Otherwise the element is reported as unknown. ``run`` has the
+        syntax nodes of the element.
         """
         values = self.code.definitions.get(self.code.last_name(run), ())
         if any(self._is_constant(each) for each in (run, *(list(each.value) for each in values))):

@@ -384,9 +384,10 @@ class RotationFiles:
 
     @cached_property
     def unrecorded(self) -> tuple[int, ...]:
-        """The signed versions in ``publish/site`` that the journal lacks, above its first one.
+        """The signed versions in ``publish/site`` that the journal lacks.
 
-        It is also empty if ``publish/site`` can't be read, because each step reports that.
+        Versions before the first one in the journal are left out: they are older than the journal.
+        The result is also empty if ``publish/site`` can't be read, because each step reports that.
         """
         from certpin.errors import ConfigError
 

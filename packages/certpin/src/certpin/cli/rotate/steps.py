@@ -69,9 +69,10 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Return True if a step is refused: it has violations, and the user gave no ``--force``.
+        """Print violations, and return True if the step is refused because of them.
 
-        The violations (of rules against lockouts) are printed, even if the user forces the step.
+        Violations are those of the rules against lock-outs. With ``--force`` they are printed, too,
+        and the result is False. It is also False without violations.
         """
         word = "forced" if self.force else "refused"
         hosts: dict[Violation, dict[str, None]] = {}

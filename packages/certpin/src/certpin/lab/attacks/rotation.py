@@ -35,10 +35,10 @@ def _same_key(pki: TestPKI) -> Scenario:
 
 
 def _other_extensions(pki: TestPKI) -> Scenario:
-    """Return a scenario in which a renewed certificate has another subject and other extensions.
+    """Return an honest scenario: a renewed certificate has a new subject and new extensions.
 
-    The subject is empty, and the SAN therefore critical (RFC 5280 section 4.1.2.6), as in short
-    profiles of public authorities.
+    Its key is the pinned one, so a client must accept it. The subject is empty, and the SAN
+    therefore critical (RFC 5280 section 4.1.2.6), as in short profiles of public authorities.
     """
     renewed = _renewed(pki)
     names = renewed.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value

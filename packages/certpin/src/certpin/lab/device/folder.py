@@ -213,11 +213,13 @@ class LabFolder:
             raise self._refused(f"takes no {name}: {exc.strerror}", "make room") from exc
 
     def _check(self, descriptor: int, what: str) -> None:
-        """Refuse a file or folder that other users own or can access, and special files.
+        """Raise ``LabError`` for a file or folder of other users, and for a special file.
+
+        Files and folders that other users can access are refused, too.
 
         Args:
-            descriptor: the descriptor of the open file.
-            what: the name of the file for the error.
+            descriptor: the descriptor of the open file or folder.
+            what: its name for the error.
         """
         found = os.fstat(descriptor)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):

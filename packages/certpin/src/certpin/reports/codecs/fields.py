@@ -117,8 +117,9 @@ def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> st
 class Fields:
     """Reads and checks the fields of one JSON object. A field that is ``null`` counts as missing.
 
-    Every method raises ``FormatError`` if the field is invalid. ``where`` is the prefix of the
-    field's name in error messages, such as ``[0].body.``.
+    Every method raises ``FormatError`` if the field is invalid, and those for required fields also
+    if it is missing; the other ones return their default. ``where`` is the prefix of the field's
+    name in error messages, such as ``[0].body.``.
     """
 
     __slots__ = ("_data", "_where")

@@ -68,6 +68,18 @@ def test_the_certificate_of_a_stolen_key_is_recorded_and_marked(bank: Bank, name
     assert bank.emergency(name, "--stolen")[1]["steps"] == []
 
 
+def test_a_certificate_that_no_server_showed_may_have_the_stolen_key(bank: Bank) -> None:
+    """At 3 a.m., servers may be down. Clients that pin only the certificate accept its key."""
+    _, certificate = pins_of(bank.a.certificate)
+    question = f"whether {certificate} is the certificate of this key: then no server may use it"
+    done = bank.run("rotate", "emergency", "a.key", "--stolen", "--offline")
+    assert "1200 clients may accept the key" in done.out
+    assert (done.code, done.out.count(f"Not known: {question}")) == (0, 1)
+    again = bank("emergency", "a.key", "--stolen")  # with the file of the certificate
+    assert "is the certificate of this key" not in again.out
+    assert marked() == set(pins_of(bank.a.certificate))
+
+
 def test_a_named_certificate_is_recorded_although_no_server_presents_it(bank: Bank) -> None:
     bank.install(bank.n)
     bank("emergency", "a.pem", "--stolen")

@@ -812,6 +812,20 @@ MUTATIONS: list[Mutation] = [
         _OF_CERTIFICATES + "a_stolen_key_that_a_server_uses_and_clients_accept_is_reported",
     ),
     Mutation(
+        "clients may accept a stolen key by a certificate that no server showed",
+        "certpin/rotation/deadlines.py",
+        "*(Prospect(stand_in(each)) for each in certificates_perhaps_of(situation, pin)),",
+        "",
+        _OF_CERTIFICATES + "clients_may_accept_a_stolen_key_by_a_certificate_that_no_server_showed",
+    ),
+    Mutation(
+        "a certificate that may have the stolen key is named",
+        "certpin/cli/rotate/emergency.py",
+        "            self._ask_about(certificates_perhaps_of(situation, self.key.pin))\n",
+        "",
+        _BY_CERTIFICATE + "a_certificate_that_no_server_showed_may_have_the_stolen_key",
+    ),
+    Mutation(
         "a theft is recorded at each host that the user names",
         "certpin/cli/rotate/emergency.py",
         "hosts = [host for host in self.hosts if host not in known]",

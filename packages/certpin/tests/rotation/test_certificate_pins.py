@@ -17,6 +17,7 @@ from certpin.rotation import (
     Violation,
     check_step,
 )
+from certpin.rotation.deadlines import certificates_perhaps_of, key_exposure
 from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
 from certpin.rotation.gate import check_now
 from certpin.rotation.next_step import next_step
@@ -68,6 +69,23 @@ def test_clients_that_pin_a_certificate_of_a_stolen_key_accept_the_key() -> None
     exposure = path("stolen", KEY).exposure
     assert exposure is not None
     assert [(stage.versions, stage.clients) for stage in exposure.stages] == [((1,), 7)]
+
+
+def test_clients_may_accept_a_stolen_key_by_a_certificate_that_no_server_showed() -> None:
+    stolen = {"compromised": frozenset({KEY})}
+
+    def perhaps(*entries: HostPin, seen: bool = False) -> tuple[Pin, ...]:
+        return certificates_perhaps_of(known(*entries, seen=seen, **stolen), KEY)
+
+    (stage,) = key_exposure(known(PINNED, seen=False, **stolen), KEY).stages
+    assert (stage.versions, stage.clients) == ((1,), 7)
+    assert perhaps(PINNED) == (CERTIFICATE,)
+    assert perhaps(PINNED, seen=True) == (), "its certificate is known"
+    assert perhaps(replace(PINNED, state="retiring"), BY_ISSUER) == (CERTIFICATE,)
+    assert perhaps(replace(PINNED, state="published")) == (), "servers don't use it"
+    assert perhaps(BY_ISSUER) == ()
+    pinned = known(PINNED, HostPin(KEY, "leaf", "active"), seen=False, **stolen)
+    assert certificates_perhaps_of(pinned, KEY) == (), "the pin of the key is known"
 
 
 def test_a_certificate_that_may_have_the_stolen_key_comes_after_the_backups() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from certpin.pins import pins_of
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import Prospect, assumed_prospects, conclude, stand_in
 from certpin.rotation.rules import number_list
@@ -231,6 +232,7 @@ def key_exposure(
             else (Prospect(stand_in(pin)),)
         ),
         *map(Prospect, certificates_of_key(situation.certificates, pin)),
+        *(Prospect(stand_in(each)) for each in certificates_perhaps_of(situation, pin)),
     )
     accepting = [
         version
@@ -250,6 +252,30 @@ def key_exposure(
         left = [version for version in left if version not in ends[end]]
         begin = end or begin
     return KeyExposure(str(situation.pattern), pin, tuple(stages))
+
+
+def certificates_perhaps_of(situation: Situation, pin: Pin) -> tuple[Pin, ...]:
+    """Return the pins of unknown certificates that may have a stolen or lost key.
+
+    They are the fingerprints (``cert-sha256``) in versions that clients hold, of certificates that
+    servers may use and that no server presented. The result is empty if the key is pinned itself,
+    or one of its certificates is known: then the pins of the key are known, too.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+    """
+    known = situation.certificates
+    if situation.is_pinned(pin) or certificates_of_key(known, pin):
+        return ()
+    seen = {fingerprint for _, fingerprint in map(pins_of, known)}
+    used = {
+        entry.pin
+        for policy in filter(None, situation.held_policies)
+        for entry in policy.pins
+        if entry.pin.kind == "cert-sha256" and entry.state in {"active", "retiring"}
+    }
+    return tuple(sorted(used - seen - {pin}, key=str))
 
 
 def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:

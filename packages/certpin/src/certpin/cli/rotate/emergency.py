@@ -285,6 +285,7 @@ class EmergencyReport:
 
     @repeat_if_changed
     def _find_paths(self, probes: ProbeOptions, marked: RotationFiles) -> None:
+        from certpin.rotation.deadlines import certificates_perhaps_of
         from certpin.rotation.emergency import emergency_path
         from certpin.rotation.gate import clock_doubt
 
@@ -320,6 +321,7 @@ class EmergencyReport:
             self.paths.append(found)
             situations.append(situation)
             self.is_known |= bool(found.serving) or found.authority
+            self._ask_about(certificates_perhaps_of(situation, self.key.pin))
         known = {str(policy.pattern) for policy in policies}
         if missing := [host for host in self.hosts if host not in known]:
             self.problem = (
@@ -366,6 +368,16 @@ class EmergencyReport:
         files = files.latest()  # it marks them
         files.commit([])
         return files
+
+    def _ask_about(self, certificates: Sequence[Pin]) -> None:
+        """Add a question about each certificate that may have the key to ``unknown``."""
+        for pin in certificates:
+            question = (
+                f"whether {pin} is the certificate of this key: then no server may use it (run "
+                "this command again with --served FILE, that certificate)"
+            )
+            if question not in self.unknown:
+                self.unknown.append(question)
 
     def _forget_paths(self) -> None:
         """Forget the results of a run of ``_find_paths`` that is repeated.

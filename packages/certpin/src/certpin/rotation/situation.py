@@ -740,7 +740,7 @@ class Situation:
         found = with_same_keys(pins, self.certificates)
         return pins.union(each for each in found if each.kind == "sha256" or each in pinned)
 
-    @property
+    @cached_property
     def certificates(self) -> frozenset[Certificate]:
         """The known certificates: those that servers presented, and the trust anchors."""
         chains = [each for seen in self.sightings for each in (seen.chain, seen.served) if each]

@@ -725,7 +725,7 @@ def probe_for_reading(
     from certpin.rotation import step_time, time_evidence
     from certpin.rotation.gate import clock_doubt
 
-    files.warn_expired()
+    once((files.path, "expired"), files.warn_expired)
     results = _probe_once(probes, pins, policies)
     found = [sighting for policy in policies for sighting in results.of(policy)]
     others = repository_dates(files, offline=probes.offline, timeout=probes.timeout)

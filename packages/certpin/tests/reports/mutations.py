@@ -465,7 +465,7 @@ MUTATIONS: list[Mutation] = [
         _IN_TRUST + "a_pinned_collector_is_verified_as_strictly_as_by_the_given_context[True]",
     ),
     _rule(
-        "a folder of reports stays where it is",
+        "a relative folder of reports stays the same folder",
         _REPORTER + "reporter.py",
         "Path(folder).absolute()",
         "Path(folder)",

@@ -355,7 +355,7 @@ def test_a_renewal_is_not_refused_for_clients_that_are_locked_out_already() -> N
 def test_a_renewal_is_refused_if_a_server_was_never_seen() -> None:
     """It may let in the clients that refuse the key. A file of ``--served`` is about no server."""
     of_file = sighting("c", "ca", "root")
-    assert renewed((replace(of_file, server="us"),)) == ["adopted"], "nobody knows the other server"
+    assert renewed((replace(of_file, server="us"),)) == ["adopted"], "the other was never seen"
     assert renewed((of_file,)) == ["adopted"]
     used = PinHistory(states={pin("c"): "active"})
     assert renewed((of_file,), past=used) == [], "the journal says that servers use the key"

@@ -235,7 +235,7 @@ def test_a_time_limit_in_the_check_is_raised_and_sends_no_certificate(
 def test_an_interrupt_at_any_step_of_the_check_sends_no_certificate(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
-    """Ctrl-C raises ``KeyboardInterrupt`` where it meets the program: in any function.
+    """Ctrl-C raises ``KeyboardInterrupt`` in any function, whichever runs at that moment.
 
     If a later call of the callback refuses the server, the refusal may come out instead.
     """

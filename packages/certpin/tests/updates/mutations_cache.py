@@ -208,7 +208,7 @@ MUTATIONS: list[Mutation] = [
         _CACHE + "a_number_of_a_root_that_does_not_exist_is_harmless[0]",
     ),
     mutation(
-        "a cache stays where it is",
+        "a relative cache stays the same folder",
         "updater.py",
         "    return folder.absolute()\n",
         "    return folder\n",

@@ -648,7 +648,7 @@ def require_uncompromised(
         from certpin.rotation import journal_of, load_journal
 
         journal = journal_of(path)
-        recorded = load_journal(journal).past(added[0].pattern).compromised
+        recorded = load_journal(journal).past(added[0].pattern).all_compromised
         marked = dict.fromkeys(recorded, journal.name)
     # A new host comes last: if several hosts mark the key, it is the one that counts here.
     marked |= {pin: str(policy.pattern) for policy in policies for pin in policy.compromised}

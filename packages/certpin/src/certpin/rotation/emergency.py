@@ -46,7 +46,6 @@ from certpin.rotation.plan import (
     with_staged,
 )
 from certpin.rotation.rules import has_backup_without, served_chain
-from certpin.rotation.situation import with_same_keys
 from certpin.rotation.trust import anchor_pins, anchors_to_name, issuers_to_name
 from certpin.rotation.violation import Violation
 from certpin.support.text import in_utc
@@ -226,8 +225,10 @@ def emergency_path(
     timed = replace(situation, observed=())
     situation = replace(timed, evidence=None)
     unseen = not situation.all_verified or not all_answered
-    in_use = _is_in_use(situation, pin, unseen=unseen) or pin in {each.leaf for each in forgotten}
-    same = with_same_keys({pin}, situation.certificates)
+    same = situation.same_keys({pin})
+    in_use = any(
+        _is_in_use(situation, each, unseen=unseen, known=each != pin) for each in same
+    ) or not same.isdisjoint(each.leaf for each in forgotten)
     others = tuple(
         other
         for other in sorted((situation.compromised | situation.lost) - same, key=str)

@@ -688,6 +688,10 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
     the IP addresses of a server present different keys, only one key is recorded: the key of the
     last entry, if an address still presents it; otherwise the key of any address.
 
+    But each certificate that clients pin (``cert-sha256``) is recorded with its key, until the
+    journal has it once: if the key is stolen later, that shows that the pin is of the same key. A
+    renewed certificate that is not pinned is no reason for an entry.
+
     Args:
         situation: the facts about the host, with its probe results (``sightings``).
         who: the person who takes the step.
@@ -699,11 +703,28 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
         last = known.get(sighting.server)
         return last is not None and (last.leaf, last.problem) == (sighting.leaf, sighting.problem)
 
-    latest = {each.server: each for each in sorted(situation.sightings, key=is_known)}
+    pinned = situation.pinned
+
+    def new_pair(sighting: Sighting) -> tuple[Pin, Pin] | None:
+        pair = sighting.pair
+        return pair if pair and pair[1] in pinned and pair not in situation.past.pairs else None
+
+    latest = {
+        (each.server, new_pair(each)): each for each in sorted(situation.sightings, key=is_known)
+    }
     return tuple(
-        Event(now, who, "observe", host, each.leaf, server=server, problem=each.problem)
-        for server, each in latest.items()
-        if server and not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN)
+        Event(
+            now,
+            who,
+            "observe",
+            host,
+            each.leaf,
+            server=server,
+            problem=each.problem,
+            certificate=each.pair[1] if each.pair else None,
+        )
+        for (server, pair), each in latest.items()
+        if server and (pair or not is_known(each) or now - known[server].time >= _OBSERVED_AGAIN)
     )
 
 

@@ -70,7 +70,7 @@ class History:
     """The events of a rotation journal, sorted by time, and the data derived from them.
 
     Its properties and methods return the published versions, the delays of clients, the states of
-    pins, and the last observation of each server.
+    pins, the last observation of each server, and which certificate has which key.
     """
 
     events: tuple[Event, ...] = ()
@@ -148,8 +148,23 @@ class History:
                 found.pop(key, None)
         return tuple(found.values())
 
+    @cached_property
+    def pairs(self) -> frozenset[tuple[Pin, Pin]]:
+        """The pins of each certificate that a server presented: that of its key, and its own.
+
+        All observations count, also those of servers that are gone, and of chains that did not
+        verify: that a certificate has a key follows from its content, and doesn't change.
+        """
+        return frozenset(
+            (event.pin, event.certificate)
+            for event in self.events
+            if event.pin and event.certificate
+        )
+
     def past(self, pattern: HostPattern) -> PinHistory:
         """Return the states of a host's pins, and the pins of known, compromised and lost keys.
+
+        It also has the pins of all certificates that servers presented (``pairs``).
 
         ``pattern`` is the host pattern. Known keys are those that the owner generated, or added to
         the pin file. A key that is COMPROMISED or LOST at one host counts as such at every host.
@@ -158,7 +173,7 @@ class History:
         for pin, state, _ in _states(self.events, pattern):
             if states.get(pin) != "compromised":
                 states[pin] = state
-        return PinHistory(states, self._known, self._compromised, self._lost)
+        return PinHistory(states, self._known, self._compromised, self._lost, self.pairs)
 
     @property
     def has_unusable_keys(self) -> bool:

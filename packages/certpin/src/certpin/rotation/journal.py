@@ -3,7 +3,7 @@
 Each line is an event: a step of a key rotation that a person took.
 
     schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
-    pins, server, problem, lines, release (app, name, updates, curve, end, forced)
+    pins, server, certificate, problem, lines, release (app, name, updates, curve, end, forced)
 
 ``schema`` is ``certpin-journal/1``. Empty fields are left out. Unknown fields are ignored, so that
 an older certpin reads the journal of a newer one.
@@ -216,6 +216,9 @@ class Event:
         digest: the SHA-256 of the line that the event was read from; empty for a new event.
         recorded: the time in that line, if a ``clock`` corrected ``time``; otherwise ``None``.
         release: the release of an app that has the published version in its binary.
+        certificate: for an ``observe``, the pin of the server's leaf certificate (``cert-sha256``),
+            which has the key of ``pin``; ``None`` if an older certpin wrote the line, or if the
+            server sent no certificate.
     """
 
     time: datetime
@@ -237,6 +240,7 @@ class Event:
     digest: str = field(default="", compare=False, repr=False)
     recorded: datetime | None = field(default=None, compare=False)
     release: AppRelease | None = None
+    certificate: Pin | None = None
 
 
 def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
@@ -324,6 +328,7 @@ def format_event(event: Event) -> str:
         "reason": event.reason or None,
         "pins": to_json(event.pins, trust_once=True) if event.pins else None,
         "server": event.server or None,
+        "certificate": str(event.certificate) if event.certificate else None,
         "problem": event.problem or None,
         "lines": list(event.lines) or None,
         "release": _release_fields(event.release) if event.release else None,
@@ -345,7 +350,7 @@ def parse_event(line: str) -> Event:
         who=shape.need("who").text(),
         step=_step(shape.need("step").text()),
         host=_host(shape.get("host")),
-        pin=Pin.parse(pin.text()) if (pin := shape.get("pin")) else None,
+        pin=_pin(shape.get("pin")),
         version=_number(shape.get("version"), minimum=1),
         bundled=_flag(shape.get("bundled")),
         signed=_flag(shape.get("signed")),
@@ -355,6 +360,7 @@ def parse_event(line: str) -> Event:
         reason=_text(shape.get("reason")),
         pins=_pin_set(pins) if (pins := shape.get("pins")) else None,
         server=_server(server) if (server := shape.get("server")) else "",
+        certificate=_pin(shape.get("certificate")),
         problem=_text(shape.get("problem")),
         lines=_digests(shape.get("lines")),
         digest=sha256(line.strip().encode("utf-8", "surrogatepass")).hexdigest(),
@@ -393,6 +399,7 @@ def _check(event: Event) -> None:
         raise FormatError(f"a step {event.step} needs a host and a pin")
     if event.step in _OF_SERVERS and not (event.host and event.server):
         raise FormatError(f"a step {event.step} needs a host and a server")
+    _check_certificate(event)
     if event.step == "clock" and not event.lines:
         raise FormatError("a step clock needs the lines that it corrects")
     if event.step in _OF_VERSIONS and event.version is None:
@@ -403,6 +410,19 @@ def _check(event: Event) -> None:
         raise FormatError("a step publish needs its pins")
     if event.step == "publish" and event.pins and event.pins.version != event.version:
         raise FormatError("its version and that of its pins are not the same")
+
+
+def _check_certificate(event: Event) -> None:
+    """Raise ``FormatError`` if an event has a certificate, and is no observation of its key."""
+    if event.certificate is None:
+        return
+    kinds = event.pin and event.pin.kind, event.certificate.kind
+    if event.step != "observe" or kinds != ("sha256", "cert-sha256"):
+        raise FormatError("only an observe has a certificate: cert-sha256/…, with the pin of a key")
+
+
+def _pin(shape: Shape | None) -> Pin | None:
+    return Pin.parse(shape.text()) if shape else None
 
 
 def _pin_set(pins: Shape) -> PinSet:

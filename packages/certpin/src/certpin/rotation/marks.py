@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import HostPin
 from certpin.rotation.history import published_pins
+from certpin.rotation.situation import with_same_keys
 from certpin.rotation.trust import anchor_pins, known_anchor_pins
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, Host
     of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
     roots = known_anchor_pins([pins, *(each.pins for each in history.deployed.versions)])
     of_servers -= roots  # an older journal can have a note about a root
+    of_servers = with_same_keys(of_servers, history.pairs)
     found: list[tuple[HostPolicy, HostPin]] = []
     for policy in pins.policies:
         past = history.past(policy.pattern)
@@ -71,12 +73,12 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
     """
     live = set(policy.live_pins)
     for entry in policy.pins:
-        if entry.pin in past.compromised:
+        if entry.pin in past.all_compromised:
             is_last = entry.live and policy.mode == "enforce" and len(live) <= _MIN_PINS
             if entry.state != "compromised" and not is_last:
                 live.discard(entry.pin)
                 yield replace(entry, state="compromised")
-        elif entry.pin in past.lost and entry.usable:
+        elif entry.pin in past.all_lost and entry.usable:
             yield replace(entry, state="lost")
 
 
@@ -99,7 +101,7 @@ def _deleted(
         past: the states of the host's pins in the journal.
         roots: the pins of the trust anchors in the pin file and in all published versions.
     """
-    missing = past.compromised & past.states.keys()
+    missing = past.all_compromised & past.states.keys()
     missing -= {entry.pin for entry in policy.pins}
     if not missing:
         return ()

@@ -28,7 +28,6 @@ from certpin.rotation.fleet import client_count
 from certpin.rotation.plan import at_time, with_published
 from certpin.rotation.prospect import trust_digest
 from certpin.rotation.rules import served_chain
-from certpin.rotation.situation import with_same_keys
 from certpin.rotation.trust import anchor_pins, other_anchors, versions_below
 from certpin.rotation.violation import Violation
 
@@ -157,9 +156,7 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
         return False
     change = root_change(situation, frozenset())
     # The root can be pinned by its certificate (cert-sha256), too.
-    return change is not None and pin in with_same_keys(
-        frozenset(change.stolen), situation.certificates
-    )
+    return change is not None and pin in situation.same_keys(frozenset(change.stolen))
 
 
 def _is_out(situation: Situation) -> bool:

@@ -69,13 +69,15 @@ class Prospect:
     private: frozenset[bytes] = frozenset()
 
 
-def stand_in(pin: Pin) -> Certificate:
+def stand_in(*pins: Pin) -> Certificate:
     """Return a placeholder certificate for a pin: it has the pin's digest, and no other content.
 
-    It is for `pins.verify`, which compares only digests.
+    It is for `pins.verify`, which compares only digests. ``pins`` is a single pin, of a key or of a
+    certificate; or both pins of a certificate, that of its key first.
     """
-    certificate = Certificate(der=pin.digest, spki=pin.digest)
-    vars(certificate).update(spki_sha256=pin.digest, sha256=pin.digest)
+    content = b"".join(pin.digest for pin in pins)  # certificates are equal if this is
+    certificate = Certificate(der=content, spki=content)
+    vars(certificate).update(spki_sha256=pins[0].digest, sha256=pins[-1].digest)
     return certificate
 
 

@@ -632,7 +632,8 @@ def not_compromised(situation: Situation, *pins: Pin) -> Violation | None:
 
     The record is in the journal or the pin file. Such a key must never be used again.
     """
-    found = [pin for pin in pins if pin in situation.compromised]
+    compromised = situation.same_keys(situation.compromised)
+    found = [pin for pin in pins if pin in compromised]
     if not found:
         return None
     return Violation(
@@ -748,7 +749,8 @@ def not_lost(situation: Situation, *pins: Pin) -> Violation | None:
 
     Even if such a key turns up again, it may have been copied meanwhile.
     """
-    lost = [pin for pin in pins if pin in situation.lost or _has_state(situation, pin, "lost")]
+    keys = situation.same_keys(situation.lost)
+    lost = [pin for pin in pins if pin in keys or _has_state(situation, pin, "lost")]
     if not lost:
         return None
     return Violation(

@@ -449,8 +449,16 @@ class Sighting:
     @property
     def leaf(self) -> Pin | None:
         """The pin of the key of the server's own certificate; ``None`` if it sent none."""
+        return self.pair[0] if self.pair else None
+
+    @property
+    def pair(self) -> tuple[Pin, Pin] | None:
+        """The pins of the server's own certificate: that of its key, and that of the certificate.
+
+        ``None`` if the server sent none.
+        """
         chain = self.chain or self.served
-        return pins_of(chain.certificates[0])[0] if chain and chain.certificates else None
+        return pins_of(chain.certificates[0]) if chain and chain.certificates else None
 
 
 @dataclass(frozen=True)
@@ -487,7 +495,7 @@ def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     return address if endpoint.name in {host, pattern.name} else f"{endpoint.name} at {address}"
 
 
-def with_same_keys(pins: AbstractSet[Pin], certificates: Iterable[Certificate]) -> frozenset[Pin]:
+def with_same_keys(pins: AbstractSet[Pin], pairs: Iterable[tuple[Pin, Pin]]) -> frozenset[Pin]:
     """Return pins, and all pins of the given certificates that have a key of these pins.
 
     A stolen or lost key can have several pins: its own, and one (``cert-sha256``) for each of its
@@ -496,22 +504,24 @@ def with_same_keys(pins: AbstractSet[Pin], certificates: Iterable[Certificate]) 
 
     Args:
         pins: the pins of stolen or lost keys.
-        certificates: the known certificates. They need not be verified: that a certificate has a
-            key and a fingerprint follows from its content.
+        pairs: the pins of the known certificates, each a pair of the pin of the key and that of the
+            certificate. The certificates need not be verified: that a certificate has a key and a
+            fingerprint follows from its content.
     """
-    known = set(map(pins_of, certificates))
+    known = set(pairs)
     keys = {key for key, fingerprint in known if key in pins or fingerprint in pins}
     return frozenset(pins).union(*(own for own in known if own[0] in keys))
 
 
-def certificates_of_key(certificates: Iterable[Certificate], pin: Pin) -> list[Certificate]:
-    """Return those of some certificates that have the key with this pin, sorted by fingerprint.
+def pairs_of_key(pairs: Iterable[tuple[Pin, Pin]], pin: Pin) -> list[tuple[Pin, Pin]]:
+    """Return the pins of those certificates that have the key with this pin, sorted by fingerprint.
 
-    The pin can also be that of one of these certificates.
+    The pin can also be that of one of these certificates. ``pairs`` are the pins of the known
+    certificates, as for ``with_same_keys``.
     """
-    known = sorted(certificates, key=lambda each: each.sha256)
+    known = sorted(set(pairs), key=lambda pair: pair[1].digest)
     pins = with_same_keys({pin}, known)
-    return [each for each in known if not pins.isdisjoint(pins_of(each))]
+    return [pair for pair in known if not pins.isdisjoint(pair)]
 
 
 def _pins(chain: Chain | None) -> frozenset[Pin]:
@@ -531,12 +541,25 @@ class PinHistory:
         known: pins of keys that the owner generated, or added to the pin file.
         compromised: pins of compromised keys, at this host or at another.
         lost: pins of keys that no longer exist, at this host or at another.
+        pairs: the pins of the certificates that servers of any host presented, each a pair of the
+            pin of the key and that of the certificate.
     """
 
     states: dict[Pin, State] = field(default_factory=dict)
     known: frozenset[Pin] = frozenset()
     compromised: frozenset[Pin] = frozenset()
     lost: frozenset[Pin] = frozenset()
+    pairs: frozenset[tuple[Pin, Pin]] = frozenset()
+
+    @cached_property
+    def all_compromised(self) -> frozenset[Pin]:
+        """The pins in ``compromised``, and all other pins of the same keys (``pairs``)."""
+        return with_same_keys(self.compromised, self.pairs)
+
+    @cached_property
+    def all_lost(self) -> frozenset[Pin]:
+        """The pins in ``lost``, and all other pins of the same keys (``pairs``)."""
+        return with_same_keys(self.lost, self.pairs)
 
 
 @dataclass(frozen=True)
@@ -736,9 +759,26 @@ class Situation:
         """
         if not pins:
             return pins
-        pinned = {entry.pin for policy in self.live_policies if policy for entry in policy.pins}
-        found = with_same_keys(pins, self.certificates)
+        pinned, found = self.pinned, self.same_keys(pins)
         return pins.union(each for each in found if each.kind == "sha256" or each in pinned)
+
+    def same_keys(self, pins: AbstractSet[Pin]) -> frozenset[Pin]:
+        """Return ``pins``, and all other known pins of the same keys, whether pinned or not."""
+        return with_same_keys(pins, self.pairs)
+
+    @property
+    def pinned(self) -> frozenset[Pin]:
+        """The pins, in any state, of all ``live_policies``."""
+        policies = filter(None, self.live_policies)
+        return frozenset(entry.pin for policy in policies for entry in policy.pins)
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[Pin, Pin]]:
+        """The pins of each certificate with a known key: the pin of the key, and its own.
+
+        They are the certificates that servers present now or presented earlier, and the anchors.
+        """
+        return self.past.pairs.union(map(pins_of, self.certificates))
 
     @cached_property
     def certificates(self) -> frozenset[Certificate]:

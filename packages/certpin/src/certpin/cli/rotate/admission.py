@@ -265,7 +265,7 @@ class _Judgement:
         if any(self.pin in policy.compromised for policy in self.facts.pins.policies):
             return True
         pattern = self.facts.pins.policies[0].pattern
-        return self.pin in self.facts.history.past(pattern).compromised
+        return self.pin in self.facts.history.past(pattern).all_compromised
 
     def _of_policy(self, policy: HostPolicy) -> Iterator[str]:
         """Yield each reason why servers of one host must not use the key of the CSR yet.

@@ -97,7 +97,7 @@ def affected_hosts(
             pin file can be loaded; or no rule gives a host; or there is neither a pin file nor a
             journal, so that it is the wrong folder.
     """
-    from certpin.pins import HostPattern
+    from certpin.pins import HostPattern, pins_of
     from certpin.pins.hosts import split_address
     from certpin.rotation.situation import with_same_keys
 
@@ -113,7 +113,7 @@ def affected_hosts(
             _require_hosts(path, named, known, history)
         return named
     policies = [policy for each in known for policy in each.policies]
-    own = with_same_keys({key.pin}, key.certificates[:1])
+    own = with_same_keys({key.pin}, history.pairs.union(map(pins_of, key.certificates[:1])))
     holding = [
         str(policy.pattern) for policy in policies if any(entry.pin in own for entry in policy.pins)
     ]
@@ -208,28 +208,32 @@ def recorded_hosts(history: History, pin: Pin, fact: Fact) -> set[str]:
 def other_pins(key: KeyReference, situation: Situation) -> list[tuple[Pin, str]]:
     """Return the other pins of a key at a host, each with a note if it is not an authority's.
 
-    They are known by the certificates of the key: those that servers present, and the one that the
-    user named. A certificate has a pin here only if the pin file or a version pins it.
+    They are known by the certificates of the key: those that servers present, or presented when the
+    journal recorded that, and the one that the user named. A certificate has a pin here only if the
+    pin file or a version pins it.
 
     Args:
         key: the stolen or lost key.
         situation: the facts about the host.
     """
     from certpin.pins import pins_of
-    from certpin.rotation.situation import certificates_of_key
+    from certpin.rotation.situation import pairs_of_key
 
-    of_key = certificates_of_key(situation.certificates.union(key.certificates[:1]), key.pin)
+    certificates = situation.certificates.union(key.certificates[:1])
+    of_key = pairs_of_key(situation.pairs.union(map(pins_of, certificates)), key.pin)
     if not of_key:
         return []
+    authorities = {
+        pins_of(each)[0] for each in certificates if pins_of(each) in of_key and each.is_authority
+    }
     policies = [situation.policy]
     for version in situation.deployed.versions:
         policies += filter(None, situation.policies_of(version))
     pinned = {entry.pin for policy in policies for entry in policy.pins}
     found: dict[Pin, str] = {}
-    for certificate in of_key:
-        own, fingerprint = pins_of(certificate)
-        is_server = not certificate.is_authority
-        found[own] = f"key of {fingerprint}" if is_server else ""
+    for own, fingerprint in of_key:
+        is_server = own not in authorities
+        found[own] = f"key of {key.pin}" if is_server else ""
         if fingerprint in pinned:
             found[fingerprint] = f"certificate of {own}" if is_server else ""
     return [(pin, note) for pin, note in found.items() if pin != key.pin]

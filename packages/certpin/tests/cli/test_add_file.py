@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import pytest
 
 from certpin.lab import Authority, Identity, LabServer
 from certpin.pinfile import PinSet
-from certpin.pins import Pin
+from certpin.pins import Pin, utc_now
+from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli._pinfiles import dead, write
 from tests.cli._rotating import next_number
@@ -186,6 +188,20 @@ def test_a_key_that_only_the_journal_records_as_compromised_is_refused(run: Run)
     assert done.code == 2
     assert f"{STOLEN} is compromised (pins.journal.jsonl), and" in " ".join(done.err.split())
     assert Path("pins.toml").read_bytes() == before
+
+
+def test_the_certificate_of_a_stolen_key_is_refused_at_another_host(run: Run) -> None:
+    """A server showed it with the key, before the theft was recorded."""
+    write(kit.policy("pay.bank.example", kit.NOBODY, STOLEN))
+    certificate = Pin("cert-sha256", kit.NOBODY.digest)
+    seen = Event(utc_now(), "ada", "observe", "pay.bank.example", STOLEN, server="192.0.2.1:443")
+    line = format_journal([replace(seen, certificate=certificate)])
+    Path("pins.journal.jsonl").write_text(line, encoding="utf-8")
+    run("rotate", "emergency", str(STOLEN), "--stolen", "--offline")
+    pins = ("--pin", str(kit.NOBODY_ELSE), "--backup-pin", str(certificate))
+    done = run("add", "api.bank.example", *pins)
+    assert done.code == 2
+    assert f"{certificate} is compromised (pins.journal.jsonl), and" in " ".join(done.err.split())
 
 
 def test_an_existing_file_keeps_its_name(run: Run, target: str, ca: Path) -> None:

@@ -22,6 +22,7 @@ from certpin.cli.rotate.admission import (
 from certpin.errors import InputError
 from certpin.lab import Authority
 from certpin.lab.authority import new_key, new_rsa_key
+from certpin.pins import Pin
 from certpin.rotation import Event
 from tests import kit
 from tests.cli._admission import (
@@ -111,6 +112,17 @@ def test_a_compromised_key_is_refused_for_every_name(name: str) -> None:
     stolen = Event(NOW - DAY, "ana", "compromise", host=HOST, pin=pin_of(OTHER))
     known = facts(PINNED, publish(PINNED, 100 * DAY), stolen)
     found = judge(known, csr(OTHER, name))
+    assert (found.allowed, "COMPROMISED" in found.reason) == (False, True)
+
+
+@pytest.mark.parametrize("name", [HOST, "elsewhere.example"])
+def test_the_key_of_a_stolen_certificate_is_refused_for_every_name(name: str) -> None:
+    """The journal has an observation of the certificate, with the key."""
+    certificate = Pin("cert-sha256", kit.NOBODY.digest)
+    stolen = Event(NOW - DAY, "ana", "compromise", host=HOST, pin=certificate)
+    seen = Event(NOW - 9 * DAY, "ana", "observe", HOST, pin_of(OTHER), server=f"{HOST}:443")
+    events = (publish(PINNED, 100 * DAY), replace(seen, certificate=certificate), stolen)
+    found = judge(facts(PINNED, *events), csr(OTHER, name))
     assert (found.allowed, "COMPROMISED" in found.reason) == (False, True)
 
 

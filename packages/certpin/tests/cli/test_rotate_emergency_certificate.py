@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.pinfile import PinSet
 from certpin.pins import HostPin, Pin, pins_of
+from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import Bank, days_pass, journal, next_number
+from tests.cli._rotating import Bank, all_events, days_pass, journal, next_number
 from tests.cli.conftest import HOST, Run
+from tests.servers.nginx import nginx
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Done
 
 OTHER = "pay.bank.example"
 
@@ -30,8 +37,14 @@ def _backups(bank: Bank) -> list[HostPin]:
     return [HostPin(each.pin, "backup", "published") for each in (bank.b, bank.n)]
 
 
-def _publish(bank: Bank, *hosts: list[HostPin]) -> None:
-    """Record the pins of ``HOST`` and ``OTHER`` as the only version that clients have."""
+def _publish(bank: Bank, *hosts: list[HostPin], port: int | None = None) -> None:
+    """Record the pins of ``HOST`` and ``OTHER`` as the only version that clients have.
+
+    Args:
+        bank: the bank.
+        hosts: the pins of each host.
+        port: the port of the real server of ``HOST``, to contact it; None to contact no server.
+    """
     Path("pins.journal.jsonl").unlink()
     write(
         *(
@@ -40,9 +53,27 @@ def _publish(bank: Bank, *hosts: list[HostPin]) -> None:
         ),
         trust=Path("root.pem"),
     )
-    shipped = bank.run("rotate", "shipped", next_number(), "--offline", "--clients", "1200")
+    if port:
+        with Path("pins.toml").open("a", encoding="utf-8") as file:
+            file.write(f'[[host.server]]\naddress = "127.0.0.1:{port}"\n')
+    offline = () if port else ("--offline",)
+    shipped = bank.run("rotate", "shipped", next_number(), *offline, "--clients", "1200")
     assert shipped.code == 0, shipped.err
     days_pass(100)
+
+
+@pytest.fixture
+def seen(bank: Bank) -> Bank:
+    """The bank, with a real server whose certificate of key A was recorded. It is down since."""
+    _, certificate = pins_of(bank.a.certificate)
+    with nginx({HOST: bank.a}) as server:
+        _publish(bank, [HostPin(certificate, "leaf", "active"), *_backups(bank)], port=server.port)
+    return bank
+
+
+def offline(bank: Bank, *words: str) -> Done:
+    """Run a rotation command that contacts no server and reads no file of a chain."""
+    return bank.run("rotate", *words, "--offline")
 
 
 def recorded() -> set[tuple[str, Pin | None]]:
@@ -136,3 +167,118 @@ def test_a_theft_is_recorded_at_another_host_too(bank: Bank, by: str) -> None:
     pins = {key, certificate} if by == "certificate" else {key}
     assert recorded() == {(HOST, key)} | {(OTHER, pin) for pin in pins}
     assert marked(1) == pins
+
+
+# A real server showed the certificate before, and the journal has it. No server answers now.
+
+
+@pytest.mark.peer("nginx")
+def test_a_step_records_the_certificate_of_its_server(seen: Bank) -> None:
+    (event,) = (each for each in all_events() if each.step == "observe")
+    assert (event.pin, event.certificate) == pins_of(seen.a.certificate)
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("fact", ["stolen", "lost"])
+@pytest.mark.parametrize("named", ["key", "certificate"])
+def test_a_certificate_that_a_server_showed_once_is_of_the_stolen_or_lost_key(
+    seen: Bank, fact: str, named: str
+) -> None:
+    key, certificate = pins_of(seen.a.certificate)
+    name = "a.key" if named == "key" else str(certificate)
+    done = offline(seen, "emergency", name, f"--{fact}")
+    state = "COMPROMISED" if fact == "stolen" else "LOST"
+    other = certificate if named == "key" else key
+    assert f"The same key has {other}: recorded, too." in done.out
+    assert (done.code, "is the certificate of this key" in done.out) == (0, False)
+    assert "IS IT THE RIGHT KEY?" not in done.out
+    (policy,) = PinSet.load("pins.toml").policies
+    assert {each.state for each in policy.pins if each.pin == certificate} == {state.lower()}
+    for command, *words in (("switch", str(certificate)), ("switch", "a.pem")):
+        refused = offline(seen, command, *words)
+        assert (refused.code, f"is {state}" in refused.err) == (1, True)
+        forced = offline(seen, command, *words, "--force", "--reason", "x")
+        assert (forced.code, "also not with --force" in forced.err) == (2, True)
+    again = seen.run("rotate", "start", str(certificate))
+    assert (again.code, f"is {state}" in again.err) == (2, True)
+    (host,) = offline(seen, "status", "--json").json["hosts"]
+    states = {each["pin"]: each["state"] for each in host["pins"]}
+    assert states[str(certificate)] == state.lower()
+    before = Path("pins.journal.jsonl").read_bytes()
+    assert offline(seen, "emergency", name, f"--{fact}").code == 0
+    assert Path("pins.journal.jsonl").read_bytes() == before
+
+
+def test_a_theft_is_recorded_at_each_host_that_pins_the_certificate(bank: Bank) -> None:
+    """The certificate has two names. Only the server of one host showed it."""
+    key, certificate = pins_of(bank.a.certificate)
+    entry = HostPin(certificate, "leaf", "active")
+    by_issuer = HostPin(bank.issuer.pin, "intermediate", "active")
+    hosts = [entry, *_backups(bank)], [by_issuer, *_backups(bank)]
+    _publish(bank, *hosts[::-1])
+    at = all_events()[0].time
+    line = Event(at, "ada", "observe", HOST, key, server="192.0.2.9:443", certificate=certificate)
+    with Path("pins.journal.jsonl").open("a", encoding="utf-8") as file:
+        file.write(format_journal([line]))
+    assert offline(bank, "emergency", "a.key", "--stolen").code == 0
+    assert recorded() == {(HOST, key), (OTHER, key), (OTHER, certificate)}
+    assert marked(1) == {key, certificate}
+
+
+@pytest.mark.peer("nginx")
+def test_only_clients_that_pin_the_certificate_accept_the_stolen_key(seen: Bank) -> None:
+    """A version without the pin of the certificate refuses the key."""
+    days_pass(1)
+    write(kit.policy(HOST, seen.b.pin, seen.n.pin), trust=Path("root.pem"))
+    shipped = offline(seen, "shipped", next_number(), "--force", "--reason", "x")
+    assert shipped.code == 0, shipped.err
+    done = offline(seen, "emergency", "a.key", "--stolen", "--json")
+    (host,) = done.json["hosts"]
+    assert [each["versions"] for each in host["exposure"]["stages"]] == [[3]]
+
+
+@pytest.mark.peer("nginx")
+def test_the_journal_of_an_older_certpin_has_no_certificates(seen: Bank) -> None:
+    _, certificate = pins_of(seen.a.certificate)
+    events = [replace(each, certificate=None) for each in all_events()]
+    Path("pins.journal.jsonl").write_text(format_journal(events), encoding="utf-8")
+    done = offline(seen, "emergency", "a.key", "--stolen")
+    assert f"Not known: whether {certificate} is the certificate of this key" in done.out
+    assert marked() == {seen.a.pin}
+
+
+def test_an_observation_of_another_person_shows_whose_certificate_it_is(bank: Bank) -> None:
+    """The theft was recorded first. A merge brings the observation, of a server that is gone."""
+    key, certificate = pins_of(bank.a.certificate)
+    assert offline(bank, "emergency", "a.key", "--stolen").code == 0
+    assert marked() == {key}
+    at = all_events()[0].time
+    server = "192.0.2.9:443"
+    merged = Event(at, "ben", "observe", HOST, key, server=server, problem="certificate expired")
+    gone = Event(at + timedelta(hours=1), "ben", "gone", HOST, server=server, reason="moved")
+    lines = format_journal([replace(merged, certificate=certificate), gone])
+    with Path("pins.journal.jsonl").open("a", encoding="utf-8") as file:
+        file.write(lines)
+    refused = offline(bank, "switch", str(certificate))
+    assert (refused.code, f"{certificate} is COMPROMISED" in refused.err) == (1, True)
+    assert offline(bank, "switch", "b.key").code == 0
+    assert marked() == {key, certificate}
+
+
+@pytest.mark.peer("nginx")
+def test_another_certificate_is_still_accepted_after_a_theft(bank: Bank) -> None:
+    """Servers with two certificates: the journal knows the keys of both, and one is stolen."""
+    (_, first), (_, second) = (pins_of(each.certificate) for each in (bank.a, bank.b))
+    pins = [HostPin(each, "leaf", "active") for each in (first, second)]
+    with nginx({HOST: bank.a}) as server:
+        _publish(bank, [*pins, HostPin(bank.n.pin, "backup", "published")], port=server.port)
+        server.use(HOST, bank.b)
+        assert bank.run("rotate", "switch", "n.key").code == 0
+    shown = {each.certificate for each in all_events() if each.step == "observe"}
+    assert shown == {first, second}
+    assert offline(bank, "emergency", "a.key", "--stolen").code == 0
+    assert marked() == set(pins_of(bank.a.certificate))
+    assert offline(bank, "switch", str(first)).code == 1
+    for name in (str(second), "b.pem"):
+        done = offline(bank, "switch", name)
+        assert done.code == 0, done.err

@@ -42,6 +42,7 @@ _OF_CERTIFICATES = "tests/rotation/test_certificate_pins.py::test_"
 _BY_CERTIFICATE = "tests/cli/test_rotate_emergency_certificate.py::test_"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
+_IN_MARKS = "tests/rotation/test_marks.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
 _IN_PLAN_OF_CHAIN = "tests/cli/test_rotate_plan_chains.py::"
 _IN_PROSPECT = "tests/rotation/test_prospect.py::"
@@ -730,7 +731,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key is never used again",
         _RULES,
-        "found = [pin for pin in pins if pin in situation.compromised]",
+        "found = [pin for pin in pins if pin in compromised]",
         "found = []",
         _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
     ),
@@ -765,7 +766,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "clients accept a stolen key by the pin of its certificate",
         "certpin/rotation/deadlines.py",
-        "        *map(Prospect, certificates_of_key(situation.certificates, pin)),\n",
+        "        *(Prospect(stand_in(*pair)) for pair in pairs_of_key(situation.pairs, pin)),\n",
         "",
         _OF_CERTIFICATES + "clients_that_pin_a_certificate_of_a_stolen_key_accept_the_key",
     ),
@@ -817,6 +818,135 @@ MUTATIONS: list[Mutation] = [
         "*(Prospect(stand_in(each)) for each in certificates_perhaps_of(situation, pin)),",
         "",
         _OF_CERTIFICATES + "clients_may_accept_a_stolen_key_by_a_certificate_that_no_server_showed",
+    ),
+    Mutation(
+        "a certificate that a server showed earlier is of the stolen or lost key",
+        _SITUATION,
+        "return self.past.pairs.union(map(pins_of, self.certificates))",
+        "return frozenset(map(pins_of, self.certificates))",
+        _OF_CERTIFICATES + "a_certificate_that_a_server_showed_earlier_is_not_used_again",
+    ),
+    Mutation(
+        "the journal shows which certificate has which key",
+        _HISTORY,
+        "self._known, self._compromised, self._lost, self.pairs)",
+        "self._known, self._compromised, self._lost)",
+        _BY_CERTIFICATE + "an_observation_of_another_person_shows_whose_certificate_it_is",
+    ),
+    Mutation(
+        "a certificate of a stolen key is not staged again",
+        _RULES,
+        "compromised = situation.same_keys(situation.compromised)",
+        "compromised = situation.compromised",
+        _OF_CERTIFICATES + "a_certificate_that_a_server_showed_earlier_is_not_used_again",
+    ),
+    Mutation(
+        "a certificate of a lost key is not staged again",
+        _RULES,
+        "keys = situation.same_keys(situation.lost)",
+        "keys = situation.lost",
+        _OF_CERTIFICATES + "a_certificate_that_a_server_showed_earlier_is_not_used_again",
+    ),
+    Mutation(
+        "certificates that no version pins are not listed as stolen",
+        _SITUATION,
+        'pins.union(each for each in found if each.kind == "sha256" or each in pinned)',
+        "pins.union(found)",
+        _OF_CERTIFICATES + "certificates_that_no_version_pins_are_not_listed_as_stolen",
+    ),
+    Mutation(
+        "servers that were not seen may use the key of a pinned certificate",
+        _EMERGENCY,
+        "known=each != pin) for each in same",
+        "known=each != pin) for each in {pin}",
+        _OF_CERTIFICATES + "servers_that_were_not_seen_may_use_the_key_of_a_pinned_certificate",
+    ),
+    Mutation(
+        "a certificate without an entry does not make a backup a key in use",
+        _EMERGENCY,
+        "known=each != pin) for each in same",
+        "known=False) for each in same",
+        _OF_CERTIFICATES + "a_backup_that_a_server_of_another_host_showed_is_not_in_use",
+    ),
+    Mutation(
+        "clients that refuse the key of a certificate do not accept it",
+        "certpin/rotation/prospect.py",
+        "spki_sha256=pins[0].digest, sha256=pins[-1].digest",
+        "spki_sha256=pins[-1].digest, sha256=pins[-1].digest",
+        _OF_CERTIFICATES + "clients_accept_a_stolen_key_by_a_certificate_that_a_server_showed",
+    ),
+    Mutation(
+        "a certificate with a known key is no question",
+        "certpin/rotation/deadlines.py",
+        "for _, fingerprint in situation.pairs}",
+        "for _, fingerprint in known}",
+        _OF_CERTIFICATES + "clients_accept_a_stolen_key_by_a_certificate_that_a_server_showed",
+    ),
+    Mutation(
+        "a certificate beside a known one of the key may have it, too",
+        "certpin/rotation/deadlines.py",
+        "known = map(pins_of, situation.certificates)",
+        "known = situation.pairs",
+        _OF_CERTIFICATES
+        + "a_certificate_that_the_journal_lacks_may_have_the_key_beside_a_known_one",
+    ),
+    Mutation(
+        "the pin file marks the certificate of a stolen key",
+        "certpin/rotation/marks.py",
+        "if entry.pin in past.all_compromised:",
+        "if entry.pin in past.compromised:",
+        _IN_MARKS + "test_a_pin_of_the_same_key_gets_its_state",
+    ),
+    Mutation(
+        "the pin file marks the certificate of a lost key",
+        "certpin/rotation/marks.py",
+        "elif entry.pin in past.all_lost and entry.usable:",
+        "elif entry.pin in past.lost and entry.usable:",
+        _IN_MARKS + "test_a_pin_of_the_same_key_gets_its_state",
+    ),
+    Mutation(
+        "the certificate of a server's stolen key is no authority's",
+        "certpin/rotation/marks.py",
+        "    of_servers = with_same_keys(of_servers, history.pairs)\n",
+        "",
+        _IN_MARKS + "test_a_pin_of_the_same_key_gets_its_state",
+    ),
+    Mutation(
+        "the webhook refuses the key of a stolen certificate",
+        "certpin/cli/rotate/admission.py",
+        "self.facts.history.past(pattern).all_compromised",
+        "self.facts.history.past(pattern).compromised",
+        "tests/cli/test_rotate_admission.py"
+        "::test_the_key_of_a_stolen_certificate_is_refused_for_every_name",
+    ),
+    Mutation(
+        "the certificate of a stolen key is not added at another host",
+        "certpin/cli/keys.py",
+        "load_journal(journal).past(added[0].pattern).all_compromised",
+        "load_journal(journal).past(added[0].pattern).compromised",
+        "tests/cli/test_add_file.py"
+        "::test_the_certificate_of_a_stolen_key_is_refused_at_another_host",
+    ),
+    Mutation(
+        "a theft is recorded for each certificate of the key in the journal",
+        "certpin/cli/rotate/emergency_record.py",
+        "pairs_of_key(situation.pairs.union(map(pins_of, certificates)), key.pin)",
+        "pairs_of_key(map(pins_of, certificates), key.pin)",
+        _BY_CERTIFICATE + "a_certificate_that_a_server_showed_once_is_of_the_stolen_or_lost_key",
+    ),
+    Mutation(
+        "a theft is recorded for each host that pins a certificate of the key",
+        "certpin/cli/rotate/emergency_record.py",
+        "history.pairs.union(map(pins_of, key.certificates[:1]))",
+        "map(pins_of, key.certificates[:1])",
+        _BY_CERTIFICATE + "a_theft_is_recorded_at_each_host_that_pins_the_certificate",
+    ),
+    Mutation(
+        "a forgotten server may use the key of a stolen certificate",
+        _EMERGENCY,
+        "not same.isdisjoint(each.leaf for each in forgotten)",
+        "pin in {each.leaf for each in forgotten}",
+        _OF_CERTIFICATES + "a_forgotten_server_may_use_the_key_of_a_stolen_certificate",
     ),
     Mutation(
         "a certificate that may have the stolen key is named",
@@ -905,7 +1035,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the certificate of a stolen root is marked later",
         "certpin/rotation/new_root.py",
-        "pin in with_same_keys(\n        frozenset(change.stolen), situation.certificates\n    )",
+        "pin in situation.same_keys(frozenset(change.stolen))",
         "pin in change.stolen",
         "tests/rotation/test_new_root.py"
         "::test_a_root_that_is_stolen_by_its_certificate_is_marked_later_too",
@@ -920,7 +1050,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that the journal records as lost is lost",
         _RULES,
-        "if pin in situation.lost or _has_state",
+        "if pin in keys or _has_state",
         "if _has_state",
         _IN_GATE + "test_a_lost_key_is_neither_staged_nor_used",
     ),
@@ -1674,7 +1804,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a server that is gone may use the stolen key",
         _EMERGENCY,
-        "or pin in {each.leaf for each in forgotten}",
+        "or not same.isdisjoint(each.leaf for each in forgotten)",
         "",
         "tests/rotation/test_servers.py"
         "::test_the_way_out_of_an_emergency_begins_with_a_forgotten_server",

@@ -24,6 +24,7 @@ _PUSH = "certpin/cli/publish/push.py"
 _IN_NEXT_STEP = "tests/rotation/test_next_step.py::"
 _IN_CLOCK = "tests/rotation/test_clock.py::"
 _IN_CORRECTIONS = "tests/rotation/test_corrections.py::"
+_IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_SERVERS = "tests/rotation/test_servers.py::"
 _IN_DATE = "tests/probe/test_date.py::"
 _IN_GONE = "tests/cli/test_rotate_gone.py::"
@@ -347,10 +348,66 @@ MUTATIONS: list[Mutation] = [
         _IN_SERVERS + "test_addresses_with_different_keys_are_one_server_in_the_journal",
     ),
     Mutation(
+        "the journal has the certificate of each observed key",
+        _GATE,
+        "certificate=each.pair[1] if each.pair else None,",
+        "",
+        _IN_SERVERS + "test_an_observation_has_the_certificate_of_the_key",
+    ),
+    Mutation(
+        "a pinned certificate is journaled with its key",
+        _GATE,
+        "if server and (pair or not (",
+        "if server and (not (",
+        _IN_SERVERS + "test_a_pinned_certificate_is_journaled_once_with_its_key",
+    ),
+    Mutation(
+        "a pinned certificate is journaled beside another of its server",
+        _GATE,
+        "(each.server, new_pair(each)): each",
+        "(each.server, None): each",
+        _IN_SERVERS + "test_a_pinned_certificate_is_journaled_once_with_its_key",
+    ),
+    Mutation(
+        "a certificate that is not pinned is no reason for a journal entry",
+        _GATE,
+        "if pair and pair[1] in pinned and pair not in",
+        "if pair and pair not in",
+        _IN_SERVERS + "test_a_pinned_certificate_is_journaled_once_with_its_key",
+    ),
+    Mutation(
+        "a pinned certificate is journaled only once",
+        _GATE,
+        "pair[1] in pinned and pair not in situation.past.pairs else None",
+        "pair[1] in pinned else None",
+        _IN_SERVERS + "test_a_pinned_certificate_is_journaled_once_with_its_key",
+    ),
+    Mutation(
+        "a certificate in the journal is that of an observed key",
+        _JOURNAL,
+        "    _check_certificate(event)\n",
+        "",
+        _IN_JOURNAL + "test_an_invalid_line_is_an_error_with_its_number",
+    ),
+    Mutation(
+        "a certificate in the journal has a pin of a certificate",
+        _JOURNAL,
+        'kinds != ("sha256", "cert-sha256")',
+        'kinds[:1] != ("sha256",)',
+        _IN_JOURNAL + "test_an_invalid_line_is_an_error_with_its_number",
+    ),
+    Mutation(
+        "the key of a certificate in the journal has a pin of a key",
+        _JOURNAL,
+        'kinds != ("sha256", "cert-sha256")',
+        'kinds[1:] != ("cert-sha256",)',
+        _IN_JOURNAL + "test_an_invalid_line_is_an_error_with_its_number",
+    ),
+    Mutation(
         "a file is no server",
         _GATE,
-        "if server and not (",
-        "if not (",
+        "if server and (pair",
+        "if (pair",
         _IN_SERVERS + "test_a_chain_from_a_file_is_no_observation_of_a_server",
     ),
     Mutation(

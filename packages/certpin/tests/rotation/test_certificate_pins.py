@@ -11,6 +11,7 @@ from certpin.pins import HostPin, Pin, PinSet, pins_of
 from certpin.rotation import (
     DeployedVersions,
     PinHistory,
+    ServerObservation,
     Sighting,
     Situation,
     Version,
@@ -20,6 +21,7 @@ from certpin.rotation import (
 from certpin.rotation.deadlines import certificates_perhaps_of, key_exposure
 from certpin.rotation.emergency import EmergencyPath, Fact, emergency_path
 from certpin.rotation.gate import check_now
+from certpin.rotation.journal import pin_state
 from certpin.rotation.next_step import next_step
 from certpin.rotation.prospect import Prospect
 from certpin.x509 import Certificate, Chain
@@ -28,7 +30,7 @@ from tests.rotation._situations import DAY, HOUR, NOW, pin, policy, situation
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.pins import OnExpiry
+    from certpin.pins import Match, OnExpiry
 
 LEAF = Certificate(b"the leaf", b"k")
 ISSUER = Certificate(b"the issuer", b"issuer")
@@ -177,3 +179,91 @@ def test_a_stolen_key_is_reported_if_clients_accept_it_by_any_clock(
 def test_a_stolen_root_of_a_chain_is_not_reported_as_a_servers_key() -> None:
     """The draft may have to accept it until clients trust another root."""
     assert check_now(known(BY_ISSUER, compromised=frozenset({pin("issuer")}))) == ()
+
+
+# A certificate that a server showed earlier: the journal has its pin beside that of its key.
+
+SHOWN = frozenset({(KEY, CERTIFICATE)})
+FACTS: list[Fact] = ["stolen", "lost"]
+
+
+def shown(*entries: HostPin, fact: Fact = "stolen", pin: Pin = KEY, **fields: Any) -> Situation:
+    """Return a situation without servers, in which the journal has ``SHOWN`` and the fact."""
+    past: dict[str, Any] = {"compromised" if fact == "stolen" else "lost": frozenset({pin})}
+    return known(*entries, seen=False, pairs=SHOWN, **past, **fields)
+
+
+@pytest.mark.parametrize("recorded", [KEY, CERTIFICATE], ids=["key", "certificate"])
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_certificate_that_a_server_showed_earlier_is_not_used_again(
+    fact: Fact, recorded: Pin
+) -> None:
+    expected = "compromised" if fact == "stolen" else "lost"
+    host = shown(PINNED, BY_ISSUER, fact=fact, pin=recorded)
+    assert host.usable == {pin("b"), pin("c"), pin("issuer")}
+    for each in (KEY, CERTIFICATE):
+        assert invariants(check_step(host, "activate", each))[0] == expected
+        assert pin_state(host, each) == expected
+        # A host without the pin, too: it would be added to the pin file.
+        assert invariants(check_step(shown(fact=fact, pin=recorded), "stage", each)) == [expected]
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_other_certificates_can_be_used_after_a_theft_or_loss(fact: Fact) -> None:
+    _, other = pins_of(Certificate(b"another leaf", b"other"))
+    host = shown(PINNED, HostPin(other, "backup", "published"), fact=fact)
+    assert other in host.usable
+    assert check_step(host, "activate", other) == ()
+    assert check_step(host, "stage", pin("other")) == ()
+    unharmed = known(PINNED, seen=False, pairs=SHOWN)
+    assert check_step(unharmed, "activate", CERTIFICATE) == ()
+    assert unharmed.compromised | unharmed.lost == frozenset()
+
+
+def test_certificates_that_no_version_pins_are_not_listed_as_stolen() -> None:
+    """Otherwise the status would list each renewal of a stolen key."""
+    assert shown(BY_ISSUER).compromised == {KEY}
+    assert shown(PINNED).compromised == {KEY, CERTIFICATE}
+
+
+@pytest.mark.parametrize("match", ["any", "leaf"])
+@pytest.mark.parametrize("fact", FACTS)
+def test_servers_that_were_not_seen_may_use_the_key_of_a_pinned_certificate(
+    fact: Fact, match: Match
+) -> None:
+    host = shown(PINNED, fact=fact)
+    draft = PinSet("bank", 2, (replace(host.policy, match=match),))
+    found = emergency_path(replace(host, pins=draft), KEY, fact)
+    switch = next(step for step in found.steps if step.act == "switch")
+    assert (switch.pin, found.in_use, found.is_safe, found.others) == (pin("b"), True, True, ())
+
+
+def test_a_backup_that_a_server_of_another_host_showed_is_not_in_use() -> None:
+    """Its certificate has no entry here, so only the entry of the key counts."""
+    host = shown(BY_ISSUER, HostPin(KEY, "backup", "published"))
+    assert not emergency_path(host, KEY, "stolen").in_use
+
+
+def test_a_forgotten_server_may_use_the_key_of_a_stolen_certificate() -> None:
+    """The pin file no longer lists it. It presented the key when it was last seen."""
+    host = shown(BY_ISSUER, pin=CERTIFICATE)
+    draft = PinSet("bank", 2, (replace(host.policy, match="leaf"),))
+    last = ServerObservation(host.pattern, "192.0.2.9:443", NOW - DAY, KEY)
+    host = replace(host, pins=draft)
+    assert not emergency_path(host, CERTIFICATE, "stolen").in_use
+    assert emergency_path(replace(host, observed=(last,)), CERTIFICATE, "stolen").in_use
+
+
+def test_clients_accept_a_stolen_key_by_a_certificate_that_a_server_showed() -> None:
+    (stage,) = key_exposure(shown(PINNED), KEY).stages
+    assert (stage.versions, stage.clients) == ((1,), 7)
+    assert key_exposure(shown(replace(PINNED, state="removed")), KEY).stages == ()
+    marked = shown(PINNED, HostPin(KEY, "leaf", "compromised"))
+    assert key_exposure(marked, KEY).stages == (), "clients refuse the key of the certificate"
+    assert certificates_perhaps_of(shown(PINNED), KEY) == ()
+
+
+def test_a_certificate_that_the_journal_lacks_may_have_the_key_beside_a_known_one() -> None:
+    _, other = pins_of(Certificate(b"another leaf", b"other"))
+    host = shown(PINNED, HostPin(other, "leaf", "active"))
+    assert certificates_perhaps_of(host, KEY) == (other,)

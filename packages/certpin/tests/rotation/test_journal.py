@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from certpin.errors import FormatError, JournalError
 from certpin.formats.json import to_json
 from certpin.lab import Authority
-from certpin.pins import HostPattern, HostPolicy, PinSet
+from certpin.pins import HostPattern, HostPolicy, Pin, PinSet
 from certpin.rotation import AdoptionDelays, Event, format_journal, parse_journal
 from certpin.rotation.journal import STATE_AFTER, StepName, format_event, parse_event
 from tests import kit
@@ -39,6 +39,10 @@ PUBLISH = Event(
     pins=pin_set({"a": "active", "b": "published", "old": "removed"}, 2),
 )
 ENDED = Event(NOW + 2 * HOUR, "ada", "ended", version=1)
+CERTIFICATE = Pin("cert-sha256", pin("the certificate").digest)
+OBSERVED = Event(
+    NOW, "ada", "observe", HOST, pin("a"), server=f"{HOST}:443", certificate=CERTIFICATE
+)
 EVENTS = (STEP, PUBLISH, ENDED)
 LINES = format_journal(EVENTS)
 
@@ -82,7 +86,25 @@ OF_VERSIONS = st.builds(
     st.sampled_from(["push", "ended"]),
     NUMBERS,
 )
-JOURNALS = st.lists(STEPS | PUBLISHED | OF_VERSIONS, max_size=6)
+OF_SERVERS = st.builds(
+    lambda time, who, key, server, problem, certificate: Event(
+        time,
+        who,
+        "observe",
+        HOST,
+        key,
+        server=server,
+        problem=problem,
+        certificate=certificate if key else None,
+    ),
+    TIMES,
+    TEXT,
+    st.none() | PINS,
+    st.sampled_from([f"{HOST}:443", "[::1]:8443"]),
+    TEXT,
+    st.none() | PINS.map(lambda each: Pin("cert-sha256", each.digest)),
+)
+JOURNALS = st.lists(STEPS | PUBLISHED | OF_VERSIONS | OF_SERVERS, max_size=6)
 
 
 def test_a_journal_is_read_back() -> None:
@@ -184,6 +206,15 @@ def test_empty_lines_and_other_line_ends_are_harmless(text: str) -> None:
     assert parse_journal(text) in ((), EVENTS)
 
 
+def test_the_certificate_of_an_observed_key_is_in_its_line() -> None:
+    line = format_event(OBSERVED)
+    assert json.loads(line)["certificate"] == str(CERTIFICATE)
+    assert parse_event(line) == OBSERVED
+    older = changed(OBSERVED, certificate=None)
+    assert "certificate" not in older
+    assert parse_journal(older) == (replace(OBSERVED, certificate=None),)
+
+
 def test_fields_of_a_newer_certpin_are_ignored() -> None:
     line = json.dumps(json.loads(format_journal([STEP])) | {"weather": "fine"})
     assert parse_journal(line) == (STEP,)
@@ -228,6 +259,13 @@ BROKEN = {
     "delays that are negative": changed(PUBLISH, timing={"cdn": "-1h"}),
     "a negative number of clients": changed(PUBLISH, clients=-1),
     "a flag that is none": changed(PUBLISH, bundled="yes"),
+    "a certificate that is none": changed(OBSERVED, certificate="cert-sha256/AA:BB"),
+    "a certificate that is a list": changed(OBSERVED, certificate=[str(CERTIFICATE)]),
+    "an empty certificate": changed(OBSERVED, certificate=""),
+    "a certificate that is a key": changed(OBSERVED, certificate=str(pin("a"))),
+    "a certificate without its key": changed(OBSERVED, pin=None),
+    "a certificate of a certificate": changed(OBSERVED, pin=str(CERTIFICATE)),
+    "a certificate in another step": changed(STEP, certificate=str(CERTIFICATE)),
     "a conflict": "<<<<<<< HEAD",
 }
 

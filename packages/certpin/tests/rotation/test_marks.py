@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.lab import Authority
-from certpin.pins import HostPin
+from certpin.pins import HostPin, pins_of
 from certpin.rotation import Event, History
 from certpin.rotation.marks import missing_marks
+from certpin.x509 import Certificate
 from tests import kit
 from tests.rotation._situations import DAY, HOST, NOW, pin, pin_set
 
@@ -64,6 +65,29 @@ def test_a_stolen_key_of_a_server_has_the_role_of_one() -> None:
     roles = [marks(FIRST, SECOND, theft, states=ABC, match=match)[0].role for match in MATCHES]
     assert roles == ["leaf", "leaf", "backup"]
     assert marks(FIRST, SECOND, theft)[0].role == "leaf"  # its entry was deleted
+
+
+def test_a_pin_of_the_same_key_gets_its_state() -> None:
+    """The journal has an observation of the certificate, from any time and host."""
+    _, certificate = pair = pins_of(Certificate(b"the leaf", b"c"))
+    draft = pin_set(ABC)
+    (policy,) = draft.policies
+    entry = HostPin(certificate, "backup", "published")
+    draft = replace(draft, policies=(replace(policy, pins=(*policy.pins, entry)),))
+    steps: list[tuple[StepName, State]] = [("compromise", "compromised"), ("lose", "lost")]
+    seen = replace(step("observe", pair[0], host="other.example"), server="192.0.2.1:443")
+    for name, state in steps:
+        events = (FIRST, step(name, pin("c"), note="key file c.key"))
+        found = missing_marks(draft, History((*events, replace(seen, certificate=certificate))))
+        assert [(each.pin, each.state) for _, each in found] == [
+            (pin("c"), state),
+            (certificate, state),
+        ]
+        roles = {each.role for _, each in found}
+        assert roles == ({"leaf"} if state == "compromised" else {"backup"})
+        assert [each.pin for _, each in missing_marks(draft, History((*events, seen)))] == [
+            pin("c")
+        ], "an older certpin has recorded no certificate"
 
 
 def test_without_a_version_nothing_is_marked() -> None:

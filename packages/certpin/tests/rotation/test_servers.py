@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import JournalError
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, HostPin, pins_of
 from certpin.pins.hosts import HostServer
 from certpin.rotation import (
+    DeployedVersions,
     Event,
     History,
     PinHistory,
     ServerObservation,
     Sighting,
+    Version,
     check_step,
     format_journal,
     new_observations,
@@ -24,6 +26,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.gate import listed_servers, observed_here
+from certpin.x509 import Certificate, Chain
 from tests.rotation._situations import (
     DAY,
     HOST,
@@ -39,7 +42,7 @@ from tests.rotation._situations import (
 )
 
 if TYPE_CHECKING:
-    from certpin.pins import PinSet, State
+    from certpin.pins import Pin, PinSet, State
     from certpin.rotation import Situation
     from certpin.rotation.gate import GatedStep
 
@@ -325,6 +328,70 @@ def test_an_observation_is_journaled_when_it_changes_something() -> None:
     assert journaled("a", 1) == ["192.0.2.1:443"], "a day later"
     assert journaled("b", 0.1) == ["192.0.2.1:443"], "another key"
     assert journaled("a", 0.1, "expired") == ["192.0.2.1:443"], "it verifies again"
+
+
+def shows(leaf: str, der: bytes, *, vantage: str = "eu", problem: str = "") -> Sighting:
+    """Return the answer of a server with a certificate of the key named ``leaf``."""
+    found = Chain((Certificate(der, leaf.encode()),))
+    if problem:
+        return Sighting(vantage, None, found, "192.0.2.1:443", problem)
+    return Sighting(vantage, found, None, "192.0.2.1:443")
+
+
+def certificate(leaf: str, der: bytes) -> Pin:
+    return pins_of(Certificate(der, leaf.encode()))[1]
+
+
+@pytest.mark.parametrize("problem", ["", "certificate has expired"])
+def test_an_observation_has_the_certificate_of_the_key(problem: str) -> None:
+    (event,) = new_observations(ready(EU, seen=(shows("a", b"1", problem=problem),)), "ada")
+    assert (event.pin, event.certificate) == (pin("a"), certificate("a", b"1"))
+    assert parse_journal(format_journal([event])) == (event,)
+    assert History((event,)).pairs == {(pin("a"), certificate("a", b"1"))}
+    empty = Sighting("eu", None, None, "192.0.2.1:443", "it sent no certificate")
+    (event,) = new_observations(ready(EU, seen=(empty,)), "ada")
+    assert (event.pin, event.certificate) == (None, None)
+
+
+def test_the_journal_keeps_the_key_of_each_certificate() -> None:
+    """Also of a server that is gone, and of certificates before the last one."""
+    first, second = certificate("a", b"1"), certificate("a", b"2")
+    events = (
+        replace(observe("192.0.2.1:443", ago=4), certificate=first),
+        replace(observe("192.0.2.1:443", ago=3), certificate=second),
+        gone("192.0.2.1:443", ago=2),
+        observe("192.0.2.1:443", ago=1),
+    )
+    pairs = {(pin("a"), first), (pin("a"), second)}
+    assert History(events).pairs == History(events).past(HostPattern.parse("x.example")).pairs
+    assert History(events).pairs == pairs
+
+
+def test_a_pinned_certificate_is_journaled_once_with_its_key() -> None:
+    """A renewed certificate that is not pinned is no reason for an entry of its own."""
+    pinned = certificate("a", b"1")
+    host = ready(EU, observed=(replace(seen("192.0.2.1:443"), time=NOW),))
+    (policy,) = host.pins.policies
+    entry = HostPin(pinned, "backup", "published")
+    draft = replace(host.pins, policies=(replace(policy, pins=(*policy.pins, entry)),))
+
+    def journaled(*sightings: Sighting, known: Situation) -> list[Pin | None]:
+        events = new_observations(replace(known, sightings=sightings), "ada")
+        return [event.certificate for event in events]
+
+    with_pin = replace(host, pins=draft)
+    held = replace(host, deployed=DeployedVersions((Version(draft, fetched=NOW - 40 * DAY),)))
+    for pins in (with_pin, held):
+        assert journaled(shows("a", b"1"), known=pins) == [pinned]
+        assert journaled(shows("a", b"1", problem="expired"), known=pins) == [pinned]
+        both = (shows("a", b"1", vantage="one"), shows("a", b"1", vantage="two"))
+        assert journaled(*both, known=pins) == [pinned], "two addresses of one server"
+        others = (shows("a", b"2"), *both, shows("b", b"3"))
+        assert journaled(*others, known=pins) == [pinned], "another key at one address"
+        assert journaled(shows("a", b"2"), known=pins) == []
+        recorded = replace(pins, past=PinHistory(pairs=frozenset({(pin("a"), pinned)})))
+        assert journaled(shows("a", b"1"), known=recorded) == []
+    assert journaled(shows("a", b"1"), known=host) == [], "no client pins it"
 
 
 def test_a_chain_from_a_file_is_no_observation_of_a_server() -> None:

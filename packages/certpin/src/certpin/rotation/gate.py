@@ -724,7 +724,7 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
             certificate=each.pair[1] if each.pair else None,
         )
         for (server, pair), each in latest.items()
-        if server and (pair or not is_known(each) or now - known[server].time >= _OBSERVED_AGAIN)
+        if server and (pair or not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN))
     )
 
 

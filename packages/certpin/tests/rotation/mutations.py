@@ -747,7 +747,7 @@ MUTATIONS: list[Mutation] = [
         _SITUATION,
         "return self._with_same_keys(self.past.compromised | self.pins.compromised)",
         "return self.past.compromised | self.pins.compromised",
-        _OF_CERTIFICATES + "servers_do_not_go_back_to_a_certificate_of_the_key",
+        _OF_CERTIFICATES + "a_certificate_of_an_unusable_key_is_no_backup",
     ),
     Mutation(
         "a certificate of a lost key is lost",
@@ -759,14 +759,28 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the key of a stolen certificate is stolen",
         _SITUATION,
-        "if key in pins or fingerprint in pins}",
-        "if key in pins}",
+        "        for pin in pins:\n            found[pin]",
+        "        for pin in pins & by_key.keys():\n            found[pin]",
         _OF_CERTIFICATES + "the_key_of_a_served_certificate_that_is_stolen_is_stolen",
+    ),
+    Mutation(
+        "served certificates lead to the pins of a key in the journal",
+        _SITUATION,
+        "return with_same_keys(with_same_keys(with_same_keys(pins, now), before), now)",
+        "return with_same_keys(with_same_keys(pins, before), now)",
+        _OF_CERTIFICATES + "the_pins_of_a_key_are_found_through_served_and_recorded_certificates",
+    ),
+    Mutation(
+        "the journal leads to the pins of a key in served certificates",
+        _SITUATION,
+        "return with_same_keys(with_same_keys(with_same_keys(pins, now), before), now)",
+        "return with_same_keys(with_same_keys(pins, now), before)",
+        _OF_CERTIFICATES + "the_pins_of_a_key_are_found_through_served_and_recorded_certificates",
     ),
     Mutation(
         "clients accept a stolen key by the pin of its certificate",
         "certpin/rotation/deadlines.py",
-        "        *(Prospect(stand_in(*pair)) for pair in pairs_of_key(situation.pairs, pin)),\n",
+        "        *(Prospect(stand_in(*pair)) for pair in situation.pairs_of_key(pin)),\n",
         "",
         _OF_CERTIFICATES + "clients_that_pin_a_certificate_of_a_stolen_key_accept_the_key",
     ),
@@ -822,14 +836,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a certificate that a server showed earlier is of the stolen or lost key",
         _SITUATION,
-        "return self.past.pairs.union(map(pins_of, self.certificates))",
-        "return frozenset(map(pins_of, self.certificates))",
+        "now, before = self._same_keys_now, self.past.same_keys",
+        "now, before = self._same_keys_now, {}",
         _OF_CERTIFICATES + "a_certificate_that_a_server_showed_earlier_is_not_used_again",
     ),
     Mutation(
         "the journal shows which certificate has which key",
         _HISTORY,
-        "self._known, self._compromised, self._lost, self.pairs)",
+        "self._known, self._compromised, self._lost, self.same_keys)",
         "self._known, self._compromised, self._lost)",
         _BY_CERTIFICATE + "an_observation_of_another_person_shows_whose_certificate_it_is",
     ),
@@ -878,15 +892,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a certificate with a known key is no question",
         "certpin/rotation/deadlines.py",
-        "for _, fingerprint in situation.pairs}",
-        "for _, fingerprint in known}",
+        "used - shown - situation.past.same_keys.keys() - {pin}",
+        "used - shown - {pin}",
         _OF_CERTIFICATES + "clients_accept_a_stolen_key_by_a_certificate_that_a_server_showed",
     ),
     Mutation(
         "a certificate beside a known one of the key may have it, too",
         "certpin/rotation/deadlines.py",
-        "known = map(pins_of, situation.certificates)",
-        "known = situation.pairs",
+        "or pin in shown:",
+        "or situation.pairs_of_key(pin):",
         _OF_CERTIFICATES
         + "a_certificate_that_the_journal_lacks_may_have_the_key_beside_a_known_one",
     ),
@@ -907,8 +921,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the certificate of a server's stolen key is no authority's",
         "certpin/rotation/marks.py",
-        "    of_servers = with_same_keys(of_servers, history.pairs)\n",
-        "",
+        "of_servers = with_same_keys(noted, history.same_keys) - roots",
+        "of_servers = noted - roots",
         _IN_MARKS + "test_a_pin_of_the_same_key_gets_its_state",
     ),
     Mutation(
@@ -930,15 +944,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a theft is recorded for each certificate of the key in the journal",
         "certpin/cli/rotate/emergency_record.py",
-        "pairs_of_key(situation.pairs.union(map(pins_of, certificates)), key.pin)",
-        "pairs_of_key(map(pins_of, certificates), key.pin)",
+        "same = situation.same_keys({key.pin}.union(*map(pins_of, key.certificates[:1])))",
+        "same = {key.pin}.union(*map(pins_of, key.certificates[:1]))",
         _BY_CERTIFICATE + "a_certificate_that_a_server_showed_once_is_of_the_stolen_or_lost_key",
     ),
     Mutation(
         "a theft is recorded for each host that pins a certificate of the key",
         "certpin/cli/rotate/emergency_record.py",
-        "history.pairs.union(map(pins_of, key.certificates[:1]))",
-        "map(pins_of, key.certificates[:1])",
+        "    own |= with_same_keys(own, history.same_keys)\n",
+        "",
         _BY_CERTIFICATE + "a_theft_is_recorded_at_each_host_that_pins_the_certificate",
     ),
     Mutation(
@@ -965,8 +979,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the certificate of a stolen key is recorded",
         "certpin/cli/rotate/emergency_record.py",
-        "        if fingerprint in pinned:\n",
-        "        if False:\n",
+        "        if pin == own or pin in pinned\n",
+        "        if pin == own\n",
         _BY_CERTIFICATE + "the_certificate_of_a_stolen_key_is_recorded_and_marked",
     ),
     Mutation(
@@ -1746,8 +1760,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the pinned backup of a stolen root is no server's key",
         _MARKS,
-        "    of_servers -= roots",
-        "    of_servers -= set()",
+        "of_servers = with_same_keys(noted, history.same_keys) - roots",
+        "of_servers = with_same_keys(noted, history.same_keys)",
         "tests/rotation/test_marks.py::"
         "test_the_pinned_backup_of_a_stolen_root_does_not_become_a_servers",
     ),
@@ -1775,8 +1789,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen key that only a pin names may be an authority's",
         _MARKS,
-        'if each.step == "compromise" and each.note}',
-        'if each.step == "compromise"}',
+        "for each in stolen if each.pin and each.note}",
+        "for each in stolen if each.pin}",
         _PATHS + "test_a_stolen_backup_that_only_its_pin_names_may_be_an_authority",
     ),
     Mutation(

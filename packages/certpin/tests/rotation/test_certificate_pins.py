@@ -24,6 +24,7 @@ from certpin.rotation.gate import check_now
 from certpin.rotation.journal import pin_state
 from certpin.rotation.next_step import next_step
 from certpin.rotation.prospect import Prospect
+from certpin.rotation.situation import pins_by_key
 from certpin.x509 import Certificate, Chain
 from tests.rotation._situations import DAY, HOUR, NOW, pin, policy, situation
 
@@ -183,14 +184,14 @@ def test_a_stolen_root_of_a_chain_is_not_reported_as_a_servers_key() -> None:
 
 # A certificate that a server showed earlier: the journal has its pin beside that of its key.
 
-SHOWN = frozenset({(KEY, CERTIFICATE)})
+SHOWN = pins_by_key([(KEY, CERTIFICATE)])
 FACTS: list[Fact] = ["stolen", "lost"]
 
 
 def shown(*entries: HostPin, fact: Fact = "stolen", pin: Pin = KEY, **fields: Any) -> Situation:
     """Return a situation without servers, in which the journal has ``SHOWN`` and the fact."""
     past: dict[str, Any] = {"compromised" if fact == "stolen" else "lost": frozenset({pin})}
-    return known(*entries, seen=False, pairs=SHOWN, **past, **fields)
+    return known(*entries, seen=False, same_keys=SHOWN, **past, **fields)
 
 
 @pytest.mark.parametrize("recorded", [KEY, CERTIFICATE], ids=["key", "certificate"])
@@ -215,7 +216,7 @@ def test_other_certificates_can_be_used_after_a_theft_or_loss(fact: Fact) -> Non
     assert other in host.usable
     assert check_step(host, "activate", other) == ()
     assert check_step(host, "stage", pin("other")) == ()
-    unharmed = known(PINNED, seen=False, pairs=SHOWN)
+    unharmed = known(PINNED, seen=False, same_keys=SHOWN)
     assert check_step(unharmed, "activate", CERTIFICATE) == ()
     assert unharmed.compromised | unharmed.lost == frozenset()
 
@@ -267,3 +268,15 @@ def test_a_certificate_that_the_journal_lacks_may_have_the_key_beside_a_known_on
     _, other = pins_of(Certificate(b"another leaf", b"other"))
     host = shown(PINNED, HostPin(other, "leaf", "active"))
     assert certificates_perhaps_of(host, KEY) == (other,)
+
+
+def test_the_pins_of_a_key_are_found_through_served_and_recorded_certificates() -> None:
+    """One of its certificates is in the journal, and another one is served now."""
+    earlier, other = (pins_of(Certificate(each, b"k"))[1] for each in (b"earlier", b"other"))
+    host = known(PINNED, same_keys=pins_by_key([(KEY, earlier), (pin("b"), other)]))
+    same = {KEY, CERTIFICATE, earlier}
+    assert all(host.same_keys({each}) == same for each in same)
+    assert host.same_keys({other}) == {other, pin("b")}
+    assert host.same_keys({pin("c")}) == {pin("c")}
+    assert {each for pair in host.pairs_of_key(earlier) for each in pair} == same
+    assert host.pairs_of_key(pin("c")) == []

@@ -26,6 +26,7 @@ from certpin.rotation import (
 )
 from certpin.rotation.emergency import emergency_path
 from certpin.rotation.gate import listed_servers, observed_here
+from certpin.rotation.situation import pins_by_key
 from certpin.x509 import Certificate, Chain
 from tests.rotation._situations import (
     DAY,
@@ -347,7 +348,8 @@ def test_an_observation_has_the_certificate_of_the_key(problem: str) -> None:
     (event,) = new_observations(ready(EU, seen=(shows("a", b"1", problem=problem),)), "ada")
     assert (event.pin, event.certificate) == (pin("a"), certificate("a", b"1"))
     assert parse_journal(format_journal([event])) == (event,)
-    assert History((event,)).pairs == {(pin("a"), certificate("a", b"1"))}
+    same = {pin("a"), certificate("a", b"1")}
+    assert History((event,)).same_keys == dict.fromkeys(same, same)
     empty = Sighting("eu", None, None, "192.0.2.1:443", "it sent no certificate")
     (event,) = new_observations(ready(EU, seen=(empty,)), "ada")
     assert (event.pin, event.certificate) == (None, None)
@@ -362,9 +364,9 @@ def test_the_journal_keeps_the_key_of_each_certificate() -> None:
         gone("192.0.2.1:443", ago=2),
         observe("192.0.2.1:443", ago=1),
     )
-    pairs = {(pin("a"), first), (pin("a"), second)}
-    assert History(events).pairs == History(events).past(HostPattern.parse("x.example")).pairs
-    assert History(events).pairs == pairs
+    same = {pin("a"), first, second}
+    assert History(events).same_keys == dict.fromkeys(same, same)
+    assert History(events).past(HostPattern.parse("x.example")).same_keys[second] == same
 
 
 def test_a_pinned_certificate_is_journaled_once_with_its_key() -> None:
@@ -389,7 +391,7 @@ def test_a_pinned_certificate_is_journaled_once_with_its_key() -> None:
         others = (shows("a", b"2"), *both, shows("b", b"3"))
         assert journaled(*others, known=pins) == [pinned], "another key at one address"
         assert journaled(shows("a", b"2"), known=pins) == []
-        recorded = replace(pins, past=PinHistory(pairs=frozenset({(pin("a"), pinned)})))
+        recorded = replace(pins, past=PinHistory(same_keys=pins_by_key([(pin("a"), pinned)])))
         assert journaled(shows("a", b"1"), known=recorded) == []
     assert journaled(shows("a", b"1"), known=host) == [], "no client pins it"
 

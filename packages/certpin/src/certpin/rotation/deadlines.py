@@ -18,7 +18,7 @@ from certpin.pins import pins_of
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import Prospect, assumed_prospects, conclude, stand_in
 from certpin.rotation.rules import number_list
-from certpin.rotation.situation import last_end, pairs_of_key
+from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
 from certpin.support.text import in_utc
 from certpin.x509.chain import read_facts
@@ -231,7 +231,7 @@ def key_exposure(
             if situation.is_pinned(pin)
             else (Prospect(stand_in(pin)),)
         ),
-        *(Prospect(stand_in(*pair)) for pair in pairs_of_key(situation.pairs, pin)),
+        *(Prospect(stand_in(*pair)) for pair in situation.pairs_of_key(pin)),
         *(Prospect(stand_in(each)) for each in certificates_perhaps_of(situation, pin)),
     )
     accepting = [
@@ -265,17 +265,16 @@ def certificates_perhaps_of(situation: Situation, pin: Pin) -> tuple[Pin, ...]:
         situation: the facts about the host.
         pin: the pin of the key.
     """
-    known = map(pins_of, situation.certificates)
-    if situation.is_pinned(pin) or pairs_of_key(known, pin):
+    shown = {each for certificate in situation.certificates for each in pins_of(certificate)}
+    if situation.is_pinned(pin) or pin in shown:
         return ()
-    seen = {fingerprint for _, fingerprint in situation.pairs}
     used = {
         entry.pin
         for policy in filter(None, situation.held_policies)
         for entry in policy.pins
         if entry.pin.kind == "cert-sha256" and entry.state in {"active", "retiring"}
     }
-    return tuple(sorted(used - seen - {pin}, key=str))
+    return tuple(sorted(used - shown - situation.past.same_keys.keys() - {pin}, key=str))
 
 
 def _can_accept(situation: Situation, policy: HostPolicy | None) -> bool:

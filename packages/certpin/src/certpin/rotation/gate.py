@@ -703,14 +703,10 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
         last = known.get(sighting.server)
         return last is not None and (last.leaf, last.problem) == (sighting.leaf, sighting.problem)
 
-    pinned = situation.pinned
-
-    def new_pair(sighting: Sighting) -> tuple[Pin, Pin] | None:
-        pair = sighting.pair
-        return pair if pair and pair[1] in pinned and pair not in situation.past.pairs else None
-
+    unrecorded = situation.pinned - situation.past.same_keys.keys()
     latest = {
-        (each.server, new_pair(each)): each for each in sorted(situation.sightings, key=is_known)
+        (each.server, each.certificate if each.certificate in unrecorded else None): each
+        for each in sorted(situation.sightings, key=is_known)
     }
     return tuple(
         Event(
@@ -721,10 +717,10 @@ def new_observations(situation: Situation, who: str) -> tuple[Event, ...]:
             each.leaf,
             server=server,
             problem=each.problem,
-            certificate=each.pair[1] if each.pair else None,
+            certificate=each.certificate,
         )
-        for (server, pair), each in latest.items()
-        if server and (pair or not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN))
+        for (server, new), each in latest.items()
+        if server and (new or not (is_known(each) and now - known[server].time < _OBSERVED_AGAIN))
     )
 
 

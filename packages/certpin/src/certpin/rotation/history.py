@@ -33,6 +33,7 @@ from certpin.rotation.situation import (
     PinHistory,
     ServerObservation,
     Version,
+    pins_by_key,
 )
 
 if TYPE_CHECKING:
@@ -149,13 +150,13 @@ class History:
         return tuple(found.values())
 
     @cached_property
-    def pairs(self) -> frozenset[tuple[Pin, Pin]]:
-        """The pins of each certificate that a server presented: that of its key, and its own.
+    def same_keys(self) -> dict[Pin, frozenset[Pin]]:
+        """For each pin of a certificate that a server presented, all pins of the same key.
 
         All observations count, also those of servers that are gone, and of chains that did not
         verify: that a certificate has a key follows from its content, and doesn't change.
         """
-        return frozenset(
+        return pins_by_key(
             (event.pin, event.certificate)
             for event in self.events
             if event.pin and event.certificate
@@ -164,7 +165,7 @@ class History:
     def past(self, pattern: HostPattern) -> PinHistory:
         """Return the states of a host's pins, and the pins of known, compromised and lost keys.
 
-        It also has the pins of all certificates that servers presented (``pairs``).
+        It also has the pins of all certificates that servers presented (``same_keys``).
 
         ``pattern`` is the host pattern. Known keys are those that the owner generated, or added to
         the pin file. A key that is COMPROMISED or LOST at one host counts as such at every host.
@@ -173,7 +174,7 @@ class History:
         for pin, state, _ in _states(self.events, pattern):
             if states.get(pin) != "compromised":
                 states[pin] = state
-        return PinHistory(states, self._known, self._compromised, self._lost, self.pairs)
+        return PinHistory(states, self._known, self._compromised, self._lost, self.same_keys)
 
     @property
     def has_unusable_keys(self) -> bool:

@@ -45,10 +45,11 @@ def missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, Host
     if history.deployed.latest is None:
         return []
     # The record of a server's key has a note. Clients refuse no certificate above such a key.
-    of_servers = {each.pin for each in history.events if each.step == "compromise" and each.note}
+    stolen = (each for each in history.events if each.step == "compromise")
+    noted = {each.pin for each in stolen if each.pin and each.note}
     roots = known_anchor_pins([pins, *(each.pins for each in history.deployed.versions)])
-    of_servers -= roots  # an older journal can have a note about a root
-    of_servers = with_same_keys(of_servers, history.pairs)
+    # An older journal can have a note about a root.
+    of_servers = with_same_keys(noted, history.same_keys) - roots
     found: list[tuple[HostPolicy, HostPin]] = []
     for policy in pins.policies:
         past = history.past(policy.pattern)

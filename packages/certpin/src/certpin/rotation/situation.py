@@ -28,7 +28,7 @@ from certpin.support.text import LONGEST_DURATION, format_duration, parse_durati
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
@@ -449,16 +449,17 @@ class Sighting:
     @property
     def leaf(self) -> Pin | None:
         """The pin of the key of the server's own certificate; ``None`` if it sent none."""
-        return self.pair[0] if self.pair else None
+        return self._leaf_pins[0]
 
     @property
-    def pair(self) -> tuple[Pin, Pin] | None:
-        """The pins of the server's own certificate: that of its key, and that of the certificate.
+    def certificate(self) -> Pin | None:
+        """The pin of the server's own certificate (``cert-sha256``); ``None`` if it sent none."""
+        return self._leaf_pins[1]
 
-        ``None`` if the server sent none.
-        """
+    @property
+    def _leaf_pins(self) -> tuple[Pin, Pin] | tuple[None, None]:
         chain = self.chain or self.served
-        return pins_of(chain.certificates[0]) if chain and chain.certificates else None
+        return pins_of(chain.certificates[0]) if chain and chain.certificates else (None, None)
 
 
 @dataclass(frozen=True)
@@ -495,33 +496,31 @@ def server_name(endpoint: Endpoint, pattern: HostPattern) -> str:
     return address if endpoint.name in {host, pattern.name} else f"{endpoint.name} at {address}"
 
 
-def with_same_keys(pins: AbstractSet[Pin], pairs: Iterable[tuple[Pin, Pin]]) -> frozenset[Pin]:
-    """Return pins, and all pins of the given certificates that have a key of these pins.
+# A stolen or lost key can have several pins: its own, and one (``cert-sha256``) for each of its
+# certificates. They are connected by the certificates that are known. These need not be verified:
+# that a certificate has a key and a fingerprint follows from its content.
 
-    A stolen or lost key can have several pins: its own, and one (``cert-sha256``) for each of its
-    certificates. All of them are returned if one of them is in ``pins`` and the certificates that
-    connect them are known.
 
-    Args:
-        pins: the pins of stolen or lost keys.
-        pairs: the pins of the known certificates, each a pair of the pin of the key and that of the
-            certificate. The certificates need not be verified: that a certificate has a key and a
-            fingerprint follows from its content.
+def pins_by_key(pairs: Iterable[tuple[Pin, Pin]]) -> dict[Pin, frozenset[Pin]]:
+    """Return all pins of the same key for each pin of the given certificates.
+
+    ``pairs`` has the pins of each certificate: that of its key, and its own (``pins_of``).
     """
-    known = set(pairs)
-    keys = {key for key, fingerprint in known if key in pins or fingerprint in pins}
-    return frozenset(pins).union(*(own for own in known if own[0] in keys))
+    by_key: dict[Pin, set[Pin]] = {}
+    for key, certificate in pairs:
+        by_key.setdefault(key, {key}).add(certificate)
+    found: dict[Pin, frozenset[Pin]] = {}
+    for pins in map(frozenset, by_key.values()):
+        for pin in pins:
+            found[pin] = pins | found[pin] if pin in found else pins
+    return found
 
 
-def pairs_of_key(pairs: Iterable[tuple[Pin, Pin]], pin: Pin) -> list[tuple[Pin, Pin]]:
-    """Return the pins of those certificates that have the key with this pin, sorted by fingerprint.
-
-    The pin can also be that of one of these certificates. ``pairs`` are the pins of the known
-    certificates, as for ``with_same_keys``.
-    """
-    known = sorted(set(pairs), key=lambda pair: pair[1].digest)
-    pins = with_same_keys({pin}, known)
-    return [pair for pair in known if not pins.isdisjoint(pair)]
+def with_same_keys(
+    pins: AbstractSet[Pin], same_keys: Mapping[Pin, frozenset[Pin]]
+) -> frozenset[Pin]:
+    """Return pins, and all other pins of the same keys. ``same_keys`` is from ``pins_by_key``."""
+    return frozenset(pins).union(*(same_keys.get(pin, ()) for pin in pins))
 
 
 def _pins(chain: Chain | None) -> frozenset[Pin]:
@@ -541,25 +540,25 @@ class PinHistory:
         known: pins of keys that the owner generated, or added to the pin file.
         compromised: pins of compromised keys, at this host or at another.
         lost: pins of keys that no longer exist, at this host or at another.
-        pairs: the pins of the certificates that servers of any host presented, each a pair of the
-            pin of the key and that of the certificate.
+        same_keys: for each pin of the certificates that servers of any host presented, all pins of
+            the same key (``pins_by_key``).
     """
 
     states: dict[Pin, State] = field(default_factory=dict)
     known: frozenset[Pin] = frozenset()
     compromised: frozenset[Pin] = frozenset()
     lost: frozenset[Pin] = frozenset()
-    pairs: frozenset[tuple[Pin, Pin]] = frozenset()
+    same_keys: Mapping[Pin, frozenset[Pin]] = field(default_factory=dict)
 
     @cached_property
     def all_compromised(self) -> frozenset[Pin]:
-        """The pins in ``compromised``, and all other pins of the same keys (``pairs``)."""
-        return with_same_keys(self.compromised, self.pairs)
+        """The pins in ``compromised``, and all other pins of the same keys (``same_keys``)."""
+        return with_same_keys(self.compromised, self.same_keys)
 
     @cached_property
     def all_lost(self) -> frozenset[Pin]:
-        """The pins in ``lost``, and all other pins of the same keys (``pairs``)."""
-        return with_same_keys(self.lost, self.pairs)
+        """The pins in ``lost``, and all other pins of the same keys (``same_keys``)."""
+        return with_same_keys(self.lost, self.same_keys)
 
 
 @dataclass(frozen=True)
@@ -763,22 +762,33 @@ class Situation:
         return pins.union(each for each in found if each.kind == "sha256" or each in pinned)
 
     def same_keys(self, pins: AbstractSet[Pin]) -> frozenset[Pin]:
-        """Return ``pins``, and all other known pins of the same keys, whether pinned or not."""
-        return with_same_keys(pins, self.pairs)
+        """Return ``pins``, and all other known pins of the same keys, whether pinned or not.
+
+        Known are the certificates that servers present now, or presented when the journal recorded
+        it, and the trust anchors.
+        """
+        now, before = self._same_keys_now, self.past.same_keys
+        # Twice, because either may have the only certificate that connects a pin with the key.
+        return with_same_keys(with_same_keys(with_same_keys(pins, now), before), now)
+
+    @cached_property
+    def _same_keys_now(self) -> dict[Pin, frozenset[Pin]]:
+        return pins_by_key(map(pins_of, self.certificates))
+
+    def pairs_of_key(self, pin: Pin) -> list[tuple[Pin, Pin]]:
+        """Return the pins of each known certificate of a key: that of the key, and its own.
+
+        ``pin`` is the pin of the key, or of one of its certificates.
+        """
+        same = sorted(self.same_keys({pin}), key=str)
+        keys = [each for each in same if each.kind == "sha256"]
+        return [(key, each) for key in keys for each in same if each.kind == "cert-sha256"]
 
     @property
     def pinned(self) -> frozenset[Pin]:
         """The pins, in any state, of all ``live_policies``."""
         policies = filter(None, self.live_policies)
         return frozenset(entry.pin for policy in policies for entry in policy.pins)
-
-    @cached_property
-    def pairs(self) -> frozenset[tuple[Pin, Pin]]:
-        """The pins of each certificate with a known key: the pin of the key, and its own.
-
-        They are the certificates that servers present now or presented earlier, and the anchors.
-        """
-        return self.past.pairs.union(map(pins_of, self.certificates))
 
     @cached_property
     def certificates(self) -> frozenset[Certificate]:

@@ -113,7 +113,8 @@ def affected_hosts(
             _require_hosts(path, named, known, history)
         return named
     policies = [policy for each in known for policy in each.policies]
-    own = with_same_keys({key.pin}, history.pairs.union(map(pins_of, key.certificates[:1])))
+    own = {key.pin}.union(*map(pins_of, key.certificates[:1]))
+    own |= with_same_keys(own, history.same_keys)
     holding = [
         str(policy.pattern) for policy in policies if any(entry.pin in own for entry in policy.pins)
     ]
@@ -217,26 +218,21 @@ def other_pins(key: KeyReference, situation: Situation) -> list[tuple[Pin, str]]
         situation: the facts about the host.
     """
     from certpin.pins import pins_of
-    from certpin.rotation.situation import pairs_of_key
 
+    same = situation.same_keys({key.pin}.union(*map(pins_of, key.certificates[:1])))
     certificates = situation.certificates.union(key.certificates[:1])
-    of_key = pairs_of_key(situation.pairs.union(map(pins_of, certificates)), key.pin)
-    if not of_key:
-        return []
-    authorities = {
-        pins_of(each)[0] for each in certificates if pins_of(each) in of_key and each.is_authority
-    }
+    of_key = [each for each in certificates if not same.isdisjoint(pins_of(each))]
+    is_server = not any(each.is_authority for each in of_key)
     policies = [situation.policy]
     for version in situation.deployed.versions:
         policies += filter(None, situation.policies_of(version))
     pinned = {entry.pin for policy in policies for entry in policy.pins}
-    found: dict[Pin, str] = {}
-    for own, fingerprint in of_key:
-        is_server = own not in authorities
-        found[own] = f"key of {key.pin}" if is_server else ""
-        if fingerprint in pinned:
-            found[fingerprint] = f"certificate of {own}" if is_server else ""
-    return [(pin, note) for pin, note in found.items() if pin != key.pin]
+    own = next((pin for pin in same if pin.kind == "sha256"), key.pin)
+    return [
+        (pin, (f"key of {key.pin}" if pin == own else f"certificate of {own}") if is_server else "")
+        for pin in sorted(same - {key.pin}, key=str)
+        if pin == own or pin in pinned
+    ]
 
 
 @contextmanager

@@ -226,6 +226,20 @@ def test_a_theft_is_recorded_at_each_host_that_pins_the_certificate(bank: Bank) 
 
 
 @pytest.mark.peer("nginx")
+@pytest.mark.parametrize("fact", ["stolen", "lost"])
+def test_the_path_that_is_printed_offline_leads_to_the_only_backup(bank: Bank, fact: str) -> None:
+    """The pin file has two pins, so the mark of the certificate follows with the next backup."""
+    _, certificate = pins_of(bank.a.certificate)
+    pins = [HostPin(certificate, "leaf", "active"), *_backups(bank)[:1]]
+    with nginx({HOST: bank.a}) as server:
+        _publish(bank, pins, port=server.port)
+    (path,) = offline(bank, "emergency", "a.key", f"--{fact}", "--json").json["hosts"]
+    bank.follow(path)
+    assert bank.emergency("a.key", f"--{fact}")[1]["steps"] == []
+    assert certificate not in PinSet.load("pins.toml").policies[0].live_pins
+
+
+@pytest.mark.peer("nginx")
 def test_only_clients_that_pin_the_certificate_accept_the_stolen_key(seen: Bank) -> None:
     """A version without the pin of the certificate refuses the key."""
     days_pass(1)

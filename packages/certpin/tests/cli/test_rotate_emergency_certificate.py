@@ -64,7 +64,7 @@ def _publish(bank: Bank, *hosts: list[HostPin], port: int | None = None) -> None
 
 @pytest.fixture
 def seen(bank: Bank) -> Bank:
-    """The bank, with a real server whose certificate of key A was recorded. It is down since."""
+    """The bank, after a step recorded the certificate of its real server, which is down now."""
     _, certificate = pins_of(bank.a.certificate)
     with nginx({HOST: bank.a}) as server:
         _publish(bank, [HostPin(certificate, "leaf", "active"), *_backups(bank)], port=server.port)

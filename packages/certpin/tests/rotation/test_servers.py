@@ -370,7 +370,7 @@ def test_the_journal_keeps_the_key_of_each_certificate() -> None:
 
 
 def test_a_pinned_certificate_is_journaled_once_with_its_key() -> None:
-    """A renewed certificate that is not pinned is no reason for an entry of its own."""
+    """A renewed certificate that is not pinned is no reason for another entry."""
     pinned = certificate("a", b"1")
     host = ready(EU, observed=(replace(seen("192.0.2.1:443"), time=NOW),))
     (policy,) = host.pins.policies

@@ -767,6 +767,8 @@ class Situation:
         Known are the certificates that servers present now, or presented when the journal recorded
         it, and the trust anchors.
         """
+        if not pins:
+            return frozenset()
         now, before = self._same_keys_now, self.past.same_keys
         # Twice, because either may have the only certificate that connects a pin with the key.
         return with_same_keys(with_same_keys(with_same_keys(pins, now), before), now)

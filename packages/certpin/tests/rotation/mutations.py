@@ -388,16 +388,23 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a self-signed leaf has no path without an anchor",
         _PROSPECT,
-        "if way[-1] in prospect.private or is_only_itself:",
-        "if way[-1] in prospect.private:",
+        "if _is_private(prospect, way[-1]) or is_only_itself:",
+        "if _is_private(prospect, way[-1]):",
         _IN_PROSPECT + "test_a_self_signed_leaf_needs_an_anchor_of_the_policy",
     ),
     Mutation(
         "clients of the platform don't trust a private root",
         _PROSPECT,
-        "if way[-1] in prospect.private or is_only_itself:",
+        "if _is_private(prospect, way[-1]) or is_only_itself:",
         "if is_only_itself:",
-        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root",
+        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root[sent]",
+    ),
+    Mutation(
+        "a private root that the server does not send is unknown",
+        _PROSPECT,
+        "return top in prospect.private or any(",
+        "return top in prospect.private or False and any(",
+        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root[not sent]",
     ),
     Mutation(
         "a path may end at each anchor on it",
@@ -697,7 +704,7 @@ MUTATIONS: list[Mutation] = [
         _PROSPECT,
         "if not trusts_differ(situation.held_policies) or all(each.sent for each in given):",
         "if True:",
-        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root",
+        _IN_PROSPECT + "test_clients_of_the_platform_refuse_a_private_root[sent]",
     ),
     Mutation(
         "a host that only older versions have is checked",

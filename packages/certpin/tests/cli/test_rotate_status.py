@@ -94,6 +94,26 @@ def test_a_refused_action_has_its_reason(halfway: Run) -> None:
     assert "    refused: it is unknown whether " in done.out
 
 
+def test_a_version_waits_for_the_servers_of_the_other_hosts(run: Run) -> None:
+    """It is for the whole pin file, so it is not safe at one host while another one refuses it."""
+    other = "www.bank.example"
+    policies = [kit.policy(HOST, OLD.pin), kit.policy(other, NEW.pin)]
+    write(*policies)
+    events(Event(utc_now() - 60 * DAY, "anna", "publish", version=3, pins=PinSet.load("pins.toml")))
+    write(*(replace(each, match="ca") if each is policies[1] else each for each in policies))
+    Path("old.pem").write_bytes(OLD.chain_pem)
+    Path("new.pem").write_bytes(NEW.chain_pem)
+    served = ("--offline", "--served", f"{HOST}=old.pem", "--served", f"{other}=new.pem")
+    refused = run("rotate", "shipped", "4", *served, "--json").json["breaches"]
+    assert {(each["host"], each["invariant"]) for each in refused} == {(other, "served-chain")}
+    for host in run("rotate", "status", *served, "--json").json["hosts"]:
+        (breach,) = host["next"]["breaches"]
+        assert (host["next"]["act"], breach["invariant"]) == ("publish", "served-chain")
+    # With one host named, the chain of the other one is not known.
+    (only,) = run("rotate", "status", HOST, *served[:3], "--json").json["hosts"]
+    assert only["next"]["breaches"] == []
+
+
 def test_deadlines_are_announced_and_those_that_passed_too(halfway: Run) -> None:
     assert (
         "  DEADLINE: the pins of version 3 expire on " in halfway("rotate", "status", *SERVED).out

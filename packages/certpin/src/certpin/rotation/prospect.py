@@ -548,12 +548,23 @@ def _without_anchor(
     has_leaf = prospect.leaf is not None and prospect.issued
     is_only_itself = top.is_self_signed and len(way) == 1 and has_leaf
     known = _known(prospect, way)
-    if way[-1] in prospect.private or is_only_itself:
+    if _is_private(prospect, way[-1]) or is_only_itself:
         yield None  # no client of a platform trusts it
     elif known is None or top.is_self_signed:
         yield from _ended(known, policy)
     else:
         yield from _completions(known, policy)
+
+
+def _is_private(prospect: Prospect, top: bytes) -> bool:
+    """Return True if the last certificate of a path is a private anchor, or below a private root.
+
+    Servers usually send no root, so the path of a private authority ends below it. ``top`` is the
+    last certificate, as DER, and ``prospect`` has the private anchors.
+    """
+    above = ways_up(top, tuple(prospect.private), _MAX_WAYS)
+    roots = (way[-1] for way in above if len(way) > 1)
+    return top in prospect.private or any(read_facts(root).is_self_signed for root in roots)
 
 
 def _known(prospect: Prospect, way: tuple[bytes, ...]) -> Prospect | None:

@@ -476,17 +476,22 @@ def publish_violations(
 
 
 def draft_refusals(
-    files: RotationFiles, timing: AdoptionDelays, now: datetime
+    files: RotationFiles,
+    timing: AdoptionDelays,
+    now: datetime,
+    results: ProbeResults | None = None,
 ) -> dict[str, list[Violation]]:
-    """Return the rules that publishing the draft would violate, without those about servers.
+    """Return the rules that publishing the draft would violate.
 
-    The draft is the pin file that would be published next. Rules about servers are left out,
-    because no server is contacted. The result is about all hosts, so compute it once in a run.
+    The draft is the pin file that would be published next. Rules about servers are left out for
+    each host without a result in ``results``, and rules about the clock for all hosts. The result
+    is about all hosts, so compute it once in a run.
 
     Args:
         files: the pin file and the journal.
         timing: the delays until clients update.
         now: the time at which the draft would go out.
+        results: the chains that servers present; by default no server was contacted.
 
     Returns:
         The violations by host pattern, each with the host in its text; hosts without violations
@@ -494,8 +499,10 @@ def draft_refusals(
     """
     draft = replace(files.pins, version=files.next_version)
     refusals: dict[str, list[Violation]] = {}
-    for each in publish_violations(files, draft, ProbeResults(), timing, now):
-        if each.violation.invariant not in _ABOUT_SERVERS:
+    results = results or ProbeResults()
+    for each in publish_violations(files, draft, results, timing, now):
+        left_out = {"clock"} if each.host in results.sightings else _ABOUT_SERVERS
+        if each.violation.invariant not in left_out:
             problem = f"{each.host}: {each.violation.problem}"
             refusals.setdefault(each.host, []).append(replace(each.violation, problem=problem))
     return refusals

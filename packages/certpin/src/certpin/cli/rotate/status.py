@@ -107,7 +107,7 @@ def status(
     usage.apply(files, timing, now)
     newer, unknown = compare_destination(files, probes)
     results.unknown.extend(unknown)
-    draft = _Draft(files, timing, now, newer)
+    draft = _Draft(files, timing, now, newer, results)
     hosts = [
         _host_status(draft, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
@@ -198,6 +198,7 @@ class _Draft:
     timing: AdoptionDelays
     now: datetime
     newer: list[Violation]  # if clients can fetch a newer version than the journal has
+    results: ProbeResults
 
     @cached_property
     def differs(self) -> bool:
@@ -207,7 +208,7 @@ class _Draft:
     @cached_property
     def refusals(self) -> dict[str, list[Violation]]:
         """The rules that publishing the draft would violate, by host pattern."""
-        return draft_refusals(self.files, self.timing, self.now)
+        return draft_refusals(self.files, self.timing, self.now, self.results)
 
 
 def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> HostStatus:

@@ -336,6 +336,14 @@ MUTATIONS = [
         _EVENTS + "a_log_handler_that_raises_breaks_no_connection",
     ),
     Mutation(
+        3,
+        _TLS + "check.py",
+        "    with suppress(ssl.SSLError, ValueError, MemoryError):",
+        "    with suppress(Exception):",
+        "tests/tls/test_rule_03_before_the_first_byte.py::"
+        "test_an_exception_of_the_app_while_the_record_is_made_is_raised",
+    ),
+    Mutation(
         12,
         _TLS + "failures.py",
         "each is not None and only_name_matches(each.der, end.der)",

@@ -336,6 +336,14 @@ MUTATIONS = [
         _EVENTS + "a_log_handler_that_raises_breaks_no_connection",
     ),
     Mutation(
+        3,
+        _TLS + "check.py",
+        "    with suppress(ssl.SSLError, ValueError, MemoryError):",
+        "    with suppress(Exception):",
+        "tests/tls/test_rule_03_before_the_first_byte.py::"
+        "test_an_exception_of_the_app_while_the_record_is_made_is_raised",
+    ),
+    Mutation(
         12,
         _TLS + "failures.py",
         "each is not None and only_name_matches(each.der, end.der)",
@@ -415,14 +423,14 @@ MUTATIONS = [
     Mutation(
         3,
         "certpin/tls/gate.py",
-        "            if self._outgoing is None:\n                hold",
-        "            if False:\n                hold",
+        "        if self._outgoing is None:\n            hold",
+        "        if False:\n            hold",
         "tests/tls/test_sigpipe.py::test_the_signal_is_blocked_while_the_last_flight_is_written",
     ),
     Mutation(
         3,
         "certpin/tls/gate.py",
-        "self._refuse(exc)  # first: a signal handler may raise anywhere after it",
+        "self._refuse(reason)  # first: a signal handler may raise anywhere after it",
         "hold_sigpipe()",
         "tests/tls/test_rule_03_client_certificates.py::"
         "test_an_interrupt_after_the_refusal_sends_no_certificate",

@@ -13,6 +13,7 @@ import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext
 from certpin.lab.lab_server import server_context
+from certpin.tls import check
 from certpin.tls.gate import Gate, NoTLS
 from tests.tls._handshakes import TimeLimitError
 from tests.tls._operations import ALL, READING, SENDING
@@ -268,6 +269,23 @@ def test_an_exception_of_the_app_that_interrupts_the_check_is_raised(world: Worl
     context = world.context()
     context._enforcer.clock = interrupt
     wire = Wire(context, server_context(world.good))
+    with pytest.raises(TimeLimitError, match="took more than 1 s"):
+        wire.shake()
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.write(CANARY)
+    assert wire.pull() == b""
+
+
+def test_an_exception_of_the_app_while_the_record_is_made_is_raised(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler raises while a refusal reads the served certificates for its record."""
+
+    def interrupt(_: object) -> Any:
+        raise TimeLimitError(1, "the request")
+
+    monkeypatch.setattr(check, "served_chain", interrupt)
+    wire = Wire(world.context(), server_context(world.evil))
     with pytest.raises(TimeLimitError, match="took more than 1 s"):
         wire.shake()
     with pytest.raises(ssl.SSLError, match="interrupted"):

@@ -154,6 +154,8 @@ class _Raw:
     def get_verified_chain(self) -> list[_Certificate]:
         return self._chain
 
+    get_unverified_chain = get_verified_chain
+
 
 def _check(context: PinnedSSLContext) -> Gate:
     enforcer = context._enforcer

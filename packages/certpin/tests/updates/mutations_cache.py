@@ -146,6 +146,13 @@ MUTATIONS: list[Mutation] = [
         _CACHE + "a_folder_that_is_a_link_is_not_used",
     ),
     mutation(
+        "only the owner can access the folder for roots",
+        "cache.py",
+        '        (self.metadata / "root_history").mkdir(mode=0o700, exist_ok=True)\n',
+        "",
+        _CACHE + "only_the_owner_can_access_the_folder",
+    ),
+    mutation(
         "nothing is deleted through a link",
         "cache.py",
         "        if self._linked():\n            return\n",

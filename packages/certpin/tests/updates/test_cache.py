@@ -136,7 +136,9 @@ def test_a_set_of_keys_that_the_apps_root_has_replaced_is_no_attack(
 
 
 def test_only_the_owner_can_access_the_folder(offline: World) -> None:
-    assert (offline.cache.stat().st_mode & 0o777) == 0o700
+    folders = [offline.cache, *(path for path in offline.cache.rglob("*") if path.is_dir())]
+    assert {path.name for path in folders} == {offline.cache.name, "metadata", "root_history"}
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
 
 

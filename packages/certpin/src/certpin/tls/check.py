@@ -531,6 +531,9 @@ class PinCheck:
         instead of ``error``. Other errors, such as a failure of the network, are returned unchanged
         and not recorded. The record contains the chain that the server sent, which OpenSSL 3 keeps
         after a failed handshake and which is not verified.
+
+        An ``Exception`` that a signal handler raises here is lost, because it looks like a failure
+        to explain the refusal. The connection is refused in any case.
         """
         if not isinstance(error, ssl.SSLCertVerificationError):
             return error
@@ -608,8 +611,9 @@ class PinCheck:
 def _served(raw: Any) -> tuple[bytes, ...]:
     """Return the certificates that the server sent, for the record of a failure.
 
-    The result is empty if they can't be read.
+    The result is empty if they can't be read. Other exceptions, such as the time limit of a signal
+    handler, leave this function, and the connection is refused.
     """
-    with suppress(Exception):
+    with suppress(ssl.SSLError, ValueError, MemoryError):
         return served_chain(raw)
     return ()

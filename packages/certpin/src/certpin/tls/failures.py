@@ -164,7 +164,12 @@ class FailureNotifier:
         self._hooks = Hooks(others, "failure", _logger)
 
     def notify(self, failure: PinFailure) -> None:
-        """Log a failure and pass it to the hooks. Never raises, even if a log handler does."""
+        """Log a failure and pass it to the hooks. Never raises, even if a log handler does.
+
+        So an ``Exception`` that a signal handler raises here, such as an app's time limit, is lost:
+        it looks like that of a log handler or hook. A ``BaseException``, such as
+        ``KeyboardInterrupt`` or ``gevent.Timeout``, is raised.
+        """
         with suppress(Exception):
             self._log(failure)
         for hook in self.prompt:

@@ -165,13 +165,17 @@ class Store:
     def make_metadata_folder(self) -> None:
         """Create the folder in which ``tuf.ngclient`` stores TUF metadata, if it is missing.
 
+        The folder for roots in it is created, too. Only the owner can access the two folders.
+
         Raises:
-            OSError: the folder can't be created; or it is a symbolic link, so that files in another
+            OSError: a folder can't be created; or it is a symbolic link, so that files in another
                 folder would be replaced.
         """
         if link := self._linked():
             raise OSError(errno.ELOOP, f"its {link.name} is a symbolic link")
         self.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # tuf.ngclient would let every user read it.
+        (self.metadata / "root_history").mkdir(mode=0o700, exist_ok=True)
 
     def _linked(self) -> Path | None:
         """Return the folder of the TUF metadata that is a symbolic link, and so must not be used.
@@ -283,7 +287,6 @@ class Store:
             return
         home = Store(self.folder, self._limits)
         home.make_metadata_folder()
-        (home.metadata / "root_history").mkdir(mode=0o700, exist_ok=True)
         for name in self._stored_names():
             put(home.metadata / name, (self._scratch / name).read_bytes(), new_mode=_PRIVATE)
         self.clear()

@@ -385,6 +385,7 @@ def _new_key_name(place: str | None) -> str:
 def _chain_if_verified(host: str, connection: ConnectionOptions) -> Chain | None:
     """Connect to a host and return its chain, verified against the platform's roots.
 
+    The error for a missing backup uses the chain to propose the pins of its authorities.
     ``connection`` has the options for the connection. Return None if the host doesn't answer or the
     chain doesn't verify. Also return None, without connecting, if the user gave ``--ca-file``: the
     chain would then be verified against that file.
@@ -694,7 +695,10 @@ def pin_json(entry: HostPin) -> dict[str, Any]:
 
 
 def _server_text(policy: HostPolicy) -> str | None:
-    """Return ``ADDRESS:PORT`` of the first server that the policy lists; None if it lists none."""
+    """Return ``ADDRESS:PORT`` of the first server that the policy lists, for the JSON output.
+
+    Return None if the policy lists no server: its host is then at its own name and port 443.
+    """
     from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():

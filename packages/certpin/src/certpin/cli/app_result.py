@@ -85,7 +85,10 @@ class AppResult:
 
     @property
     def incomplete(self) -> bool:
-        """True if a file couldn't be read, or a contacted host presented no verified chain."""
+        """True if a file couldn't be read, or a contacted host presented no verified chain.
+
+        The command then ends with exit code 3, unless it found a problem that has exit code 1.
+        """
         return bool(self.project.findings.unread) or any(self.live.values())
 
     @property

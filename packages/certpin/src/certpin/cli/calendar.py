@@ -176,9 +176,10 @@ def _expired(checkups: Sequence[Checkup], data: RootData, now: datetime) -> Iter
 
 
 def _problem(checkup: Checkup) -> str:
-    """Return the reason why no verified chain of a server is known; empty if a chain is known.
+    """Return the reason why a server gave no verified chain; empty if it gave one.
 
-    ``checkup`` is the result of comparing the server's chain with its pins.
+    The reason is that there was no answer, or that the chain did not verify. ``checkup`` is the
+    result of comparing the server's chain with its pins.
     """
     if checkup.observation is None:
         return checkup.error.problem if checkup.error else "no answer"

@@ -342,10 +342,10 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def verdict_fix(checkup: Checkup) -> str:
-    """Return advice on how to fix a server, if the pins of its host refuse its chain.
+    """Return the advice for a server with a verified chain that clients refuse or report.
 
-    ``checkup`` is the result of comparing the server's chain with its pins. Return an empty text if
-    no verified chain was compared with the pins.
+    ``checkup`` is the result of comparing the server's chain with its pins. Call this only if that
+    result is a problem. Return an empty text if the chain did not verify, or there was none.
     """
     from certpin.pins import HostServer
     from certpin.pins.verdict import advice

@@ -41,7 +41,8 @@ class FuzzOptions:
     """The options of ``certpin prove --fuzz``: the chains to make, and the output.
 
     ``count`` chains are made by random mutations; the same ``seed`` makes the same chains. ``save``
-    is the folder for the chains on which verifiers differ; None to write none.
+    is the folder for the chains on which verifiers differ; None to write none. ``jobs`` is the
+    number of chains that are checked at the same time.
     """
 
     count: int

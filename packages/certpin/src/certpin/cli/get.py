@@ -183,9 +183,9 @@ def _only_server(pins: PinSet, request: Request, server: HostServer) -> PinSet:
 
 
 def _check_command(pins: PinSet, request: Request, server: HostServer) -> str:
-    """Return a ``certpin pin`` command that shows the chain of the contacted server.
+    """Return a ``certpin pin`` command that shows the chain of ``server``, for error messages.
 
-    The command trusts the same authorities as the policy of the request's host.
+    The command trusts the same authorities as the policy that ``pins`` has for the request's host.
     """
     from certpin.pins.verdict import pin_command
 

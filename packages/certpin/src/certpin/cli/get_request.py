@@ -113,7 +113,12 @@ class PinnedConnection(http.client.HTTPSConnection):
         context.options = ssl.Options(int(context.options) & ~ignored)
 
     def connect(self) -> None:
-        """Connect, and check the pins before the first byte of the request is sent."""
+        """Connect, and check the pins before the first byte of the request is sent.
+
+        Raises:
+            PinError: the chain does not verify, or no pin matches.
+            OSError: there was no connection in time.
+        """
         plain = connect_to(*self._address, self.seconds)
         try:
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).

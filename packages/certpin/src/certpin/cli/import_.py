@@ -184,7 +184,8 @@ def _load(chosen: Format, source: str, options: ImportOptions) -> PinSet:
         options: the options for the import.
 
     Raises:
-        ConfigError: the options don't fit the file.
+        ConfigError: the file names no host, so that the user has to; or the host that the user
+            named is not in the file.
         FormatError: the file can't be read or imported.
         PinFileError: the file has an unsafe policy.
     """

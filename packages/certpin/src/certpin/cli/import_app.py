@@ -241,9 +241,10 @@ def _compare(result: AppResult, draft: Draft, options: AppOptions, now: datetime
 
 
 def _trusting(targets: list[ProbeTarget], ca_file: Path | None) -> list[ProbeTarget]:
-    """Return the servers with changed policies, which trust only the authorities in ``ca_file``.
+    """Return servers, with policies that trust only the authorities in ``ca_file``.
 
-    If ``ca_file`` is None, return the servers unchanged.
+    With these policies, ``--live`` verifies the chains of the servers. ``targets`` are the servers,
+    each with the policy of its host. If ``ca_file`` is None, return them unchanged.
 
     Raises:
         CertificateParseError: the file can't be read, or has no certificates.

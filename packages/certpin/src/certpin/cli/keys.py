@@ -457,7 +457,13 @@ class _KeyPlace(click.Path):
     """Click parameter type: the path of a new key file, or the URI of a key on a PKCS#11 token."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the URI of a key on a token unchanged; check any other value as a path."""
+        """Return the value of the option: a URI as text, or the path of the new file.
+
+        A URI must name a place on a PKCS#11 token. A path must not be that of a folder.
+
+        Raises:
+            TokenError: the URI has an unknown scheme, or is one of a key service.
+        """
         return value if makes_on_token(value) else super().convert(value, param, ctx)
 
 

@@ -233,10 +233,10 @@ def _live_result(checkup: Checkup) -> LiveResult:
 
 
 def _mismatch_fix(checkup: Checkup) -> str:
-    """Return the advice of ``certpin check`` for a verified chain that no pin matches.
+    """Return the advice of ``certpin check`` for a chain without a pin, or with a compromised key.
 
-    ``checkup`` is the result of comparing the server's chain with its pins. Return an empty text
-    for a different verdict, such as for expired pins, which has its own rule.
+    ``checkup`` is the result of comparing the server's verified chain with its pins. Return an
+    empty text for a different result, such as expired pins, which have their own rule.
     """
     if checkup.verdict is None or checkup.verdict.reason not in {"mismatch", "compromised-key"}:
         return ""
@@ -246,7 +246,8 @@ def _mismatch_fix(checkup: Checkup) -> str:
 def _server_index(checkup: Checkup) -> int | None:
     """Return the index of the contacted server in the host's policy; None if it is not listed.
 
-    ``checkup`` is the result of comparing the server's chain with its pins.
+    With the index, a finding names the line of the server in the pin file. ``checkup`` is the
+    result of comparing the server's chain with its pins.
     """
     from certpin.probe import endpoint_at
 
@@ -343,9 +344,10 @@ def _load(chosen: Format, source: Source) -> tuple[PinSet, list[str]]:
 
 
 def _unreadable(chosen: Format, data: bytes) -> Iterator[str]:
-    """Yield a phrase for each change of an editor or a checkout because of which a file is refused.
+    """Yield a phrase for a byte order mark, and for line ends CR LF, that the platform refuses.
 
-    An import reads such a file, and the platform's program doesn't: it then makes no connection.
+    An editor or a git checkout adds them to an exported file. certpin can still import the file,
+    but the platform's program does not load it. Nothing is yielded for formats that allow them.
 
     Args:
         chosen: the format.

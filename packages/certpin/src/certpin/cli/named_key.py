@@ -318,9 +318,10 @@ def _why_no_policy(key: KeyReference | None) -> str:
 def dropped_policies(
     name: str, situations: Iterable[Situation], alive: Iterable[Version]
 ) -> list[tuple[Version, HostPolicy]]:
-    """Return the policies that cover a host name in published versions, but not in the pin file.
+    """Return the policies for a host name that only published versions have, not the pin file.
 
-    Clients that still have such a version use its policy for the host.
+    Clients that still have such a version use its policy for the host, so the caller checks that
+    they accept the new certificate.
 
     Args:
         name: a host name in a certificate.

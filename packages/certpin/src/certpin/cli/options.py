@@ -529,7 +529,7 @@ def key_place(text: str) -> KeyPlace:
 
 
 def is_on_token(place: str) -> bool:
-    """Return True if a text names a key on a PKCS#11 token.
+    """Return True if a text names a key on a PKCS#11 token, False for a file or a key service.
 
     Raises:
         TokenError: the text is a URI with an unknown scheme.

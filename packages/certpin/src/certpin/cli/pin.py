@@ -119,7 +119,11 @@ def pin(
 
 @dataclass(frozen=True)
 class LocalKeys:
-    """The certificates and keys that ``certpin pin`` read from a file, a token or AWS KMS."""
+    """The certificates and keys that ``certpin pin`` read from a file, a token or AWS KMS.
+
+    ``name`` is the file or the URI as the user named it, ``items`` are the certificates and keys,
+    and ``source`` is the kind of place (``service`` for AWS KMS).
+    """
 
     name: str
     items: tuple[Certificate | PublicKey, ...]

@@ -42,7 +42,11 @@ _BRACED = re.compile(r"(?<!\{)\{([A-Za-z][\w:-]{0,80})\}(?!\})", re.ASCII)
 def _check_location(
     ctx: click.Context, parameter: click.Parameter, path: Path | None
 ) -> Path | None:
-    """Return the value of ``--sarif-location``. Refuse a URL: code scanning accepts only files."""
+    """Return the value of ``--sarif-location``: the file of the repository that findings point to.
+
+    Raises:
+        click.BadParameter: the value is a URL. Code scanning accepts only files.
+    """
     if path and ":/" in str(path):
         raise click.BadParameter(f"{path} is a URL\n  fix: name a file of your repository")
     return path
@@ -376,7 +380,11 @@ def _fuzzing(
 
 
 def _is_repeated(files: Iterable[Path | None]) -> bool:
-    """Return True if a file is named twice. A device, such as ``/dev/null``, can be named twice."""
+    """Return True if two reports would be written to the same file: the options are then refused.
+
+    ``files`` are the files of the reports; None for a report that is not wanted. A device, such as
+    ``/dev/null``, doesn't count.
+    """
     given = [file.resolve() for file in files if file and not file.is_char_device()]
     return len({*given}) < len(given)
 

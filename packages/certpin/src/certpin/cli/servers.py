@@ -179,7 +179,11 @@ class ServerOptions:
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
     def _is_listed(self, policy: HostPolicy, host: str) -> bool:
-        """Return True if the servers of a host come from the pin file, and not from options."""
+        """Return True if the servers of a host are those that ``policy`` lists in the pin file.
+
+        Return False if ``policy`` lists none, or if the user gave ``--connect`` or ``--starttls``
+        for the host or for all hosts.
+        """
         return bool(policy.servers) and not {host, _ALL} & {*self._addresses, *self._protocols}
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
@@ -308,7 +312,7 @@ class ProbeResults:
         return ProbeResults(sightings, [*self.unknown], [*self.errors], {*self.unanswered})
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
-        """Return the chains that the servers of a policy present."""
+        """Return the chains that the servers of a policy present; empty if none is known."""
         return tuple(self.sightings.get(str(policy.pattern), ()))
 
     def add(self, policy: HostPolicy, sighting: Sighting) -> None:
@@ -556,7 +560,10 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def no_family(address: str) -> str:
-    """Return why this machine can't reach an IP address of a server, as a clause."""
+    """Return the reason why this machine can't reach an IP address: it has no IPv6 (or no IPv4).
+
+    The caller knows that this is so. The result is a clause, for messages.
+    """
     return f"this machine has no {'IPv6' if ':' in address else 'IPv4'}"
 
 
@@ -596,7 +603,9 @@ def _servers(
 def _warn_of_other_policy(
     pins: PinSet, policy: HostPolicy, known: Iterable[tuple[str, HostServer]]
 ) -> None:
-    """Print a warning for each server that a wildcard lists, and that is another policy's.
+    """Print a warning for each server of a wildcard's list at which clients use another policy.
+
+    Such a server is not contacted for the wildcard, and should be listed at the other policy.
 
     Args:
         pins: the pin file.

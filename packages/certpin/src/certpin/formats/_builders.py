@@ -281,10 +281,10 @@ class _Code:
         return text in {"else", "?", "&", "|"} or self._heads.get(place) in _STATEMENTS
 
     def _is_function(self, start: int) -> bool:
-        """Return True if an expression is the body of a function.
+        """Return True if an expression is the body of a function, which runs only if it is called.
 
-        Examples of such functions are ``fun f() = …`` and ``x -> …``. ``start`` is the index of the
-        expression's first token.
+        Examples of such functions are ``fun f() = …`` and ``x -> …``. A body in braces is not one:
+        the site of a call in it is that block. ``start`` is the index of the first token.
         """
         place = self._before(start)
         if self._text(place) == ")":
@@ -327,6 +327,8 @@ class _Code:
     def _is_target(self, place: int, line: int) -> bool:
         """Return True if a token can be part of the text before an equals sign: ``val name: Type``.
 
+        The caller goes back from the equals sign to the first token for which this is False.
+
         Args:
             place: the index of the token.
             line: the line of the token before the equals sign: this text is on one line.
@@ -365,8 +367,9 @@ class _Code:
     def _is_call(self, place: int, head: str) -> bool:
         """Return True if the opening bracket at ``place`` continues the expression before it.
 
-        ``head`` is the word before the bracket. But for the second of two pairs of brackets, as in
-        ``f(…)(…)``, it is the word before the first pair.
+        Return False if it begins a new expression, as after an operator, after ``if (…)``, and in
+        the next line. ``head`` is the word before the bracket; but for the second of two pairs of
+        brackets, as in ``f(…)(…)``, it is the word before the first pair.
         """
         if place == 0 or not (self._pieces[place - 1].kind == "word" or place - 1 in self._heads):
             return False

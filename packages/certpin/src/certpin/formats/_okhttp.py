@@ -201,7 +201,9 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
 def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
     """Return True if a call of ``add`` possibly adds pins to a ``CertificatePinner.Builder``.
 
-    Collections, and OkHttp's builders of forms and headers, also have a method ``add``.
+    Collections, and OkHttp's builders of forms and headers, also have a method ``add``. Return
+    False if the call has at most one argument, or if the code creates another known builder right
+    before it. An object of unknown type counts as a pinner's builder.
 
     Args:
         pieces: the tokens of the code.
@@ -233,7 +235,7 @@ def _literal_pattern(pieces: list[Token], place: int) -> str:
 
 
 def _has_one_argument(pieces: list[Token], place: int) -> bool:
-    """Return True if a call has at most one argument.
+    """Return True if a call of ``add`` has at most one argument, and so adds no pin to a host.
 
     ``pieces`` are the tokens of the code, and ``place`` is the index of the first token after the
     opening bracket. Only a limited number of tokens is examined, because hostile code could
@@ -328,9 +330,10 @@ def _key(pattern: str) -> str:
 
 
 def _overlapping(name: str) -> Iterator[str]:
-    """Yield each other host pattern that can cover a host that the pattern ``name`` covers.
+    """Yield the host patterns whose pins OkHttp possibly adds to those of the pattern ``name``.
 
-    ``name`` is a host pattern in normalised form (``_key``).
+    They are all other patterns that can cover a host of ``name``. ``name`` is a host pattern in
+    normalised form (``_key``).
     """
     wildcard: Wildcard = "**." if name[:3] == "**." else "*." if name[:2] == "*." else ""
     pattern = HostPattern(wildcard, name.removeprefix(wildcard))

@@ -192,10 +192,10 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
 
 
 def is_name_of(pattern: str, host: str) -> bool:
-    """Return True if a host pattern covers a host, or for an empty host, if it is a wildcard.
+    """Return True if a program that verifies the name ``host`` checks a host of ``pattern``.
 
-    The host is empty if the program's settings contain none. Return False if one of them is
-    invalid.
+    That is so if the pattern covers the host. If the settings name no host (``host`` is empty), it
+    is so if the pattern is a wildcard. Return False if the pattern or the host is invalid.
     """
     try:
         parsed = HostPattern.parse(pattern)

@@ -334,8 +334,9 @@ def _rows(pieces: list[Token]) -> Iterator[Row]:
 def _is_policy(pair: Brackets, pieces: list[Token]) -> bool:
     """Return True if a pair of brackets contains the fields of a policy.
 
-    The values of the fields can be computed by code: the caller then refuses the policy. ``pieces``
-    are the tokens of the file.
+    It does if it has the field ``pattern``, and either this field is a string or there is a field
+    with a list, such as ``pins``. Other values can be computed by code: the caller then refuses the
+    policy. ``pieces`` are the tokens of the file.
     """
     pattern = pair.fields.get("pattern")
     if pattern is None:
@@ -415,8 +416,9 @@ def _value(pieces: list[Token], place: int, name: str) -> tuple[list[str] | None
 def strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
     """Return the strings of a list, and the index of the token after them.
 
-    ``pieces`` are the tokens of the file, and ``place`` is the index of the token after the opening
-    bracket.
+    If all elements are strings, that token is the closing bracket. Otherwise it is a different one,
+    and the caller refuses the list. ``pieces`` are the tokens of the file, and ``place`` is the
+    index of the token after the opening bracket.
     """
     found: list[Token] = []
     while place < len(pieces) and pieces[place].kind == "string":
@@ -431,7 +433,8 @@ def strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
 def _is_of_list(pieces: list[Token], place: int) -> bool:
     """Return True if a token can belong to a type before a list, such as ``[]string`` in Go.
 
-    ``pieces`` are the tokens of the file, and ``place`` is the index of the token.
+    The caller skips these tokens to find the list. ``pieces`` are the tokens of the file, and
+    ``place`` is the index of the token.
     """
     token = pieces[place]
     if token.kind == "word":

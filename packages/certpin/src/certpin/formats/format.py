@@ -286,8 +286,11 @@ class Format:
             options: the user's values for settings that the file lacks.
 
         Raises:
-            FormatError: the file is not of this format.
-            ConfigError: the pin set is unsafe.
+            FormatError: the file is too large or not of this format, or a pin file can't express
+                its settings.
+            PinFileError: the pin set is unsafe, such as a host with only one pin.
+            ConfigError: no host is known for the pins, or the user named another host than the
+                file.
         """
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")

@@ -163,11 +163,14 @@ class Shape:
         return self._typed(int, "a whole number")
 
     def is_one_of(self, *values: object) -> bool:
-        """Return True if this value is one of ``values``, and of the same type."""
+        """Return True if this value is one of ``values``, and of the same type (1 is not True)."""
         return any(type(each) is type(self._value) and each == self._value for each in values)
 
     def names(self) -> set[str]:
-        """Return the keys of this mapping. Their values stay unread. Raises ``FormatError``."""
+        """Return the keys of this mapping. Their values stay unread.
+
+        Raises ``FormatError`` if this value is not a mapping.
+        """
         return {str(name) for name in self._typed(dict, "a mapping")}
 
     def day(self) -> str:
@@ -242,7 +245,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def pins_from(texts: list[str]) -> tuple[Pin, ...]:
-    """Return the pins in ``texts``, each in any supported notation. Raises ``FormatError``."""
+    """Return the pins in ``texts``, each in any supported notation.
+
+    Raises ``FormatError`` if one of the texts is not a pin.
+    """
     try:
         return tuple(map(Pin.parse, texts))
     except InputError as exc:

@@ -207,7 +207,10 @@ def _serial(token: Token) -> str:
 
 
 def _read_pin(path: Path) -> str:
-    """Return the PIN that a file contains, without the line end."""
+    """Return the PIN that a file contains, without the line end.
+
+    Raises ``TokenError`` if the file can't be read, or is not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             return file.read(_MAX_PIN + 3).decode().removesuffix("\n").removesuffix("\r")

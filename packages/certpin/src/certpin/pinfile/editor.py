@@ -346,8 +346,9 @@ class PinFileEditor:
 def editable_pins(text: str) -> list[int]:
     """Return for each host of a pin file the number of pins that the editor can change.
 
-    ``text`` is the text of the pin file. The editor can change pins in ``[[host.pin]]`` tables, and
-    not those in lists of inline tables. Hosts in such a list are left out.
+    lint compares it with the number of the host's pins, to report the others. The editor can change
+    pins in ``[[host.pin]]`` tables, and not those in lists of inline tables. Hosts in such a list
+    are left out. ``text`` is the text of the pin file.
     """
     return _Lines(text).pin_counts()
 

@@ -216,7 +216,10 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _has_long_line(text: str) -> bool:
-    """Return True if some line is long enough to contain a dotted TOML key of 64 parts."""
+    """Return True if some line is long enough to contain a dotted TOML key of 64 parts.
+
+    Only then does the caller search for such a key, which takes longer.
+    """
     return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
 
 

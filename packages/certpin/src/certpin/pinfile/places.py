@@ -179,7 +179,10 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
 
 def _with_parents(table: str) -> Iterator[str]:
-    """Yield the full keys of a table and of the tables around it: ``a.b``, then ``a``."""
+    """Yield the full keys of a table and of the tables around it: ``a.b``, then ``a``.
+
+    A header ``[a.b]`` also defines ``a``, so its line is that of both keys.
+    """
     while table:
         yield table
         table = table.rpartition(".")[0]

@@ -381,7 +381,10 @@ def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding
 
 
 def _refuses_all(policy: HostPolicy, now: datetime) -> bool:
-    """Return True if clients refuse every connection now, because the pins have expired."""
+    """Return True if clients refuse every connection at the time ``now``.
+
+    That is so if the pins have expired in mode ``enforce`` with ``on_expiry = "fail-closed"``.
+    """
     return policy.refuses_from is not None and policy.expired(now)
 
 

@@ -106,7 +106,10 @@ class Pin:
 
     @property
     def is_placeholder(self) -> bool:
-        """True if the pin is copied from documentation, or repeats one byte or letter."""
+        """True if the pin is an example from documentation, or repeats one byte or letter.
+
+        A policy with such a pin is refused.
+        """
         digest = self.digest
         if digest[3:31] == digest[:28]:  # a repeated letter of base64 repeats three bytes
             letters = base64.b64encode(digest)[:-2]  # the last two depend on the padding

@@ -261,7 +261,7 @@ def scts_fix(verdict: Verdict) -> str:
 def _has_unknown_logs(verdict: Verdict) -> bool:
     """Return True if the certificate has an SCT of a log that is not in the pin file's log list.
 
-    ``verdict`` has the reason ``too-few-scts``.
+    The advice is then to get a newer list. ``verdict`` has the reason ``too-few-scts``.
     """
     scts = verdict.transparency.scts if verdict.transparency else ()
     return any(each.log is None for each in scts)

@@ -191,6 +191,7 @@ def _ders(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
 def _anchors_above(path: ServedPath, trust: TrustAnchors) -> list[Certificate]:
     """Return the trust anchors that are in a served path, or that issued a certificate of it.
 
+    If there is one, the anchor is not missing: it has expired, or another chain was sent at first.
     ``path`` is the path that the server sent, and ``trust`` has the policy's anchors.
     """
     return [

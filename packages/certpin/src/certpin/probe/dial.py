@@ -307,7 +307,7 @@ def could_not_ask(error: DialError) -> bool:
     """Return True if a failed connection is due to this machine, and not to the server.
 
     For example, the machine has no IPv6 address or route, or could not resolve the name because its
-    resolver failed temporarily.
+    resolver failed temporarily. Return False if the name doesn't exist, or the server refused.
     """
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):

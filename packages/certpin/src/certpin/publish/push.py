@@ -462,7 +462,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if enough keys of ``root`` have signed a pin set, so that clients accept it.
+    """Return True if enough keys of ``root`` have signed a pin set: its clients then accept it.
 
     ``verified`` has the metadata of the pin set.
     """

@@ -478,7 +478,10 @@ def _is_secret(name: str) -> bool:
 
 
 def _holds_secret(value: Any) -> bool:
-    """Return True if the value of a storage option is a secret key, or a URL with a password."""
+    """Return True if the value of a storage option looks like a secret: the option is then refused.
+
+    It does if it resembles a secret key, or is a URL with a user name or a password.
+    """
     if not isinstance(value, str):
         return False
     try:

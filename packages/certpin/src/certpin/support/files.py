@@ -28,7 +28,10 @@ _fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on 
 
 
 def is_plain(name: str) -> bool:
-    """Return True if a file name is a relative path that never leaves its folder, on any system."""
+    """Return True if a file name is a relative path that never leaves its folder, on any system.
+
+    So it has no part that is empty, ``.`` or ``..``, no backslash, colon or unprintable character.
+    """
     parts = name.split("/")
     odd = "\\" in name or ":" in name or not name.isprintable()
     return not odd and not {"", ".", ".."} & set(parts)

@@ -351,8 +351,9 @@ _SIGNATURES = {
 def signature_fits(certificate: Certificate, issuer: Certificate) -> bool:
     """Return True if the issuer's type of key can make the signature of a certificate.
 
-    Also return True if certpin doesn't know that type of key. If the result is False, OpenSSL 3
-    looks for a different issuer (check_sig_alg_match, crypto/x509/v3_purp.c).
+    For example, an RSA key can't make an ECDSA signature. Return True for a type of key that
+    certpin doesn't know. If the result is False, OpenSSL 3 looks for a different issuer
+    (check_sig_alg_match, crypto/x509/v3_purp.c).
 
     Args:
         certificate: the certificate.
@@ -411,10 +412,9 @@ class ServedPath(NamedTuple):
 def served_path(served: Sequence[Certificate]) -> ServedPath:
     """Return the certification path up from the leaf, built from the certificates a server sent.
 
-    After each certificate comes the first one that OpenSSL takes for its issuer: the subject, the
-    key identifiers and the type of key fit (X509_check_issued). Not checked: signatures, dates, and
-    whether the certificates above the leaf are those of authorities. If a field can't be read, the
-    path ends there, and ``issuer_missing`` is False.
+    After each certificate comes the first one that OpenSSL takes for its issuer (``may_issue``).
+    Not checked: signatures, dates, and whether the certificates above the leaf are those of
+    authorities. If a field can't be read, the path ends there, and ``issuer_missing`` is False.
 
     Args:
         served: the certificates that a server sent, the leaf first. They may be hostile.
@@ -433,7 +433,8 @@ def served_path(served: Sequence[Certificate]) -> ServedPath:
 def may_issue(issuer: Certificate, certificate: Certificate) -> bool:
     """Return True if OpenSSL takes ``issuer`` for the issuer of ``certificate``.
 
-    The subject, the key identifiers and the type of key of ``issuer`` have to fit
+    It does if the subject of ``issuer`` is the issuer's name in ``certificate``, if the
+    authorityKeyIdentifier names no other certificate, and if the type of key can make the signature
     (X509_check_issued). Not verified: the signature.
 
     Args:
@@ -576,10 +577,10 @@ def read_items(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Ite
 
 
 def _is_protected_der(data: bytes) -> bool:
-    """Return True if a file begins like PKCS#12 or encrypted PKCS#8, encoded as DER or BER.
+    """Return True if a file may need a passphrase: it begins like PKCS#12 or encrypted PKCS#8.
 
-    See RFC 7292 and RFC 5958. The rest of the file is not checked. ``data`` is the content of the
-    file.
+    See RFC 7292 and RFC 5958, encoded as DER or BER. The rest of the file is not checked. ``data``
+    is the content of the file.
     """
     if data[:1] != _SEQUENCE or len(data) < _LONGEST_HEADER:
         return False

@@ -208,10 +208,10 @@ def mistaken_issuer(
 ) -> tuple[Certificate, Certificate] | None:
     """Return a certificate and its signer, if OpenSSL doesn't accept the signer as the issuer.
 
-    The signatures are valid from the leaf up to a trusted certificate. But the
-    authorityKeyIdentifier of one certificate doesn't fit the certificate that signed it: it
-    identifies a different certificate with the same name and key. For example, the identifier has
-    the serial number of a root, and the root was later issued again with another serial number.
+    It explains why a chain did not verify, although the signatures are valid from the leaf up to a
+    trusted certificate: the authorityKeyIdentifier of one certificate identifies a different
+    certificate than its signer, one with the same name and key. For example, the identifier has the
+    serial number of a root, and the root was later issued again with another serial number.
 
     Args:
         sent: the certificates that a server sent, as DER, the leaf first. They may be hostile.
@@ -283,7 +283,8 @@ def signs(issuer: bytes, child: bytes) -> bool:
 def only_name_matches(issuer: bytes, child: bytes) -> bool:
     """Return True if ``issuer`` has the name of ``child``'s issuer, but not the key that signed it.
 
-    Return False if the names differ, or if the signature can't be verified.
+    The error for a chain that ends at no trust anchor then mentions this. Return False if the names
+    differ, or if certpin can't verify the signature.
 
     Args:
         issuer: the certificate of an authority, as DER.

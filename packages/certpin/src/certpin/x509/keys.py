@@ -247,6 +247,9 @@ def public_authority_refusal(key: str) -> str:
 def dart_can_use(key: str, *, signs: bool = False) -> bool:
     """Return True if Dart's TLS library, BoringSSL, can use a type of key.
 
+    Servers can use RSA keys and EC keys on P-256 and P-384; authorities also those on P-521, and
+    Ed25519. All other types, also unknown ones, give False.
+
     Args:
         key: the type of the key, as ``describe_key`` returns it.
         signs: True for the key of an authority: clients only verify its signatures. False for the

@@ -141,15 +141,18 @@ class OwnSSLContext(_StdlibContext):
 def is_of(module: str, name: str, value: object) -> bool:
     """Return True if ``value`` is an instance of the class ``name`` in the module ``module``.
 
-    The module, such as ``gevent.socket``, is not imported: if such a value exists, the module is
-    loaded already.
+    It recognises the sockets of libraries such as gevent (``gevent.socket``). The module is not
+    imported: if such a value exists, it is loaded already. Otherwise the result is False.
     """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(value, kind)
 
 
 def replaced_by() -> str:
-    """Return the name of the module that replaced ``ssl.SSLSocket``; empty if none did."""
+    """Return the name of the module that replaced ``ssl.SSLSocket``; empty if none did.
+
+    The error for a socket that certpin can't use names this module.
+    """
     found: Any = ssl.SSLSocket
     return "" if found is StdlibSocket else str(found.__module__)
 

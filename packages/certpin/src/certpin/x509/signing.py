@@ -203,10 +203,11 @@ def _file_key(private: PrivateKeyTypes) -> FileKey:
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:
-    """Return True if the file contents ``data`` are an unencrypted RSA-PSS private key.
+    """Return True if the file contents ``data`` have an unencrypted RSA-PSS private key.
 
-    ``cryptography`` reads such a key as plain RSA. ``plain`` is the SubjectPublicKeyInfo that
-    ``cryptography`` writes for the key.
+    The caller refuses such a key, because ``cryptography`` reads it as plain RSA. ``plain`` is the
+    SubjectPublicKeyInfo that ``cryptography`` writes for the key. Return False if certpin can't
+    read ``data``.
     """
     try:
         items = certificate.read_items(data)
@@ -236,12 +237,15 @@ def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
 
 
 def digest_of(key: EllipticCurvePublicKey, data: bytes) -> bytes:
-    """Return the hash of ``data`` that ECDSA signs with this key."""
+    """Return the hash of ``data`` that ECDSA signs with this key, for tokens that don't hash."""
     return hashlib.new(hash_for(key).name, data).digest()
 
 
 def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> bool:
-    """Return True if the signature of ``data`` is valid for this public key."""
+    """Return True if the signature of ``data`` is valid for this public key.
+
+    The algorithm is the one that certpin uses for the type of the key: see ``FileKey.sign``.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 

@@ -342,9 +342,11 @@ class _Check:
         return f"allows {limit} authorities below it (pathLenConstraint), and {count} are there"
 
     def _identifier_problem(self) -> str | None:
-        """Return a problem if the certificate names a different issuer, else ``None``.
+        """Return a problem if the authorityKeyIdentifier names a different issuer, else ``None``.
 
-        The authorityKeyIdentifier must fit the next certificate of the path.
+        It must not contradict the key identifier, the serial number and the issuer's name of the
+        next certificate in the path. Without a next certificate, or without this extension, there
+        is no problem.
         """
         if not self.above or names_issuer(self.certificate, self.above[0]):
             return None

@@ -173,7 +173,8 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
     """Return True if a syntax node is inside the arguments of a method of ``HttpOverrides``.
 
-    Such a method is ``HttpOverrides.runZoned``. ``flow`` is the parsed Dart file.
+    Such a method is ``HttpOverrides.runZoned``. A callback there is for every client, and has its
+    own rule. ``flow`` is the parsed Dart file.
     """
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
@@ -541,9 +542,10 @@ def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
 
 
 def _is_value(run: list[Node]) -> bool:
-    """Return True if an expression is a name, or members and calls behind it.
+    """Return True if an expression is a name, or members and calls behind it: no operator.
 
-    ``run`` has the syntax nodes of the expression.
+    Only then its comparison with a loopback address is one of a host. ``run`` has the syntax nodes
+    of the expression.
     """
     kinds = [each.type for each in run]
     return bool(kinds) and kinds[0] in GRAMMAR.names and SELECTORS.issuperset(kinds[1:])

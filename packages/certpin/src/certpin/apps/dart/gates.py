@@ -263,7 +263,10 @@ def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
 
 
 def _is_validator(function: Function) -> bool:
-    """Return True if a function's name and parameters show that it checks certificates."""
+    """Return True if a function's name or parameters show that it checks certificates.
+
+    The name has a word for pins, a parameter is an ``X509Certificate``, or is named like one.
+    """
     if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
         return True
     return any({"cert", "certificate"} & set(words(name)) for name in function.parameters)

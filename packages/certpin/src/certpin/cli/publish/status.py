@@ -95,8 +95,8 @@ def _jump_warning(context: PublishContext) -> str:
 def _is_refused(context: PublishContext) -> bool:
     """Return True if some clients refuse the signed version.
 
-    They refuse it if its number is too far above that of the version that they have. ``context``
-    has the pin file and the folder ``publish``.
+    They refuse it if its number is too far above that of the version that they have. The command
+    then ends with exit code 1. ``context`` has the pin file and the folder ``publish``.
     """
     from certpin.publish.jump import is_jump
 

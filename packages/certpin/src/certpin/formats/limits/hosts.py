@@ -159,8 +159,8 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
     """Return True if two sets of wildcards, before the same domain name, cover the same host names.
 
-    They do if they are equal, or if each contains ``**.``, which covers all names that the other
-    wildcards cover.
+    If not, the export reports that it replaces the patterns. The sets cover the same names if they
+    are equal, or if each contains ``**.``, which covers all names that the other wildcards cover.
 
     Args:
         wanted: the wildcards of the pin set.

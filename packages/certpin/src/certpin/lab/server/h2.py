@@ -211,7 +211,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if a request names the second host of the case.
+        """Return True if a request names the second host of the case. Its data is ``astray``.
 
         A client must not request the second host on this connection, because it did not check the
         pins of that host here. ``asked`` are the headers of the request.

@@ -141,9 +141,10 @@ class HandMadeTls:
         return kind, content
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True if a record with the type ``kind`` in its header is encrypted.
+        """Return True if a record with the type ``kind`` in its header must be decrypted.
 
-        It is only called after keys are set.
+        Subclasses define this, because it depends on the TLS version. It is only called after the
+        keys to read records are set.
         """
         raise NotImplementedError
 

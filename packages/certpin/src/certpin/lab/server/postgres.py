@@ -92,7 +92,8 @@ class Postgres(MessageServer):
     def take(self) -> bytes:
         """Remove the next message from the received bytes, ``pending``, and return it.
 
-        The result is empty if the message is incomplete.
+        The result is empty if the message is incomplete, or if its length is invalid: then the
+        connection ends.
         """
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:

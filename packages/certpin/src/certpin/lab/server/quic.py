@@ -216,9 +216,10 @@ class Http3(QuicConnectionProtocol):
             self.transmit()  # ends the timer
 
     def _take(self, http: H3Connection, event: QuicEvent) -> None:
-        """Process an event of the QUIC connection after the handshake.
+        """Record the data in a QUIC event after the handshake, and answer complete requests.
 
-        ``http`` is the HTTP/3 connection inside it.
+        ``http`` is the HTTP/3 connection inside it. If the client has sent too many bytes, the
+        connection is closed.
         """
         if isinstance(event, StreamDataReceived):
             self._taken += len(event.data)
@@ -272,7 +273,7 @@ class Http3(QuicConnectionProtocol):
 def _is_request(stream: int) -> bool:
     """Return True if a stream carries a request: it is bidirectional, and the client opened it.
 
-    See RFC 9000 section 2.1.
+    Only the bytes of such streams count as data of the client. See RFC 9000 section 2.1.
     """
     return stream % 4 == 0
 

@@ -177,7 +177,10 @@ def _kind(
 
 
 def _is_grease(number: int) -> bool:
-    """Return True if a number is reserved by RFC 8701 (GREASE), such as 0x3a3a."""
+    """Return True if a number is reserved by RFC 8701 (GREASE), such as 0x3a3a.
+
+    Clients send such numbers at random, so they identify no client.
+    """
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
 
 
@@ -285,10 +288,11 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """Process a client's record of type application data. Count it unless it is TLS overhead.
+        """Count a client's record of type application data, unless it is TLS overhead.
 
-        ``suite`` is the cipher suite of the connection, and ``length`` the length of the record's
-        content in bytes.
+        In TLS 1.3, alerts and handshake messages have this type too, and are recognised by their
+        length. ``suite`` is the cipher suite of the connection, and ``length`` the length of the
+        record's content in bytes.
         """
         if not suite.hidden:
             self.data += self._changed

@@ -142,7 +142,7 @@ class WeakTls(HandMadeTls):
         return self._suite.name, "TLSv1.2", 8 * self._suite.key
 
     def do_handshake(self) -> None:
-        """Continue the handshake.
+        """Continue the handshake with the bytes in the buffer, and return when it is complete.
 
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
@@ -240,6 +240,8 @@ class WeakTls(HandMadeTls):
 
     def _take_messages(self) -> bool:
         """Process the complete handshake messages of the client. Return True after its Finished.
+
+        Return False if the Finished has not arrived.
 
         Raises:
             ssl.SSLError: a message is wrong, or not the next one.

@@ -239,9 +239,11 @@ class Authority:
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority | None) -> Authority:
-        """Return a copy of this authority with another certificate for its key.
+        """Return a copy of this authority with a different certificate for its key.
 
-        ``issuer`` is the authority that issued ``certificate``; None for the certificate of a root.
+        It is for attacks: the copy issues with the same key, and its chains contain
+        ``certificate``. ``issuer`` is the authority that issued ``certificate``; None for the
+        certificate of a root.
         """
         return self._but(x509=certificate, issuer=issuer, subject=certificate.subject)
 

@@ -103,7 +103,10 @@ class Trial:
 
 
 def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
-    """Return the client for the lab: a function becomes a ``Call``, other clients are unchanged."""
+    """Return the client under test as an object with ``run`` and ``stop``, as the lab needs it.
+
+    A function becomes a ``Call``; other clients are returned unchanged.
+    """
     return Call(client) if callable(client) else client
 
 
@@ -126,7 +129,11 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """Return the evidence of one connection (``seen``) as text for the message of a failed test."""
+    """Return the evidence of one connection as text for the message of a failed test.
+
+    The text has the host, the end of the handshake, and the data that counts for the verdict.
+    ``seen`` is the evidence.
+    """
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -162,6 +169,8 @@ class Mitm(Target):
 
     def seen(self) -> tuple[Connection, ...]:
         """Stop the attack, and return the evidence of every connection.
+
+        Later calls return the same evidence.
 
         Raises:
             CannotServeError: a connection could not be served as the case requires.

@@ -85,7 +85,8 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with a chain of an attacker's intermediates.
 
-    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust.
+    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust. No
+    pin matches, however long the chain is.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -117,7 +117,10 @@ class Visit:
 
     @property
     def is_call(self) -> bool:
-        """True if the connection is a call: the client sent data on it to an honest server."""
+        """True if the connection is a call: the client sent data on it to an honest server.
+
+        Such a connection shows that the app still works after an attack.
+        """
         return self.signal is ClientSignal.SENT_DATA and not self.seen.exposed
 
     @property
@@ -338,9 +341,9 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if the client sent data to an honest server on a later connection.
+        """Return True if the client sent data to an honest server on a connection after ``visit``.
 
-        ``visit`` is the earlier connection.
+        Then no lost network and no crash is the reason that the client closed ``visit`` silently.
         """
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(visit.is_call for visit in later)
@@ -348,7 +351,7 @@ class Turn:
     def _at_second(self, visit: Visit) -> bool:
         """Return True if the client requested the second host of the case on a connection.
 
-        ``visit`` is the connection.
+        ``visit`` is the connection. The result is False in a case with one host.
         """
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target

@@ -132,7 +132,7 @@ class DisagreementClass:
         return f"fuzz-{self.number}"
 
     def contains(self, recipe: Recipe, accepts: dict[str, bool]) -> bool:
-        """Return True if a chain belongs to this class.
+        """Return True if a chain belongs to this class: it is then counted, and not minimised.
 
         It has the verdicts of the class, and at least the mutations of the minimal chain.
 
@@ -246,7 +246,10 @@ class _Comparison:
         self.classes: list[DisagreementClass] = []
 
     def baseline(self) -> tuple[str, ...]:
-        """Return the names of the good (not mutated) chains that the client accepts."""
+        """Run the client on the good (not mutated) chains. Return the names of those it accepts.
+
+        Only mutations of these are judged: a refusal of another proves nothing.
+        """
         good = [
             name
             for name in self.corpus.starts

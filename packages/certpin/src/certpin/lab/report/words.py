@@ -590,8 +590,8 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    This includes a legitimate change of the server, even if clients with another kind of pins must
-    refuse the change.
+    All other cases count as attacks. A legitimate change of the server counts as honest, even if
+    clients with another kind of pins must refuse the change.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate

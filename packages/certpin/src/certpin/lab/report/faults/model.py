@@ -44,7 +44,10 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed at least one of these cases (``names``)."""
+        """Return True if the client failed at least one of these cases (``names``).
+
+        Cases that were not run are neither failed nor passed.
+        """
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
@@ -163,7 +166,8 @@ _NOT_BY_ROOTS = {Expect.ACCEPT, Expect.EITHER, Expect.POLICY, Expect.UNDEFINED}
 def only_by_pins(result: Result) -> bool:
     """Return True if the result is that of an attack that only pins stop.
 
-    The chain of the attack passes ordinary certificate verification.
+    The chain of the attack passes ordinary certificate verification, so a failure shows nothing
+    about this verification.
     """
     by_roots = result.case.expected.none in _NOT_BY_ROOTS
     return got_through(result) and by_roots

@@ -105,7 +105,7 @@ def _names_two_hosts(scope: Scope) -> bool:
 def _http_error(request: Request, exc: Exception) -> Response:
     """Return the response to a request with an unknown path or a wrong method.
 
-    Browsers get an error page, programs a problem as in RFC 9457.
+    Browsers get an error page, programs a problem as in RFC 9457. ``exc`` has the status.
     """
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))

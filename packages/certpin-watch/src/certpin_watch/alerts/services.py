@@ -190,7 +190,10 @@ class AppriseService:
 
 
 def _format_of(plugin: Any) -> Format:
-    """Return the text format ("text", "markdown" or "html") that a plugin of apprise prefers."""
+    """Return the text format that a plugin of apprise prefers: "text", "markdown" or "html".
+
+    If the plugin's format is unknown, the result is "text".
+    """
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
     return _FORMATS.get(str(getattr(first, "value", first)), "text")

@@ -68,7 +68,11 @@ class MaintenanceWindow:
 
 @dataclass(frozen=True)
 class Silencing:
-    """The silences and maintenance windows that one evaluation of the alert rules considers."""
+    """The silences and maintenance windows that one evaluation of the alert rules considers.
+
+    ``silences`` are those in force at the time of the evaluation, and ``windows`` those that are
+    open.
+    """
 
     silences: tuple[SilenceRow, ...] = ()
     windows: tuple[MaintenanceWindow, ...] = ()

@@ -244,13 +244,17 @@ def key_of(cursor: str | None, *types: type) -> Any:
 def _is_storable(value: int | str) -> bool:
     """Return True if a database column could contain this value.
 
-    Such a value is a 64-bit number, or a text without NUL. Any other value in a query would fail.
+    Such a value is a 64-bit number, or a text without NUL. A cursor with any other value is
+    refused, because the query would fail.
     """
     return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
 def row_number(word: str) -> int | None:
-    """Parse the row number in a URL path; return None if the text can't be a row number."""
+    """Parse the row number in a URL path; return None if the text can't be a row number.
+
+    The caller then answers that there is no such object (status 404).
+    """
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 

@@ -121,7 +121,10 @@ class LoginThrottle:
         return LoginDecision(delay=delay, at=at, last=failures.last)
 
     def knows(self, source: str, account: str) -> bool:
-        """Return True if the last attempt of a source (network) at an account succeeded."""
+        """Return True if the last attempt of a source (network) at an account succeeded.
+
+        Attempts of such a source are not delayed, even if others guess the account's password.
+        """
         with self._lock:
             return _key(source, account) in self._signed_in
 

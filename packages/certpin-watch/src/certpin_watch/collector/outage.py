@@ -94,7 +94,10 @@ class Outage:
         self.end()
 
     def record(self, exc: BaseException) -> None:
-        """Record why NATS cannot be used. Log the reason if it is the first time in this outage."""
+        """Record why NATS cannot be used. Log the reason if it is the first time in this outage.
+
+        After a refused login, that the server closes the connection is not recorded.
+        """
         if _LOGIN in self._logged and isinstance(exc, _CLOSED):
             return  # the server closes the connection after it has refused the login
         reason = describe_failure(exc)

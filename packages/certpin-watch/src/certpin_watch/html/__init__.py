@@ -154,7 +154,10 @@ def icon(name: str, size: int = 16) -> Markup:
 
 
 async def static(request: Request) -> Response:
-    """Return the static file in the path, such as a style sheet, as a response."""
+    """Return the static file in the path, such as a style sheet; status 404 for an unknown name.
+
+    Browsers can cache it, because its URL contains a digest of the file.
+    """
     name = request.path_params["name"]
     if name not in _MEDIA_TYPES:
         return PlainTextResponse("there is no such file\n", 404)

@@ -106,7 +106,10 @@ def all_accounts(connection: Connection) -> list[Account]:
 
 
 def has_accounts(connection: Connection) -> bool:
-    """Return True if at least one account exists."""
+    """Return True if at least one account exists.
+
+    Without one, users of this machine may use the service without a login (``AuthState.is_open``).
+    """
     return bool(connection.execute(select(exists().select_from(ACCOUNTS))).scalar())
 
 
@@ -246,7 +249,10 @@ def all_tokens(connection: Connection) -> list[Token]:
 
 
 def has_tokens(connection: Connection) -> bool:
-    """Return True if at least one token exists that is not revoked. It can have expired."""
+    """Return True if at least one token exists that is not revoked. It can have expired.
+
+    Without accounts and tokens, the service must not listen on addresses that other machines reach.
+    """
     query = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
     return bool(connection.execute(query).scalar())
 

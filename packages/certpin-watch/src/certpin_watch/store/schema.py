@@ -263,7 +263,10 @@ def _refuse_encoding(connection: Connection) -> None:
 
 
 def _lock_migrations(connection: Connection) -> None:
-    """Take the lock for migrations. Wait for another process that migrates, without a timeout."""
+    """Take PostgreSQL's lock for migrations, which lasts until the transaction ends.
+
+    Wait for another process that migrates, without a timeout. SQLite doesn't need this lock.
+    """
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     advisory_lock(connection, b"certpin watch migrate")

@@ -45,7 +45,7 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """True if at least 95 % of the limit are used."""
+        """True if at least 95 % of the limit are used. An alert and pages then report it."""
         return 20 * self.used >= 19 * self.most
 
 

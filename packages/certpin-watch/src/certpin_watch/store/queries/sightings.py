@@ -273,7 +273,10 @@ def last_verified(
 
 
 def has_sightings(connection: Connection) -> bool:
-    """Return True if at least one probe result is stored."""
+    """Return True if at least one probe result is stored.
+
+    Otherwise a page without alerts has to say that nothing was probed yet.
+    """
     return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
 
 

@@ -86,7 +86,10 @@ def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[Lint
 
 
 def _can_run(rule: LintRule, document: LintDocument) -> bool:
-    """Return True if a document has the data that a lint rule needs (``LintRule.needs``)."""
+    """Return True if a document has the data that a lint rule needs (``LintRule.needs``).
+
+    Other rules are skipped: chains of servers and exported files are optional.
+    """
     if rule.needs == "live":
         return document.live is not None
     return rule.needs != "exports" or document.exported is not None

@@ -197,7 +197,10 @@ class Store:
                 (self.metadata / name).unlink()
 
     def has_root(self, version: int) -> bool:
-        """Return True if root metadata with this version number is in the metadata folder."""
+        """Return True if root metadata with this version number is in the metadata folder.
+
+        It shows that a newer root was fetched. The file is not verified here.
+        """
         return (self.metadata / "root_history" / f"{version}.root.json").exists()
 
     def _roots(self, first: int) -> Iterator[bytes]:

@@ -235,7 +235,10 @@ class PinUpdater(Forked):
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
     def _sleep(self, seconds: float) -> bool:
-        """Wait until the next check is due. Return False if the updater was closed."""
+        """Wait ``seconds``, until the next check is due. Return False if the updater was closed.
+
+        If it is closed during the wait, return at once.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closed, seconds)
             return not self._closed

@@ -301,7 +301,10 @@ class Authority:
         )
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
-        """Return the certificate that a builder describes, signed with the key of the authority."""
+        """Return the certificate that a builder describes, signed with the key of the authority.
+
+        The builder must already have the name of the authority as issuer.
+        """
         return builder.sign(self.key, _digest(self.key))
 
 

@@ -342,7 +342,11 @@ class Preconditions:
         self._found: dict[str, str] = {}
 
     def problem(self, case: Case) -> str:
-        """Return the reason why a case can't be run with this client; empty if it can be run."""
+        """Return the reason why a case can't be run with this client; empty if it can be run.
+
+        The first call for each condition runs the client against a control, a case with an honest
+        server.
+        """
         if case.control:
             name = case.control.name
             if name not in self._found:

@@ -111,7 +111,10 @@ def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnd
 
 
 def failure_text(result: Result) -> str:
-    """Return the message of a failed test: the finding and its evidence."""
+    """Return the message of a failed test: the finding, its fix, and the evidence of each attempt.
+
+    Characters that control a terminal are replaced, because the client chooses parts of the text.
+    """
     lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
     for number, attempt in enumerate(result.attempts, 1):
         lines.append(f"attempt {number}: {ending(attempt.ending)}")

@@ -203,7 +203,10 @@ class Ending:
 
     @property
     def content(self) -> bool:
-        """True if the client reported success by its exit status 0."""
+        """True if the client reported success by its exit status 0.
+
+        It then claims to have accepted the server.
+        """
         return self.status == 0
 
 

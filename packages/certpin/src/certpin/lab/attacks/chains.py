@@ -28,7 +28,8 @@ def _intermediate_appended(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged chain, and the real issuers after it.
 
     The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
-    name and the key identifier of the real intermediate, but another key.
+    name and the key identifier of the real intermediate, but another key. A client must not count
+    the pins of the real issuers, because they did not sign the leaf.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:

@@ -212,7 +212,10 @@ class Lines(MessageServer):
     def is_data(self, line: bytes, *, secure: bool) -> bool:
         """Return True if a line, complete or not, counts as data of the client.
 
-        ``secure`` is True if the line arrived under TLS.
+        All lines do, except commands that end the connection; in clear text, those that request
+        TLS; and the first command under TLS if the case injects an answer. An incomplete line
+        doesn't count if it can still become such a command. ``secure`` is True if the line arrived
+        under TLS.
         """
         if not self.between:
             return True
@@ -249,7 +252,10 @@ class Lines(MessageServer):
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete line. ``secure`` is True under TLS."""
+        """Return the server's answer to a complete line: a part of a command, or of a message.
+
+        It is empty if more lines are needed first. ``secure`` is True under TLS.
+        """
         raise NotImplementedError
 
 

@@ -90,7 +90,10 @@ class WaitingLoop:
         self.asyncio = asyncio.new_event_loop()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function in this thread, and return its result."""
+        """Run a function in this thread, and return its result.
+
+        It has the same purpose as ``Loop.call``: this loop runs in the caller's thread.
+        """
         return function()
 
     def wait_for(self, descriptor: int | None, seconds: float) -> bool:
@@ -128,7 +131,10 @@ class WaitingLoop:
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks of a stopped loop, and run the loop until their sockets are closed."""
+    """Cancel the tasks of a stopped loop, and run the loop until their sockets are closed.
+
+    Otherwise the loop would be closed while relays still have open sockets.
+    """
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

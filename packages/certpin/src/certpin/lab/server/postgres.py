@@ -110,7 +110,10 @@ class Postgres(MessageServer):
         return message
 
     def reply(self, message: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete message. ``secure`` is True under TLS."""
+        """Return the server's answer to a complete message; empty after the termination message.
+
+        ``secure`` is True under TLS.
+        """
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -150,6 +153,8 @@ class Postgres(MessageServer):
     def is_data(self, message: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, counts as data of the client.
 
+        All messages do, except the termination message, and requests for encryption or
+        cancellation. In cases that inject an answer, the startup message under TLS doesn't either.
         ``secure`` is True if the message arrived under TLS.
         """
         if self._started:

@@ -183,7 +183,10 @@ class Http3(QuicConnectionProtocol):
         self._only_head: set[int] = set()  # the streams of HEAD requests
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        """Process an event of the QUIC connection. The library aioquic calls this function."""
+        """Record an event of the QUIC connection as evidence, and answer requests.
+
+        The library aioquic calls this function.
+        """
         if isinstance(event, ProtocolNegotiated):  # from the ClientHello
             protocol = event.alpn_protocol or ""
             self.seen.hello = ClientHello(alpn=(protocol,), versions=(_TLS13,))

@@ -272,7 +272,10 @@ class RecordCounter:
                 self._hear(self._suite, len(body))
 
     def from_server(self, data: bytes) -> None:
-        """Process relayed bytes that the server sent, to learn the cipher suite."""
+        """Process relayed bytes that the server sent, to learn the cipher suite.
+
+        Without the suite, the client's records can't be counted.
+        """
         for kind, body in self._records(self._server, data):
             if kind == _HANDSHAKE and not self._suite:
                 self._suite = _chosen(body)

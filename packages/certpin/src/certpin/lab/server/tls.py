@@ -123,7 +123,10 @@ class Tls:
         seen.astray = bytes(getattr(said, "astray", b""))
 
     def say(self, data: bytes) -> None:
-        """Encrypt bytes for the client. Call this only after the handshake."""
+        """Encrypt bytes for the client, which ``data_to_send`` then returns.
+
+        Call this only after the handshake. Empty bytes send no record.
+        """
         if data:
             self._object.write(data)
 

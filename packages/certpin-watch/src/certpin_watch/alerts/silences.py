@@ -355,7 +355,10 @@ def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
 
 
 def _matches(pattern: HostPattern, host: str) -> bool:
-    """Return True if a pattern matches a host. If the host name is invalid, return False."""
+    """Return True if a pattern matches a host.
+
+    If ``host`` is no valid host name, such as a pattern, return False.
+    """
     try:
         return pattern.matches(normalise(host))
     except HostError:

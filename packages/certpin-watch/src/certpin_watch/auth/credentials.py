@@ -253,7 +253,10 @@ class VerifiedTokens:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if this is the token's secret; a True result is cached. Slow (Argon2)."""
+        """Return True if this is the token's secret; a True result is cached. Slow (Argon2).
+
+        Not checked: whether the token has expired or is revoked (``Token.is_valid``).
+        """
         if not TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)

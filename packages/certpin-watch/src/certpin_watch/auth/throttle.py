@@ -182,7 +182,10 @@ class TokenThrottle:
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Return the seconds to wait before a token from this source is checked; 0 for none."""
+        """Return the seconds to wait before a token from this source is checked; 0 for none.
+
+        The source is the network of the client. It has to wait only after many wrong tokens.
+        """
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 

@@ -86,7 +86,10 @@ class Outage:
         self.reason = ""
 
     async def on_error(self, exc: Exception) -> None:
-        """Record an error that nats-py reports. Use it as ``error_cb`` of a client."""
+        """Record an error that nats-py reports. Use it as ``error_cb`` of a client.
+
+        See ``record`` for what is logged.
+        """
         self.record(exc)
 
     async def on_reconnected(self) -> None:

@@ -144,7 +144,10 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    """Return only the scheme, host and port of a URL, because the rest is private to the user."""
+    """Return only the scheme, host and port of a URL, because the rest is private to the user.
+
+    An invalid URL gives an empty text.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:

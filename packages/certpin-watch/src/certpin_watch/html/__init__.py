@@ -194,7 +194,10 @@ def span(length: timedelta) -> str:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """Return a time relative to ``now``: ``3 days ago``, ``in 2 hours``, or ``never`` for None."""
+    """Return the time ``moment`` relative to ``now``: ``3 days ago``, ``in 2 hours``.
+
+    Within a minute it is ``just now``, and ``never`` if ``moment`` is None.
+    """
     if moment is None:
         return "never"
     if abs(now - moment) < MINUTE:

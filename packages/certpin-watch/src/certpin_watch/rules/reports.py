@@ -444,7 +444,10 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _by_host(groups: Iterable[ReportedFailures]) -> dict[str, list[ReportedFailures]]:
-    """Group failure reports by host, with the hosts sorted by name."""
+    """Group failure reports by host, with the hosts sorted by name.
+
+    The rules evaluate all reports about one host together.
+    """
     found: dict[str, list[ReportedFailures]] = {}
     for group in groups:
         found.setdefault(group.host, []).append(group)

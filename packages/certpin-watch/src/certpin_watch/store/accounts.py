@@ -221,7 +221,10 @@ class Token:
         return location_of(self.scopes)
 
     def is_valid(self, now: datetime) -> bool:
-        """Return True if the token is neither revoked nor expired."""
+        """Return True if the token is neither revoked nor expired.
+
+        Requests with a token that isn't valid are refused.
+        """
         expired = self.until is not None and self.until <= now.timestamp()
         return self.revoked_at is None and not expired
 
@@ -230,7 +233,10 @@ _TOKEN = tuple(TOKENS.c[name] for name in Token.__dataclass_fields__)
 
 
 def add_token(connection: Connection, token: Token) -> None:
-    """Store a new token of a program or worker."""
+    """Store a new token of a program or worker, with the hash of its secret.
+
+    The token's ID must be new: a stored one raises SQLAlchemy's ``IntegrityError``.
+    """
     row = {name: getattr(token, name) for name in Token.__dataclass_fields__}
     row["scopes"] = " ".join(sorted(token.scopes))
     connection.execute(TOKENS.insert().values(row))

@@ -162,7 +162,10 @@ _ALERT_COLUMNS = tuple(column.name for column in fields(AlertRow) if column.name
 
 
 def is_worse(one: Severity, other: Severity) -> bool:
-    """Return True if the severity ``one`` is worse than the severity ``other``."""
+    """Return True if the severity ``one`` is worse than the severity ``other``.
+
+    The order is "critical", "warning", "info". Equal severities give False.
+    """
     return SEVERITIES.index(one) < SEVERITIES.index(other)
 
 

@@ -327,7 +327,10 @@ def chains_with_issuers(
 
 
 def _anchors(page: PageRequest, host: str) -> tuple[bytes, ...]:
-    """Return the trust anchors, as DER, that the pin files name for a host."""
+    """Return the trust anchors, as DER, that the pin files name for a host.
+
+    The result is empty if they name none: clients then trust the roots of their platform.
+    """
     return anchors_of(page.snapshot.policies_of(host))
 
 

@@ -156,7 +156,10 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return how many locations (probing machines) recently observed a host without a problem."""
+    """Return how many locations (probing machines) recently observed a host without a problem.
+
+    A result is recent if it is not older than the settings allow (``Thresholds.stale``).
+    """
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 

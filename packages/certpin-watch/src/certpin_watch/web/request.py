@@ -86,7 +86,10 @@ class PageRequest:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """Return how old data such as probe results is, and which data is missing."""
+        """Return how old data such as probe results is, and which data is missing.
+
+        Pages show warnings about it. The result also says if this process can't write to the store.
+        """
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 

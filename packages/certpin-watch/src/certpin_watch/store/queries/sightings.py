@@ -163,7 +163,10 @@ class PinJudge:
         self._alive = {monitored.path: monitored.alive(now) for monitored in snapshot.sets}
 
     def alive(self, monitored: MonitoredPinSet) -> tuple[Version, ...]:
-        """Return the versions of a monitored pin set that clients may still hold."""
+        """Return the versions of a monitored pin set that clients may still hold.
+
+        The pin set must be one of the snapshot for which this object was made.
+        """
         return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:

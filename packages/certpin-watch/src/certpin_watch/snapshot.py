@@ -110,7 +110,11 @@ def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
 
 
 class SharedNameError(PinFileError):
-    """Two monitored pin files have pin sets with the same name. ``path`` is one of the files."""
+    """Two monitored pin files have pin sets with the same name.
+
+    ``path`` is one of the files. A service does not start with such files; while it runs, the
+    previous content of the changed file remains in use.
+    """
 
 
 class PinFiles:

@@ -168,6 +168,9 @@ class AppriseService:
         """Create apprise's plugin for the address of the service.
 
         Each message gets a new plugin, so that no part of one message gets into the next.
+
+        Raises:
+            ConfigError: apprise is not installed, or doesn't know the address.
         """
         try:
             from apprise import Apprise

@@ -96,7 +96,10 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Close every connection of this process to the database."""
+        """Close every connection of this process to the database.
+
+        A later transaction would open new ones.
+        """
         self.engine.dispose()
 
     @property

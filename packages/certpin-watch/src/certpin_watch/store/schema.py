@@ -198,7 +198,10 @@ def check_tables(store: Store, now: int) -> None:
 
 
 def latest() -> str:
-    """Return the newest revision of the schema, which this version of certpin needs."""
+    """Return the newest revision of the schema, which this version of certpin needs.
+
+    Raises ``ConfigError`` if the installation lacks the files of the revisions.
+    """
     known = _revisions()
     if not known:  # the installation lacks files
         raise ConfigError("the revisions of the schema are missing", fix="install certpin again")

@@ -256,6 +256,9 @@ def chain_page(page: PageRequest) -> Response:
     """Return the page that compares a reported chain with the chain expected at the same host.
 
     The URL path has the digest of the reported chain.
+
+    Raises:
+        NotFoundError: no such chain is stored.
     """
     digest = _digest(page)
     within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)

@@ -223,7 +223,11 @@ class Served:
 
 
 def host_page(page: PageRequest) -> Response:
-    """Return the page of one host: its chains, pins and their rotation, and reported failures."""
+    """Return the page of one host: its chains, pins and their rotation, and reported failures.
+
+    Raises:
+        NotFoundError: no monitored pin set covers the host in the URL path.
+    """
     name = page.request.path_params["name"]
     with page.connection() as connection:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)

@@ -355,7 +355,7 @@ class Call:
         return _returned(0, "" if answer is None else str(answer))
 
     def stop(self) -> None:
-        """Do nothing: a function can't be stopped."""
+        """Do nothing: a function can't be stopped. The lab waits until it returns."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,11 @@ class Connection:
 
     @property
     def hostile(self) -> bool:
-        """True if an attacker, played by the lab, served this connection."""
+        """True if an attacker, played by the lab, served this connection.
+
+        False for honest servers and hosts without pins, and if the connection ended before the lab
+        chose how to serve it.
+        """
         return self.step is not None and self.step.role is Role.ATTACKER
 
     @property

@@ -180,7 +180,8 @@ class PinUpdater(Forked):
         """Return the check that is running, or a new check that the caller must run.
 
         The first value is a future that is done at the end of the check. The second value is the
-        deadline of a new check; None if a check is already running.
+        deadline of a new check; None if a check is already running. Raises ``UpdateError`` if the
+        updater is closed.
         """
         with self._changed:
             if self._closed:

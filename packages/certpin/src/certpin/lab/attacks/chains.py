@@ -29,7 +29,8 @@ def _intermediate_appended(pki: TestPKI) -> Scenario:
 
     The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
     name and the key identifier of the real intermediate, but another key. A client must not count
-    the pins of the real issuers, because they did not sign the leaf.
+    the pins of the real issuers, because they did not sign the leaf. Raises ``CannotServeError`` if
+    the real server sends no intermediate.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:

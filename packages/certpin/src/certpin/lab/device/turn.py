@@ -135,7 +135,7 @@ class Visit:
 
     @property
     def in_clear(self) -> bool:
-        """True if the client sent data without TLS."""
+        """True if the client sent data without TLS: in place of a ClientHello."""
         return self.seen.hello is None and bool(self.seen.clear)
 
     def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
@@ -315,7 +315,10 @@ class Turn:
         return visit.seen.hello is not None or visit.attack is self
 
     def _counted(self) -> list[Visit]:
-        """Return the connections of this turn (the run of a case) on which its verdict is based."""
+        """Return the connections of this turn (the run of a case) on which its verdict is based.
+
+        They are evidence (``_is_evidence``), and the scenario judges them (``is_judged``).
+        """
         said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 

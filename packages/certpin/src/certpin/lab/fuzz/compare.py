@@ -101,7 +101,11 @@ class PeerAsClient:
 
 
 class Disagreement(StrEnum):
-    """How the verdict of a client differs from those of the peers (the other verifiers)."""
+    """How the verdict of a client differs from those of the peers (the other verifiers).
+
+    Only the first value, with which the client accepts and all peers refuse, is a finding.
+    ``SPLIT`` means that the peers disagree among themselves.
+    """
 
     ACCEPTED = "client accepts, all peers refuse"  # a finding
     REFUSED = "client refuses, all peers accept"

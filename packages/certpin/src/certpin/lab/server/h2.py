@@ -106,7 +106,10 @@ class Frames:
 
     @property
     def _kind(self) -> int:
-        """The type number of the next frame; -1 while its header is incomplete."""
+        """The type number of the next frame; -1 while its header is incomplete.
+
+        It decides if the frame counts as data of the client.
+        """
         return self._pending[3] if self._begun and len(self._pending) > 3 else -1
 
 

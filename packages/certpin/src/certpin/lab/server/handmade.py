@@ -99,7 +99,7 @@ class HandMadeTls:
         self._send(DATA, data)
 
     def unwrap(self) -> None:
-        """Send the alert close_notify, which ends TLS."""
+        """Send the alert close_notify, which ends TLS. The client's own alert is not awaited."""
         self._send(ALERT, bytes((1, CLOSE_NOTIFY)))
 
     def _read_hello(self) -> ClientHello:

@@ -87,12 +87,15 @@ class HelloReader:
 
     @property
     def message(self) -> bytes:
-        """The ClientHello as a handshake message, once it is complete."""
+        """The ClientHello as a handshake message, once it is complete.
+
+        The transcript of a handshake begins with it.
+        """
         return bytes(self._message[: self._length])
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the records of the ClientHello."""
+        """The bytes after the records of the ClientHello, such as early data."""
         return bytes(self.raw[self._at :])
 
     @property
@@ -371,7 +374,8 @@ class _Records:
     def _end(self, at: int) -> int:
         """Return the offset of the end of the TLS record that begins at the offset ``at``.
 
-        While the record's header is incomplete, return the offset of the end of the header.
+        While the record's header is incomplete, return the offset of the end of the header. Raises
+        ``NotTLSError`` if the bytes are no TLS record, or one that is too long.
         """
         head = self._held[at : at + _HEADER]
         if head and (head[0] not in RECORD_TYPES or not b"\3".startswith(head[1:2])):

@@ -373,7 +373,8 @@ class _DheExchange:
     def secret(self, body: Vectors) -> bytes:
         """Return the premaster secret: the shared number, without leading zeros.
 
-        ``body`` is the content of the client's ClientKeyExchange.
+        ``body`` is the content of the client's ClientKeyExchange. Raises ``ValueError`` if the
+        client's public key is trivial, such as 1.
         """
         public = int.from_bytes(body.vector(2).rest())
         if not 1 < public < SMALL_PRIME - 1:
@@ -396,7 +397,8 @@ class _EcdheExchange:
     def secret(self, body: Vectors) -> bytes:
         """Return the premaster secret: the first coordinate of the shared point.
 
-        ``body`` is the content of the client's ClientKeyExchange.
+        ``body`` is the content of the client's ClientKeyExchange. Raises ``ValueError`` if the
+        client's public key is not a point on the curve.
         """
         point = body.vector(1).rest()
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)

@@ -63,7 +63,10 @@ class VerdictPattern:
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
-        """Return True if the client rightly refused the server in a case of ``names``."""
+        """Return True if the client rightly refused the server in a case of ``names``.
+
+        Unlike ``passed``, this leaves out cases that the client passed by accepting the server.
+        """
         return any(name in self._refused for name in names)
 
 
@@ -219,7 +222,10 @@ def locked_out(result: Result) -> bool:
 
 
 def in_clear(result: Result) -> bool:
-    """Return True if the result is that of an attack that received data in clear text."""
+    """Return True if the result is that of an attack that received data in clear text.
+
+    The client had to refuse the server. A fault is derived from this only if the result is wrong.
+    """
     met = [seen for attempt in result.attempts for seen in attempt.connections]
     return got_through(result) and any(seen.clear for seen in met)
 

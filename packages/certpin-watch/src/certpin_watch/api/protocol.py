@@ -323,7 +323,8 @@ def respond(
 def _contains_tag(header: str, tag: str) -> bool:
     """Return True if an If-None-Match header contains an ETag, or is ``*``.
 
-    Weak tags match, too (RFC 9110 section 8.8.3.2).
+    The client then has the current data already, and gets status 304. Weak tags match, too (RFC
+    9110 section 8.8.3.2).
     """
     tags = [named.strip().removeprefix("W/") for named in header[:_MAX_HEADER].split(",")]
     return header.strip() == "*" or tag in tags

@@ -205,6 +205,9 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
     Returns:
         What happened to each result, in the order of ``results``: "unfit" if the database refused
         it, else a value such as "kept".
+
+    Raises:
+        StoreError: the store can't be used.
     """
     if not results:
         return []

@@ -200,7 +200,7 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page with the reason why the store is unavailable.
+    """Return an error page (status 503) with the reason why the store is unavailable.
 
     The page does not show data from a cache, because users might take it for current data.
     """

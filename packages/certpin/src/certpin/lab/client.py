@@ -578,7 +578,7 @@ def _fill(word: str, target: Target) -> str:
     """Return a word of a command with its placeholders replaced by their values.
 
     All other braces are kept, because they can be part of JSON or an awk program. ``target`` has
-    the values of the case.
+    the values of the case. Raises ``CannotServeError`` if one of them is missing in this case.
     """
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:

@@ -128,7 +128,8 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 def _with_parents(key: str) -> Iterator[str]:
     """Yield a full TOML key of the pin file, and then the keys of the tables that contain it.
 
-    For ``host[0].pin[1].pin``, also yield ``host[0].pin[1]`` and ``host[0]``.
+    For ``host[0].pin[1].pin``, also yield ``host[0].pin[1]`` and ``host[0]``. A finding at one of
+    them is explained by a finding at the key.
     """
     while key:
         yield key

@@ -248,7 +248,7 @@ class Store:
     def _is_not_metadata(self, path: Path) -> bool:
         """Return True if a file can't be read safely: it is too long, or not a regular file.
 
-        Reading a named pipe, for example, would block.
+        Reading a named pipe, for example, would block. Such files are deleted, and never copied.
         """
         with suppress(OSError):
             found = path.stat()
@@ -320,7 +320,10 @@ class Store:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file for reading in binary mode, without blocking if it is a pipe without a writer."""
+    """Open a file for reading in binary mode, without blocking if it is a pipe without a writer.
+
+    Another program could have put such a pipe into the cache folder.
+    """
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 

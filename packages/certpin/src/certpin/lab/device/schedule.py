@@ -426,9 +426,10 @@ def _check_scenario(scenario: Scenario) -> None:
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """Return the host under test that follows ``host`` in the list; after the last, the first.
+    """Return the second host of the cases about two hosts, if ``host`` is their first one.
 
-    For a single host under test, return ``SECOND``, a made-up name.
+    It is the host under test that follows ``host`` in the list; after the last, the first. For a
+    single host under test, return ``SECOND``, a made-up name.
     """
     if len(hosts) == 1:
         return SECOND

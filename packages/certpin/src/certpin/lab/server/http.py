@@ -213,8 +213,9 @@ class Http:
     def _take_head(self, replies: bytearray) -> bool:
         """Remove the next request's head from the buffer of received bytes.
 
-        Return True if the head is complete. If the client waits for a reply before it sends the
-        body (``Expect: 100-continue``), that reply is added to ``replies``.
+        Return True if the head is complete; otherwise it stays in the buffer. If the client waits
+        for a reply before it sends the body (``Expect: 100-continue``), that reply is added to
+        ``replies``.
         """
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:

@@ -113,7 +113,7 @@ class HelloReader:
         return len(self._message) >= self._length
 
     def _take_record(self) -> bool:
-        """Add the content of the next TLS record to the handshake message.
+        """Add the content of the next TLS record to the handshake message, and return True.
 
         Return False if the record is incomplete. Raises ``NotTLSError`` if the bytes so far can't
         be part of a ClientHello.

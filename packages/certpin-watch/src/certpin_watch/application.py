@@ -105,7 +105,7 @@ def _names_two_hosts(scope: Scope) -> bool:
 def _http_error(request: Request, exc: Exception) -> Response:
     """Return the response to a request with an unknown path or a wrong method.
 
-    Browsers get an error page, programs a problem as in RFC 9457.
+    Browsers get an error page, programs a problem as in RFC 9457. ``exc`` has the status.
     """
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))
@@ -115,7 +115,10 @@ def _http_error(request: Request, exc: Exception) -> Response:
 
 
 def _internal_error(request: Request, exc: Exception) -> Response:
-    """Log an unexpected error, and return a response that contains no text of the error."""
+    """Log an unexpected error, and return a response (status 500) without any text of the error.
+
+    The error can contain secrets or texts from the network.
+    """
     log.error("%s failed", request.scope.get("route"), exc_info=exc)
     return problem(request, 500, "The monitoring service failed", "Its log contains the reason.")
 

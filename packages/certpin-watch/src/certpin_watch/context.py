@@ -40,7 +40,10 @@ class Watch:
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep for a number of seconds, or until ``stop`` is set."""
+    """Sleep for a number of seconds, or until ``stop`` is set.
+
+    The caller has to check ``stop`` afterwards.
+    """
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
 

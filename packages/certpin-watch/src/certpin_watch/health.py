@@ -71,7 +71,10 @@ class ProcessHealth:
 
     @property
     def lacking(self) -> list[str]:
-        """The names of the dependencies that are unavailable at present."""
+        """The names of the dependencies that are unavailable at present.
+
+        If there is one, the process is not ready (``/readyz``).
+        """
         return [name for name, is_available in self.needs.items() if not is_available()]
 
 

@@ -125,7 +125,8 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
     """Wait until the server in the task ``serving`` has ended, at most ``_GRACE`` seconds.
 
-    The server answers running requests before it ends.
+    The server answers running requests before it ends. Those that take longer are dropped, with a
+    warning in the log. Raises the error with which the server ended, if any.
     """
     try:
         async with asyncio.timeout(_GRACE):

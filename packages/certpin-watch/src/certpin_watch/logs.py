@@ -29,7 +29,10 @@ log = logging.getLogger("certpin.watch.requests")
 
 
 def configure(settings: LogSettings) -> None:
-    """Send the records of all loggers to standard error, as text or as JSON (``[log]``)."""
+    """Send the records of all loggers to standard error, as text or as JSON (``[log]``).
+
+    The loggers of the service log from level INFO on, all others from WARNING on.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter(_TEXT))
     logging.basicConfig(handlers=[handler])

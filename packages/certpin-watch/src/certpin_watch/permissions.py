@@ -62,7 +62,10 @@ def scopes_of(role: str) -> frozenset[str]:
 
 
 def highest_role(roles: Iterable[str]) -> str | None:
-    """Return the role with the most permissions among ``roles``; None if none of them is known."""
+    """Return the role with the most permissions among ``roles``; None if none of them is known.
+
+    It is for users whose groups have several roles. Unknown roles are ignored.
+    """
     order = list(ROLES)
     return max((role for role in roles if role in ROLES), key=order.index, default=None)
 

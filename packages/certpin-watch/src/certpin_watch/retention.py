@@ -122,6 +122,9 @@ class RetentionTask:
     def _delete(self, kind: _Kind) -> bool:
         """Delete one batch of rows of a kind. Return True if more rows are possibly left.
 
+        If the database is too busy, the next batch is smaller. Any other failure of this kind is
+        stored and logged, and the result is False.
+
         Raises:
             StoreError: the store is unavailable.
         """

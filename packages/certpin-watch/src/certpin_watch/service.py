@@ -205,7 +205,8 @@ async def _keep_running(
 ) -> None:
     """Run one background task until it ends. If it fails, restart it after a pause.
 
-    The pause gets longer with each failure.
+    The pause gets longer with each failure, and short again after the task has run well for a
+    while.
 
     Args:
         name: the name of the task.

@@ -58,7 +58,10 @@ class MonitoredPinSet:
         return self.history.timing or AdoptionDelays()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
-        """Return the versions of the pin set that clients may still hold at a time."""
+        """Return the versions of the pin set that clients may still hold at the time ``at``.
+
+        The journal and the delays of adoption decide this; without a journal, the result is empty.
+        """
         return self.deployed.alive(at, self.timing)
 
 
@@ -107,7 +110,11 @@ def live_pins(policies: SetPolicies) -> tuple[HostPin, ...]:
 
 
 class SharedNameError(PinFileError):
-    """Two monitored pin files have pin sets with the same name. ``path`` is one of the files."""
+    """Two monitored pin files have pin sets with the same name.
+
+    ``path`` is one of the files. A service does not start with such files; while it runs, the
+    previous content of the changed file remains in use.
+    """
 
 
 class PinFiles:
@@ -280,7 +287,10 @@ class Patterns:
     _known: dict[str, str] = field(default_factory=dict)
 
     def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
-        """Return this object if its pin sets equal ``sets``, else a new object for ``sets``."""
+        """Return this object if its pin sets equal ``sets``, else a new object for ``sets``.
+
+        An object remembers the patterns of hosts, so it is kept while the pin sets stay the same.
+        """
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:

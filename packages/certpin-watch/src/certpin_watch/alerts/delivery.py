@@ -83,7 +83,11 @@ def _concerns(alert: AlertRow, entry: str) -> bool:
 
 
 class Notifier:
-    """Sends the queued messages of one notification service, one after another."""
+    """Sends the queued messages of one notification service, one after another.
+
+    A message stays in the queue until the service has accepted it. ``service`` is the notification
+    service; ``watch`` has the settings, the store and the clock.
+    """
 
     def __init__(self, watch: Watch, service: AnyService) -> None:
         self.service = service

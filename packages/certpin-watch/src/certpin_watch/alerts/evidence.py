@@ -269,8 +269,9 @@ def check_chains(
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
     """Order pairs of host and chain so that monitored hosts and wildcards take turns.
 
-    The result begins with the most reported chain of each monitored host or wildcard. The second
-    most reported chain of each follows, and so on.
+    Only the first pairs are checked, so invented chains for one host don't displace those of
+    others. The result begins with the most reported chain of each monitored host or wildcard. The
+    second most reported chain of each follows, and so on.
 
     Args:
         counts: maps each pair to its number of reports.
@@ -309,7 +310,8 @@ def signed_roles(monitored: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
 def _lifetimes(path: Path) -> dict[str, int]:
     """Return the seconds for which a signature of each TUF role is valid, by the name of the role.
 
-    ``path`` is ``publish.toml``. If it can't be read, the default lifetimes are returned.
+    A rule warns when less than a third of this time is left. ``path`` is ``publish.toml``. If it
+    can't be read, the default lifetimes are returned.
     """
     from certpin.publish.settings import DEFAULT_DAYS, load
 

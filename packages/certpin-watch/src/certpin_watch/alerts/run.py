@@ -151,8 +151,9 @@ async def _notify(
 ) -> None:
     """Send queued messages to one notification service until ``stop`` is set.
 
-    Messages are sent only while this process holds the lease, the right to send them. ``evaluator``
-    knows if the process holds it; ``notifier`` sends the messages of the service.
+    Messages are sent only while this process holds the lease, the right to send them. If the store
+    is unavailable, that is logged, and messages wait. ``evaluator`` knows if the process holds the
+    lease; ``notifier`` sends the messages of the service.
     """
     while not stop.is_set():
         more = False

@@ -168,6 +168,9 @@ class AppriseService:
         """Create apprise's plugin for the address of the service.
 
         Each message gets a new plugin, so that no part of one message gets into the next.
+
+        Raises:
+            ConfigError: apprise is not installed, or doesn't know the address.
         """
         try:
             from apprise import Apprise
@@ -190,7 +193,10 @@ class AppriseService:
 
 
 def _format_of(plugin: Any) -> Format:
-    """Return the text format ("text", "markdown" or "html") that a plugin of apprise prefers."""
+    """Return the text format that a plugin of apprise prefers: "text", "markdown" or "html".
+
+    If the plugin's format is unknown, the result is "text".
+    """
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
     return _FORMATS.get(str(getattr(first, "value", first)), "text")

@@ -68,7 +68,11 @@ class MaintenanceWindow:
 
 @dataclass(frozen=True)
 class Silencing:
-    """The silences and maintenance windows that one evaluation of the alert rules considers."""
+    """The silences and maintenance windows that one evaluation of the alert rules considers.
+
+    ``silences`` are those in force at the time of the evaluation, and ``windows`` those that are
+    open.
+    """
 
     silences: tuple[SilenceRow, ...] = ()
     windows: tuple[MaintenanceWindow, ...] = ()
@@ -351,7 +355,10 @@ def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
 
 
 def _matches(pattern: HostPattern, host: str) -> bool:
-    """Return True if a pattern matches a host. If the host name is invalid, return False."""
+    """Return True if a pattern matches a host.
+
+    If ``host`` is no valid host name, such as a pattern, return False.
+    """
     try:
         return pattern.matches(normalise(host))
     except HostError:

@@ -244,13 +244,17 @@ def key_of(cursor: str | None, *types: type) -> Any:
 def _is_storable(value: int | str) -> bool:
     """Return True if a database column could contain this value.
 
-    Such a value is a 64-bit number, or a text without NUL. Any other value in a query would fail.
+    Such a value is a 64-bit number, or a text without NUL. A cursor with any other value is
+    refused, because the query would fail.
     """
     return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
 def row_number(word: str) -> int | None:
-    """Parse the row number in a URL path; return None if the text can't be a row number."""
+    """Parse the row number in a URL path; return None if the text can't be a row number.
+
+    The caller then answers that there is no such object (status 404).
+    """
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 
@@ -319,7 +323,8 @@ def respond(
 def _contains_tag(header: str, tag: str) -> bool:
     """Return True if an If-None-Match header contains an ETag, or is ``*``.
 
-    Weak tags match, too (RFC 9110 section 8.8.3.2).
+    The client then has the current data already, and gets status 304. Weak tags match, too (RFC
+    9110 section 8.8.3.2).
     """
     tags = [named.strip().removeprefix("W/") for named in header[:_MAX_HEADER].split(",")]
     return header.strip() == "*" or tag in tags

@@ -117,6 +117,10 @@ def _read(watch: Watch, resource: Resource, request: Request) -> Response:
     """Read a resource of the API from the store, and return the response to a GET request.
 
     This blocks, so it has to be called in a thread.
+
+    Raises:
+        RefusedError: a parameter is invalid, or the object does not exist.
+        StoreError: the store is unavailable.
     """
     query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}

@@ -433,7 +433,10 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Return True if a request accepts HTML, as the requests of browsers for pages do."""
+    """Return True if a request accepts HTML, as the requests of browsers for pages do.
+
+    Other senders count as programs: they get errors as JSON, and are not redirected to the login.
+    """
     return "text/html" in request.headers.get("accept", "")
 
 

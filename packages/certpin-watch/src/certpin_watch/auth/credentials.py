@@ -102,7 +102,10 @@ class Hasher:
         self.matches(self._unknown, secret)
 
     def is_outdated(self, hashed: str) -> bool:
-        """Return True if a hash has other Argon2id parameters than this object uses."""
+        """Return True if a hash has other Argon2id parameters than this object uses.
+
+        At the next login, a new hash of the same password replaces it.
+        """
         return self._argon2.check_needs_rehash(hashed)
 
     @cached_property
@@ -242,12 +245,18 @@ class VerifiedTokens:
         self._lock = threading.Lock()
 
     def is_known(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if the cache contains this token and secret as recently verified. Fast."""
+        """Return True if the cache contains this token and secret as recently verified. Fast.
+
+        If not, the caller has to ``verify`` the secret, which is slow.
+        """
         with self._lock:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if this is the token's secret; a True result is cached. Slow (Argon2)."""
+        """Return True if this is the token's secret; a True result is cached. Slow (Argon2).
+
+        Not checked: whether the token has expired or is revoked (``Token.is_valid``).
+        """
         if not TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)

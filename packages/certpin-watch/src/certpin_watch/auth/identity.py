@@ -96,7 +96,10 @@ class Identity(Actor):
 
     @property
     def role(self) -> str:
-        """The role with exactly the scopes of this identity; empty if no role has exactly these."""
+        """The role with exactly the scopes of this identity; empty if no role has exactly these.
+
+        The page of the account shows it, and a new session of the user gets it.
+        """
         return next((role for role, scopes in ROLES.items() if scopes == self.scopes), "")
 
     @property

@@ -228,7 +228,10 @@ class _LoginPages:
         self._state = auth_state(watch)
 
     async def show(self, request: Request) -> Response:
-        """Return the login form; redirect a user who is already signed in."""
+        """Return the login form; redirect a user who is already signed in.
+
+        The query parameter ``next`` is the path to which the user goes after the login.
+        """
         after = local_path(request.query_params.get("next", "/"))
         if request.state.identity.signed_in:
             return RedirectResponse(after, 303)

@@ -68,11 +68,17 @@ _TEMPORARY = frozenset({"server_error", "temporarily_unavailable"})
 
 
 class InteractionRequiredError(InputError):
-    """The OpenID provider can't confirm the user without prompting for a login."""
+    """The OpenID provider can't confirm the user without prompting for a login.
+
+    The browser is then sent to the login page, where the user can log in again.
+    """
 
 
 class UserRefusedError(InputError):
-    """The OpenID provider does not confirm the user."""
+    """The OpenID provider does not confirm the user.
+
+    The login fails, and a session that the provider had to confirm ends.
+    """
 
 
 @dataclass(frozen=True)

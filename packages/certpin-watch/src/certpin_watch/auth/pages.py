@@ -205,7 +205,8 @@ class _AdminPages:
     async def make_token(self, request: Request) -> Response:
         """Create the token in the form, and return a page that shows it once.
 
-        The response is never cached (no-store).
+        If the form is invalid, the page shows the reason instead. The response is never cached
+        (no-store).
         """
         form = await request.form()
         name, days = str(form.get("name", "")).strip(), str(form.get("days", "")).strip()
@@ -215,7 +216,10 @@ class _AdminPages:
         return await to_thread.run_sync(self._make, request, name, scopes, days)
 
     async def revoke_token(self, request: Request) -> Response:
-        """Revoke the token with the ID in the form, and return to the page of tokens."""
+        """Revoke the token with the ID in the form, and return a redirect to the page of tokens.
+
+        If there is no such token, or it is revoked already, the page shows the reason (status 400).
+        """
         token_id = str((await request.form()).get("token", ""))
         try:
             await to_thread.run_sync(self._revoke, request, token_id)
@@ -224,7 +228,10 @@ class _AdminPages:
         return RedirectResponse(_TOKENS, 303)
 
     async def show_audit(self, request: Request) -> Response:
-        """Return a page of the audit log: the newest entries, or those that the query selects."""
+        """Return a page of the audit log: the newest entries, or those before an entry.
+
+        The query parameter ``before`` has the ID of this entry; an invalid one is ignored.
+        """
         text = request.query_params.get("before", "")
         before = int(text) if text.isdecimal() and len(text) < 18 else None
         return await to_thread.run_sync(self._audit, request, before)

@@ -169,7 +169,10 @@ def csrf_token(secret: str) -> str:
 
 
 def is_csrf_token(expected: str, received: str) -> bool:
-    """Return True if the received CSRF token is the expected one, and is not empty."""
+    """Return True if the received CSRF token is the expected one, and is not empty.
+
+    The comparison takes the same time for all tokens, so it reveals nothing about the expected one.
+    """
     if not expected:
         return False
     # Digests, because compare_digest does not accept every text that a client may send.

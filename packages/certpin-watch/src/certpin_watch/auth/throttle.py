@@ -121,7 +121,10 @@ class LoginThrottle:
         return LoginDecision(delay=delay, at=at, last=failures.last)
 
     def knows(self, source: str, account: str) -> bool:
-        """Return True if the last attempt of a source (network) at an account succeeded."""
+        """Return True if the last attempt of a source (network) at an account succeeded.
+
+        Attempts of such a source are not delayed, even if others guess the account's password.
+        """
         with self._lock:
             return _key(source, account) in self._signed_in
 
@@ -179,7 +182,10 @@ class TokenThrottle:
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Return the seconds to wait before a token from this source is checked; 0 for none."""
+        """Return the seconds to wait before a token from this source is checked; 0 for none.
+
+        The source is the network of the client. It has to wait only after many wrong tokens.
+        """
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 

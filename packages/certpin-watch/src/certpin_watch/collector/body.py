@@ -159,7 +159,10 @@ class BodyReader:
             self._late.discard(task)
 
     def _cancel_late(self) -> None:
-        """Cancel the reads that are over their time limit, and set the timer for the next one."""
+        """Cancel the reads that are over their time limit, and set the timer for the next one.
+
+        ``read`` then refuses the requests of these bodies.
+        """
         loop = asyncio.get_running_loop()
         self._timed_in = None
         for task, since in self._since.items():
@@ -217,6 +220,9 @@ def _unbrotli(data: bytes, max_bytes: int) -> bytes:
     """Decompress the Brotli data of a body, up to ``max_bytes`` of the result.
 
     Without the limit, a body of 80 bytes can fill the memory (CVE-2025-6176).
+
+    Raises:
+        RequestRefusedError: the result is larger, or the data is damaged or incomplete.
     """
     unpacker = brotli.Decompressor()
     try:

@@ -378,7 +378,8 @@ class RowCache:
         """Return the cached rows of an hour: report groups, chains, and origins of reports.
 
         An origin is a network, and the chain that it reported. ``hour`` is the hour's first second.
-        The result is empty if nothing is cached for the hour.
+        If nothing is cached for the hour, an empty result is added to the cache, which then forgets
+        its oldest hour if it has too many.
         """
         if hour not in self._hours:
             self._hours[hour] = HourCache()

@@ -241,8 +241,8 @@ class Batcher:
     def _next_batch(self) -> list[_Queued]:
         """Remove the next batch of request bodies from the queue, and return it.
 
-        The batch includes the bodies of clients that have disconnected since, because their reports
-        count, too.
+        A batch exceeds the limit on bytes only if it has a single body. It includes the bodies of
+        clients that have disconnected since, because their reports count, too.
         """
         batch: list[_Queued] = []
         size = 0

@@ -44,14 +44,20 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class ConsumerGoneError(NatsError):
-    """The NATS stream of reports, or the consumer that reads it, does not exist any more."""
+    """The NATS stream of reports, or the consumer that reads it, does not exist any more.
+
+    The writer records an outage, and then opens both again.
+    """
 
     def __str__(self) -> str:
         return "the stream of the reports, or its consumer, was deleted"
 
 
 class UnsafeStreamError(NatsError):
-    """The NATS stream of reports has a configuration that could lose accepted reports."""
+    """The NATS stream of reports has a configuration that could lose accepted reports.
+
+    Reports are refused until the operator changes it. A writer still counts the stream's messages.
+    """
 
     def __str__(self) -> str:
         return (
@@ -61,7 +67,10 @@ class UnsafeStreamError(NatsError):
 
 
 class NotStoringError(NatsError):
-    """The NATS stream of reports exists, but the server does not confirm stored messages."""
+    """The NATS stream of reports exists, but the server does not confirm stored messages.
+
+    Reports are refused until a test message is confirmed.
+    """
 
     def __str__(self) -> str:
         return "it does not store messages: is its disk full?"
@@ -86,7 +95,10 @@ class Outage:
         self.reason = ""
 
     async def on_error(self, exc: Exception) -> None:
-        """Record an error that nats-py reports. Use it as ``error_cb`` of a client."""
+        """Record an error that nats-py reports. Use it as ``error_cb`` of a client.
+
+        See ``record`` for what is logged.
+        """
         self.record(exc)
 
     async def on_reconnected(self) -> None:
@@ -94,7 +106,10 @@ class Outage:
         self.end()
 
     def record(self, exc: BaseException) -> None:
-        """Record why NATS cannot be used. Log the reason if it is the first time in this outage."""
+        """Record why NATS cannot be used. Log the reason if it is the first time in this outage.
+
+        After a refused login, that the server closes the connection is not recorded.
+        """
         if _LOGIN in self._logged and isinstance(exc, _CLOSED):
             return  # the server closes the connection after it has refused the login
         reason = describe_failure(exc)

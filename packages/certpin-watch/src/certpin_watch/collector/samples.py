@@ -144,7 +144,10 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    """Return only the scheme, host and port of a URL, because the rest is private to the user."""
+    """Return only the scheme, host and port of a URL, because the rest is private to the user.
+
+    An invalid URL gives an empty text.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -155,7 +158,8 @@ def _origin(url: str) -> str:
 def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
     """Return the fields of a document that are in ``names`` and have simple values.
 
-    Simple values are texts, numbers, true, false, null and lists of texts.
+    Simple values are texts, numbers, true, false, null and lists of texts. All other fields are
+    left out of the sample, because they could identify a device.
     """
     return {
         name: value
@@ -266,7 +270,8 @@ def _is_tight(
 def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
     """Return True if the limits on number and bytes of samples leave room to store this sample.
 
-    ``counts`` has the number of stored samples and the used bytes.
+    ``counts`` has the number of stored samples and the used bytes. The first ``RESERVED`` samples
+    of a monitored host or pattern in an hour need only room for their bytes.
     """
     reports, used = limits.reports, counts.used + sample.size
     share = reports.share_of(sample.host)

@@ -154,7 +154,10 @@ def icon(name: str, size: int = 16) -> Markup:
 
 
 async def static(request: Request) -> Response:
-    """Return the static file in the path, such as a style sheet, as a response."""
+    """Return the static file in the path, such as a style sheet; status 404 for an unknown name.
+
+    Browsers can cache it, because its URL contains a digest of the file.
+    """
     name = request.path_params["name"]
     if name not in _MEDIA_TYPES:
         return PlainTextResponse("there is no such file\n", 404)
@@ -191,7 +194,10 @@ def span(length: timedelta) -> str:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """Return a time relative to ``now``: ``3 days ago``, ``in 2 hours``, or ``never`` for None."""
+    """Return the time ``moment`` relative to ``now``: ``3 days ago``, ``in 2 hours``.
+
+    Within a minute it is ``just now``, and ``never`` if ``moment`` is None.
+    """
     if moment is None:
         return "never"
     if abs(now - moment) < MINUTE:

@@ -93,7 +93,8 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
     certspotter saves none if it runs with ``-no_save``. Then the host names in the certificate are
     unknown. Instead, the row gets the *watch item*: the line in certspotter's list of domains that
-    matched the certificate.
+    matched the certificate. If ``environment`` lacks the expiry, or it is too far ahead, it is the
+    longest possible lifetime after ``now``.
     """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
@@ -110,7 +111,7 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 def _names(names: Iterable[str]) -> str:
     """Return the valid host names and wildcards among ``names``, joined with spaces.
 
-    The result has each name once, and at most ``_MAX_NAMES`` names.
+    The result has each name once, and at most ``_MAX_NAMES`` names. Invalid names are left out.
     """
     found: dict[str, None] = {}
     for name in names:

@@ -85,7 +85,10 @@ class ServerView:
 
     @property
     def sent_chain(self) -> bool:
-        """True if the server began TLS and sent a chain."""
+        """True if the server began TLS and sent a chain, which OpenSSL verified or refused.
+
+        False if the server was unreachable, or declined STARTTLS.
+        """
         return self.outcome in {"verified", "unverified"}
 
     @property

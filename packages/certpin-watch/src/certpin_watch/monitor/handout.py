@@ -205,6 +205,9 @@ def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> 
     Returns:
         What happened to each result, in the order of ``results``: "unfit" if the database refused
         it, else a value such as "kept".
+
+    Raises:
+        StoreError: the store can't be used.
     """
     if not results:
         return []
@@ -281,9 +284,9 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
     """Return True if a result is for a monitored target, and has results for the right addresses.
 
-    If every address of the host is probed separately, any addresses are right. Otherwise the result
-    must have exactly one entry in ``seen``, and its ``edge`` (the address that the probe had to
-    use) must be empty.
+    Any other result is not stored. If every address of the host is probed separately, any addresses
+    are right. Otherwise the result must have exactly one entry in ``seen``, and its ``edge`` (the
+    address that the probe had to use) must be empty.
 
     Args:
         result: a result that a worker sent.

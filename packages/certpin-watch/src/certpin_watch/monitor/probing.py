@@ -141,9 +141,9 @@ class Prober:
         return builder
 
     def _context(self, job: ProbeJob) -> ssl.SSLContext | str:
-        """Return the TLS context for a job.
+        """Return the TLS context for a job, which has the job's trust anchors.
 
-        If the trust anchors of the job can't be used, return a text that describes the problem.
+        If these can't be used, return a text that describes the problem, for the result of the job.
         """
         try:
             return self._contexts.get(_trust(job))

@@ -105,7 +105,10 @@ def _try_round(scheduler: Scheduler) -> int | None:
 
 
 class LostLeaseError(Exception):
-    """The process lost the lease, which is the right to probe, so it must not store results."""
+    """The process lost the lease, which is the right to probe, so it must not store results.
+
+    The round of probes ends, and its remaining results are dropped.
+    """
 
 
 class Scheduler:

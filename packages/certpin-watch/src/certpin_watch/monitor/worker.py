@@ -131,7 +131,12 @@ class _Worker:
         self.is_connected = False
 
     async def run(self) -> None:
-        """Request jobs and run them until the worker is stopped."""
+        """Request jobs and run them until the worker is stopped, then return unfinished jobs.
+
+        Raises:
+            ConfigError: the service refuses the token; or a request fails for a reason that would
+                remain, before the service has responded for the first time.
+        """
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
@@ -150,7 +155,11 @@ class _Worker:
             await self._return()
 
     async def _run_jobs(self, batch: JobBatch) -> None:
-        """Run the probe jobs of a batch in a thread, and deliver the results as they arrive."""
+        """Run the probe jobs of a batch in a thread, and deliver the results as they arrive.
+
+        Meanwhile the leases of the jobs are renewed. If delivery fails for good, the probes are
+        stopped, and the error is raised.
+        """
         self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()

@@ -247,8 +247,9 @@ def _pins_severity(evidence: PolicyEvidence, left: timedelta) -> Severity | None
 def _adoption_severity(evidence: PolicyEvidence, number: int) -> Severity | None:
     """Return "warning" if the pins of a version expire before its clients have adopted a newer one.
 
-    Return None if there is time enough for that. ``number`` is the number of the pin-set version;
-    ``evidence`` has the versions that clients may hold.
+    Return None if there is time enough for that, by the delays in the rotation's journal.
+    ``number`` is the number of the pin-set version; ``evidence`` has the versions that clients may
+    hold.
     """
     versions = [version for version in evidence.live_versions if version.number == number]
     violation = expiry(evidence.situation([]), versions)

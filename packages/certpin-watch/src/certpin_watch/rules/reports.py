@@ -197,8 +197,9 @@ def _strange_severity(
 
     It is "critical" if at least ``limits.few`` reports have a chain that a trusted authority issued
     for the host. It is also "critical" if at least ``limits.networks`` networks report strange
-    chains, and one of these is true: there are many reports, a large part of all clients is
-    affected, or a client accepted such a chain. Otherwise it is "warning".
+    chains, and one of these is true: there are ``_MANY_REPORTS`` reports, more than the share
+    ``_LARGE_PART`` of all clients is affected, or a client accepted such a chain. Otherwise it is
+    "warning".
 
     Args:
         evidence: has the thresholds in ``limits``.
@@ -304,6 +305,10 @@ def _old_app(
     evidence: Evidence, monitored: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
     """Yield a finding (a problem) if old versions of an app refuse a host, and newer ones don't.
+
+    At least ``limits.few`` reports must come from each failing version, and at least as many
+    clients must have a working one, which sent fewer reports. All failing versions must be older
+    than all working ones.
 
     Args:
         evidence: the numbers of clients by app version, and the settings.
@@ -444,7 +449,10 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _by_host(groups: Iterable[ReportedFailures]) -> dict[str, list[ReportedFailures]]:
-    """Group failure reports by host, with the hosts sorted by name."""
+    """Group failure reports by host, with the hosts sorted by name.
+
+    The rules evaluate all reports about one host together.
+    """
     found: dict[str, list[ReportedFailures]] = {}
     for group in groups:
         found.setdefault(group.host, []).append(group)

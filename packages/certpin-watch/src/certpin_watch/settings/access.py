@@ -32,6 +32,7 @@ def _issuer(table: Table, name: str) -> str:
     """Read the URL of an OpenID provider: https, without query and fragment.
 
     See OpenID Connect Discovery 1.0, section 4.1. ``name`` is the key of the setting in ``table``.
+    Raises ``ConfigError`` for any other value.
     """
     issuer = table.text(name)
     try:

@@ -145,7 +145,11 @@ def text(table: Table, name: str) -> str:
 
 
 def texts(table: Table, name: str) -> tuple[str, ...]:
-    """Read a list of strings from the table: the value of the key ``name``."""
+    """Read a list of strings from the table: the value of the key ``name``.
+
+    Like the other functions here that read a value, this raises ``ConfigError`` for a different
+    type.
+    """
     return table.texts(name)
 
 

@@ -74,7 +74,8 @@ def _connect(table: Table, name: str) -> tuple[str, int]:
 
     ``name`` is the key of this setting in ``table``. If the text has no port, the port is the
     setting ``port`` in the same table. If that is missing, too, it is the default port of the
-    STARTTLS protocol in the table; without STARTTLS, that of HTTPS.
+    STARTTLS protocol in the table; without STARTTLS, that of HTTPS. Raises ``ConfigError`` if the
+    text is not an address.
     """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
@@ -264,7 +265,8 @@ def _service_name(table: Table, name: str) -> str:
     """Read the name of a notification service; by default its number, such as ``service-1``.
 
     ``table`` has the settings of the service, and ``name`` is the key of the setting. The address
-    can't be the default name, because it contains secrets.
+    can't be the default name, because it contains secrets. Raises ``ConfigError`` if the name is
+    empty, too long or unprintable.
     """
     place = re.search(r"\[(\d+)\]$", table.key)
     value = table.text(name, f"service-{int(place[1]) + 1}" if place else None)

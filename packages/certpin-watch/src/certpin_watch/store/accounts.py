@@ -106,7 +106,10 @@ def all_accounts(connection: Connection) -> list[Account]:
 
 
 def has_accounts(connection: Connection) -> bool:
-    """Return True if at least one account exists."""
+    """Return True if at least one account exists.
+
+    Without one, users of this machine may use the service without a login (``AuthState.is_open``).
+    """
     return bool(connection.execute(select(exists().select_from(ACCOUNTS))).scalar())
 
 
@@ -218,7 +221,10 @@ class Token:
         return location_of(self.scopes)
 
     def is_valid(self, now: datetime) -> bool:
-        """Return True if the token is neither revoked nor expired."""
+        """Return True if the token is neither revoked nor expired.
+
+        Requests with a token that isn't valid are refused.
+        """
         expired = self.until is not None and self.until <= now.timestamp()
         return self.revoked_at is None and not expired
 
@@ -227,7 +233,10 @@ _TOKEN = tuple(TOKENS.c[name] for name in Token.__dataclass_fields__)
 
 
 def add_token(connection: Connection, token: Token) -> None:
-    """Store a new token of a program or worker."""
+    """Store a new token of a program or worker, with the hash of its secret.
+
+    The token's ID must be new: a stored one raises SQLAlchemy's ``IntegrityError``.
+    """
     row = {name: getattr(token, name) for name in Token.__dataclass_fields__}
     row["scopes"] = " ".join(sorted(token.scopes))
     connection.execute(TOKENS.insert().values(row))
@@ -246,7 +255,10 @@ def all_tokens(connection: Connection) -> list[Token]:
 
 
 def has_tokens(connection: Connection) -> bool:
-    """Return True if at least one token exists that is not revoked. It can have expired."""
+    """Return True if at least one token exists that is not revoked. It can have expired.
+
+    Without accounts and tokens, the service must not listen on addresses that other machines reach.
+    """
     query = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
     return bool(connection.execute(query).scalar())
 

@@ -162,7 +162,10 @@ _ALERT_COLUMNS = tuple(column.name for column in fields(AlertRow) if column.name
 
 
 def is_worse(one: Severity, other: Severity) -> bool:
-    """Return True if the severity ``one`` is worse than the severity ``other``."""
+    """Return True if the severity ``one`` is worse than the severity ``other``.
+
+    The order is "critical", "warning", "info". Equal severities give False.
+    """
     return SEVERITIES.index(one) < SEVERITIES.index(other)
 
 
@@ -524,9 +527,10 @@ def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -
 
 
 def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
-    """Return the keys of the alerts with the IDs ``numbers``.
+    """Return the keys of the alerts with the IDs ``numbers``, in no particular order.
 
-    The key identifies the problem: rule, pin set, host and subject.
+    The key identifies the problem: rule, pin set, host and subject. IDs without an alert are left
+    out.
     """
     wanted = select(ALERTS.c.key).where(ALERTS.c.id.in_(list(numbers)))
     return list(connection.execute(wanted).scalars())

@@ -89,7 +89,7 @@ def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
 
 
 def split_digests(members: bytes) -> list[bytes]:
-    """Split the column ``members`` of a chain into the SHA-256 of each certificate."""
+    """Split the column ``members`` of a chain into the SHA-256 of each certificate, leaf first."""
     return [members[i : i + 32] for i in range(0, len(members), 32)]
 
 
@@ -351,7 +351,10 @@ def add_usage(connection: Connection, amount: int) -> None:
 
 
 def read_usage(connection: Connection) -> int:
-    """Return the used bytes of the quota for data that clients reported. This takes no lock."""
+    """Return the used bytes of the quota for data that clients reported.
+
+    This takes no lock, so another transaction can change the number. It is 0 if none is stored.
+    """
     found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
     return int(found or 0)
 

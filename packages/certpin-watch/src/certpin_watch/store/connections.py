@@ -261,8 +261,8 @@ def _check_postgresql(url: URL) -> None:
 def _is_local(url: URL) -> bool:
     """Return True if every connection to this address stays on this machine.
 
-    That is true for loopback addresses, and for the folder of a Unix socket. If the address lists
-    several hosts, all of them must be of this kind.
+    Any other address must set ``sslmode``. Loopback addresses, and the folder of a Unix socket, are
+    local. If the address lists several hosts, all of them must be.
     """
     hosts = url.query.get("host") or url.host or ""
     lists = [hosts] if isinstance(hosts, str) else list(hosts)

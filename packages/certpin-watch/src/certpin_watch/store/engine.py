@@ -96,7 +96,10 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Close every connection of this process to the database."""
+        """Close every connection of this process to the database.
+
+        A later transaction would open new ones.
+        """
         self.engine.dispose()
 
     @property
@@ -379,7 +382,7 @@ def _error_of(exc: Any) -> StoreError:
 def reason_of(exc: Any) -> str:
     """Classify an exception of ``sqlite3`` or psycopg; return its cause as a key of ``REASONS``.
 
-    Examples are "full" (no disk space) and "busy".
+    Examples are "full" (no disk space) and "busy". If the cause is unknown, it is "failed".
     """
     if (name := getattr(exc, "sqlite_errorname", None)) is not None:
         if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):
@@ -446,7 +449,11 @@ class StoreHealth:
 
     @contextmanager
     def record_damage(self) -> Iterator[None]:
-        """Run the ``with`` block, and record if it fails because the database file is damaged."""
+        """Run the ``with`` block, and record if it fails because the database file is damaged.
+
+        The error of the block is raised in any case. After damage, ``record_write`` refuses all
+        writes.
+        """
         try:
             yield
         except StoreError as exc:

@@ -198,7 +198,10 @@ def check_tables(store: Store, now: int) -> None:
 
 
 def latest() -> str:
-    """Return the newest revision of the schema, which this version of certpin needs."""
+    """Return the newest revision of the schema, which this version of certpin needs.
+
+    Raises ``ConfigError`` if the installation lacks the files of the revisions.
+    """
     known = _revisions()
     if not known:  # the installation lacks files
         raise ConfigError("the revisions of the schema are missing", fix="install certpin again")
@@ -263,7 +266,10 @@ def _refuse_encoding(connection: Connection) -> None:
 
 
 def _lock_migrations(connection: Connection) -> None:
-    """Take the lock for migrations. Wait for another process that migrates, without a timeout."""
+    """Take PostgreSQL's lock for migrations, which lasts until the transaction ends.
+
+    Wait for another process that migrates, without a timeout. SQLite doesn't need this lock.
+    """
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     advisory_lock(connection, b"certpin watch migrate")

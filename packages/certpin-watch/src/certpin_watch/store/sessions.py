@@ -171,7 +171,10 @@ def sessions_of(
 
 
 def record_session_use(connection: Connection, session: Session, now: datetime) -> None:
-    """Store ``now`` as the time at which a session was last used."""
+    """Store ``now`` as the time at which a session was last used.
+
+    A session that isn't used for some time ends. Nothing is stored if it has been deleted.
+    """
     connection.execute(
         SESSIONS.update()
         .where(SESSIONS.c.id == session.digest)

@@ -102,7 +102,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 def has_no_connection_left(message: str) -> bool:
     """Return True if libpq's message says that PostgreSQL has reached a maximum of connections.
 
-    It is the maximum of the server, of the role or of the database.
+    The server then works, and counts as busy instead of unreachable. The maximum is that of the
+    server, of the role or of the database.
     """
     return bool(re.search(_NO_CONNECTION_LEFT, message))
 

@@ -80,7 +80,10 @@ An inspecting proxy, a captive portal and an attacker all look like this.
 
 
 def issuer_title(issuer: ChainIssuer) -> str:
-    """Return a heading about the issuer of a chain, with its name or that of a product."""
+    """Return a heading about the issuer of a chain, with its name or that of a product.
+
+    The name of an inspecting or debugging product is preferred, if the chain names one.
+    """
     return _TITLES[issuer.kind].format(issuer.product or issuer.name)
 
 

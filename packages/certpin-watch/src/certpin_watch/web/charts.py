@@ -343,7 +343,7 @@ class Span:
         return min(100.0, max(0.0, 100 * ((moment - self.since) / self.length)))
 
     def contains(self, moment: datetime) -> bool:
-        """Return True if a time is in the period."""
+        """Return True if a time is in the period, or equal to its start or end."""
         return self.since <= moment <= self.until
 
 

@@ -256,6 +256,9 @@ def chain_page(page: PageRequest) -> Response:
     """Return the page that compares a reported chain with the chain expected at the same host.
 
     The URL path has the digest of the reported chain.
+
+    Raises:
+        NotFoundError: no such chain is stored.
     """
     digest = _digest(page)
     within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)
@@ -327,7 +330,10 @@ def chains_with_issuers(
 
 
 def _anchors(page: PageRequest, host: str) -> tuple[bytes, ...]:
-    """Return the trust anchors, as DER, that the pin files name for a host."""
+    """Return the trust anchors, as DER, that the pin files name for a host.
+
+    The result is empty if they name none: clients then trust the roots of their platform.
+    """
     return anchors_of(page.snapshot.policies_of(host))
 
 

@@ -156,7 +156,10 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return how many locations (probing machines) recently observed a host without a problem."""
+    """Return how many locations (probing machines) recently observed a host without a problem.
+
+    A result is recent if it is not older than the settings allow (``Thresholds.stale``).
+    """
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
@@ -220,7 +223,11 @@ class Served:
 
 
 def host_page(page: PageRequest) -> Response:
-    """Return the page of one host: its chains, pins and their rotation, and reported failures."""
+    """Return the page of one host: its chains, pins and their rotation, and reported failures.
+
+    Raises:
+        NotFoundError: no monitored pin set covers the host in the URL path.
+    """
     name = page.request.path_params["name"]
     with page.connection() as connection:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)

@@ -76,6 +76,9 @@ def pin_set_page(page: PageRequest) -> Response:
     """Return the page of a pin set: its versions, and how many clients hold each.
 
     The page also lists the pins that some clients don't accept yet.
+
+    Raises:
+        NotFoundError: no monitored pin set has the name in the URL path.
     """
     name = page.request.path_params["name"]
     monitored = next((each for each in page.snapshot.sets if each.pins.name == name), None)

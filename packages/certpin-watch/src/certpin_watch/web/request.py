@@ -86,7 +86,10 @@ class PageRequest:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """Return how old data such as probe results is, and which data is missing."""
+        """Return how old data such as probe results is, and which data is missing.
+
+        Pages show warnings about it. The result also says if this process can't write to the store.
+        """
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
@@ -197,7 +200,7 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Return an error page with the reason why the store is unavailable.
+    """Return an error page (status 503) with the reason why the store is unavailable.
 
     The page does not show data from a cache, because users might take it for current data.
     """

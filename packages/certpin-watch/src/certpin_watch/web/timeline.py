@@ -46,7 +46,7 @@ class Phase:
 
     @property
     def label(self) -> str:
-        """The text inside the bar: ``text``, or the name of the state in capitals."""
+        """The text inside the bar: ``text``, or else the name of the state in capitals."""
         return self.text or self.state.upper()
 
 

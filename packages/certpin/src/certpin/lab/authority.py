@@ -239,9 +239,11 @@ class Authority:
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority | None) -> Authority:
-        """Return a copy of this authority with another certificate for its key.
+        """Return a copy of this authority with a different certificate for its key.
 
-        ``issuer`` is the authority that issued ``certificate``; None for the certificate of a root.
+        It is for attacks: the copy issues with the same key, and its chains contain
+        ``certificate``. ``issuer`` is the authority that issued ``certificate``; None for the
+        certificate of a root.
         """
         return self._but(x509=certificate, issuer=issuer, subject=certificate.subject)
 
@@ -299,7 +301,10 @@ class Authority:
         )
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
-        """Return the certificate that a builder describes, signed with the key of the authority."""
+        """Return the certificate that a builder describes, signed with the key of the authority.
+
+        The builder must already have the name of the authority as issuer.
+        """
         return builder.sign(self.key, _digest(self.key))
 
 

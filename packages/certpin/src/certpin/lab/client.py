@@ -355,7 +355,7 @@ class Call:
         return _returned(0, "" if answer is None else str(answer))
 
     def stop(self) -> None:
-        """Do nothing: a function can't be stopped."""
+        """Do nothing: a function can't be stopped. The lab waits until it returns."""
 
 
 @dataclass(frozen=True)
@@ -379,7 +379,10 @@ class Command:
 
     @property
     def names_host(self) -> bool:
-        """True if the command has ``{host}`` or ``{url}``, and so requests the case's host."""
+        """True if the command has ``{host}`` or ``{url}``, and so requests the case's host.
+
+        Otherwise it always requests the same host, and cases for a different one can't be run.
+        """
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target, wait: Wait = wait_for) -> Ending:
@@ -418,6 +421,9 @@ class Command:
 
     def start(self, words: list[str], target: Target, output: BinaryIO, wait: Wait) -> Ending:
         """Start the program once, and return how it ended.
+
+        If the program can't be started, or exceeds its time limit, the result says so, and no
+        exception is raised.
 
         Args:
             words: the program and its arguments, in which all placeholders are already replaced.
@@ -519,9 +525,10 @@ class EveryWay:
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float, wait: Wait) -> bool:
-    """Wait for a process. Return True if it ended within ``patience`` seconds.
+    """Wait for a process, at most ``patience`` seconds. Return True if it has ended by then.
 
-    ``wait`` is the function that waits. It can serve connections of the process meanwhile.
+    A process that has not ended is not killed here. ``wait`` is the function that waits; it can
+    serve connections of the process meanwhile.
     """
     try:
         descriptor = os.pidfd_open(process.pid)
@@ -537,7 +544,7 @@ def _ends(process: subprocess.Popen[bytes], patience: float, wait: Wait) -> bool
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children, which form a process group."""
+    """Kill a process and its children, which form a process group. Ignore it if they have ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -571,7 +578,7 @@ def _fill(word: str, target: Target) -> str:
     """Return a word of a command with its placeholders replaced by their values.
 
     All other braces are kept, because they can be part of JSON or an awk program. ``target`` has
-    the values of the case.
+    the values of the case. Raises ``CannotServeError`` if one of them is missing in this case.
     """
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:

@@ -146,7 +146,10 @@ class Lab:
 
     @property
     def list_addresses(self) -> set[tuple[str, int]]:
-        """The IP address and port of the lists of revoked certificates; empty if there are none."""
+        """The IP address and port of the lists of revoked certificates; empty if there are none.
+
+        The lab's proxy relays connections to this address, because clients fetch the lists there.
+        """
         return {self._lists.address} if self._lists else set()
 
     def _resolve(self) -> ResolverPort:
@@ -484,7 +487,10 @@ class CaseServer:
         return [*open_with_http3(make, self._loop.asyncio, self._case_run, address)]
 
     def _proxy(self) -> Proxied | TlsProxied:
-        """Return the protocol state machine that serves a new connection to the lab's proxy."""
+        """Return the protocol state machine that serves a new connection to the lab's proxy.
+
+        In scenarios with a proxy that speaks TLS it is ``TlsProxied``, and otherwise ``Proxied``.
+        """
         if self.scenario.tls_proxy:
             return TlsProxied(self._case_run, self.scenario.tls_proxy, self._serve)
         return Proxied(self._serve, partial(self._note, "the proxy"))

@@ -143,7 +143,8 @@ def imitable_key() -> ec.EllipticCurvePrivateKey:
 def _ready() -> dict[int, int]:
     """Return the public exponents of 4,096 RSA keys, by the first 18 bits of each key's pin.
 
-    The keys have the same two primes and differ only in the exponent.
+    An attacker uses one of these keys if its pin is similar to the pin of the honest server. The
+    keys have the same two primes and differ only in the exponent.
     """
     return {beginning: exponent for exponent, beginning in _tried(_EXPONENTS[:_READY])}
 
@@ -503,7 +504,10 @@ class TestPKI:
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:
-    """Return a copy of the pin set in which the pins of each host expire at ``moment``."""
+    """Return a copy of the pin set in which the pins of each host expire at ``moment``.
+
+    Fractions of a second are removed from ``moment``.
+    """
     moment = moment.replace(microsecond=0)
     policies = tuple(replace(policy, expires=moment) for policy in pins.policies)
     return replace(pins, policies=policies)

@@ -299,10 +299,10 @@ def hostile_refusals(results: Iterable[Result]) -> int:
 
 
 def _got_nothing(seen: Connection) -> bool:
-    """Return True if an attacker showed a certificate on this connection, and got no data.
+    """Return True if the client refused an attacker on this connection: it sent no data.
 
-    ``seen`` is the evidence of the connection. Return False if client and server had no TLS
-    parameters in common, because the attacker then showed no certificate.
+    It must have begun TLS. ``seen`` is the evidence of the connection. Return False if client and
+    server had no TLS parameters in common, because the attacker then showed no certificate.
     """
     return seen.hostile and seen.hello is not None and not seen.said and not disagrees(seen.problem)
 
@@ -342,7 +342,11 @@ class Preconditions:
         self._found: dict[str, str] = {}
 
     def problem(self, case: Case) -> str:
-        """Return the reason why a case can't be run with this client; empty if it can be run."""
+        """Return the reason why a case can't be run with this client; empty if it can be run.
+
+        The first call for each condition runs the client against a control, a case with an honest
+        server.
+        """
         if case.control:
             name = case.control.name
             if name not in self._found:
@@ -593,7 +597,10 @@ def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> A
 
 
 def _is_serving() -> bool:
-    """Return True if an event loop runs in this thread. A second loop can't run in it."""
+    """Return True if an event loop runs in this thread. The lab then serves in its own thread.
+
+    Only one event loop can run in a thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

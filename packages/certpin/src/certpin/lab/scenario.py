@@ -42,7 +42,8 @@ class Role(StrEnum):
 class Answer(StrEnum):
     """How a server of the lab answers a client's request under TLS.
 
-    It sends a short answer, redirects the client to some other URL, or sends nothing.
+    It sends a short answer, redirects the client to some other URL, or sends nothing. With the
+    values that end in ``keep`` or ``once``, the connection stays open.
     """
 
     OK = "ok"  # 200 with the token of the lab; then the server closes
@@ -130,7 +131,11 @@ class AnswerContext:
 
 
 class Opening(StrEnum):
-    """How a server of the lab behaves at the start of a connection, before TLS begins."""
+    """How a server of the lab behaves at the start of a connection, before TLS begins.
+
+    Honest servers begin TLS or relay the connection to the real server. The other values are
+    attacks in clear text, connections that are closed early, and delays.
+    """
 
     TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
@@ -168,7 +173,8 @@ class TLSSettings:
     """The TLS settings with which the lab serves a connection.
 
     Versions and ciphers are OpenSSL's names; empty for OpenSSL's defaults. ``dh_params`` is the
-    group for Diffie-Hellman without curves, as PEM.
+    group for Diffie-Hellman without curves, as PEM. Steps with the same ``tickets`` accept each
+    other's session tickets.
     """
 
     oldest: str = "TLSv1_2"

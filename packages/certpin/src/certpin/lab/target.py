@@ -94,17 +94,27 @@ class Target:
 
     @property
     def second_pin(self) -> str:
-        """The pin of the key of the second host's honest server, or of its issuer's key."""
+        """The pin of the key of the second host's honest server, or of its issuer's key.
+
+        It is empty if the lab knows none. Raises the same error as ``pin``.
+        """
         return self._without_compromised(self.accepted)[2]
 
     @property
     def second_backup(self) -> str:
-        """The backup pin that the client has for the second host."""
+        """The backup pin that the client has for the second host; empty if the lab knows none.
+
+        Raises the same error as ``pin``.
+        """
         return self._without_compromised(self.accepted)[3]
 
     @property
     def certificate(self) -> Path:
-        """The path of the pinned certificate of the honest chain, as PEM."""
+        """The path of a PEM file with the pinned certificate of the honest chain.
+
+        It is for clients that pin a whole certificate instead of a key. Raises the same error as
+        ``pin``.
+        """
         return self._without_compromised(self.pinned_pem)
 
     @property

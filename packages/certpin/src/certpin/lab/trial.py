@@ -103,12 +103,18 @@ class Trial:
 
 
 def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
-    """Return the client for the lab: a function becomes a ``Call``, other clients are unchanged."""
+    """Return the client under test as an object with ``run`` and ``stop``, as the lab needs it.
+
+    A function becomes a ``Call``; other clients are returned unchanged.
+    """
     return Call(client) if callable(client) else client
 
 
 def failure_text(result: Result) -> str:
-    """Return the message of a failed test: the finding and its evidence."""
+    """Return the message of a failed test: the finding, its fix, and the evidence of each attempt.
+
+    Characters that control a terminal are replaced, because the client chooses parts of the text.
+    """
     lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
     for number, attempt in enumerate(result.attempts, 1):
         lines.append(f"attempt {number}: {ending(attempt.ending)}")
@@ -126,7 +132,11 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """Return the evidence of one connection (``seen``) as text for the message of a failed test."""
+    """Return the evidence of one connection as text for the message of a failed test.
+
+    The text has the host, the end of the handshake, and the data that counts for the verdict.
+    ``seen`` is the evidence.
+    """
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -162,6 +172,8 @@ class Mitm(Target):
 
     def seen(self) -> tuple[Connection, ...]:
         """Stop the attack, and return the evidence of every connection.
+
+        Later calls return the same evidence.
 
         Raises:
             CannotServeError: a connection could not be served as the case requires.

@@ -52,7 +52,10 @@ class Upstream:
 
     @property
     def fix(self) -> str:
-        """The fix to show for a case that can't be run with a real server."""
+        """The fix to show for a case that can't be run with a real server.
+
+        It is to leave out the options with which the user chose the server.
+        """
         return f"leave {' and '.join(self.options)} out, and give the client the lab's own pins"
 
     @property
@@ -173,7 +176,10 @@ class UpstreamPKI(TestPKI):
 
     @property
     def lab_honest(self) -> ServerStep:
-        """Raises ``CannotServeError``, because the real server chooses its answers itself."""
+        """Raises ``CannotServeError``, because the real server chooses its answers itself.
+
+        Cases that need this step are then reported as not run.
+        """
         raise CannotServeError(
             "the lab must choose the honest server's answers, and here a real server answers",
             fix=self._upstream.fix,

@@ -53,8 +53,9 @@ _NO_AGREEMENT = frozenset(
 class Connection:
     """The evidence of one connection of the client to the lab.
 
-    The session that serves the connection fills in the fields. ``judge`` derives a verdict from
-    them.
+    It records how the client connected, the step with which the lab served it, the TLS handshake,
+    and the client's data under TLS and in clear text. The session that serves the connection fills
+    in the fields. ``judge`` derives a verdict from them.
     """
 
     via: str = "port"  # how the client connected: port, connect or socks5
@@ -82,7 +83,11 @@ class Connection:
 
     @property
     def hostile(self) -> bool:
-        """True if an attacker, played by the lab, served this connection."""
+        """True if an attacker, played by the lab, served this connection.
+
+        False for honest servers and hosts without pins, and if the connection ended before the lab
+        chose how to serve it.
+        """
         return self.step is not None and self.step.role is Role.ATTACKER
 
     @property
@@ -151,7 +156,7 @@ class OtherHost:
 
     @property
     def is_ip_address(self) -> bool:
-        """Whether the host is an IP address without a zone.
+        """True if the host is an IP address without a zone, and so can be shown in reports.
 
         Text of the client's choice can follow an IPv6 address as its zone: ``fe80::1%any text``.
         """
@@ -163,7 +168,10 @@ class OtherHost:
 
     @property
     def note(self) -> str:
-        """A sentence about the request, in lower case and without a full stop."""
+        """A sentence for the verdict's reason: the client requested this host, which is not judged.
+
+        It is in lower case and without a full stop, and says if the request was relayed or refused.
+        """
         fate = "relayed" if self.relayed else "refused"
         return f"the client also asked for {self.address}: {fate}, and not judged"
 
@@ -199,7 +207,10 @@ class Ending:
 
     @property
     def content(self) -> bool:
-        """True if the client reported success by its exit status 0."""
+        """True if the client reported success by its exit status 0.
+
+        It then claims to have accepted the server.
+        """
         return self.status == 0
 
 
@@ -384,7 +395,8 @@ def _unused(attempt: Attempt) -> Judgement | None:
 def opens_probes(attempts: Sequence[Attempt]) -> bool:
     """Return True if a client opened connections to honest servers on which it sent nothing.
 
-    ``attempts`` are the runs of the client against the good control.
+    An attack may meet such a connection, and then shows nothing (see ``_unused``). ``attempts`` are
+    the runs of the client against the good control.
     """
     return any(_is_probe(seen) for attempt in attempts for seen in attempt.connections)
 
@@ -392,7 +404,8 @@ def opens_probes(attempts: Sequence[Attempt]) -> bool:
 def makes_requests(attempts: Sequence[Attempt]) -> bool:
     """Return True if a client sent requests to honest servers on several connections.
 
-    ``attempts`` are the runs of the client against the good control, which redirects nothing.
+    Cases with a redirect are then also run without it (``Case.separate``). ``attempts`` are the
+    runs of the client against the good control, which redirects nothing.
     """
     return any(sum(map(_is_used, attempt.connections)) > 1 for attempt in attempts)
 
@@ -463,11 +476,11 @@ def _unoffered(attempt: Attempt) -> str:
 
 
 def _unspelled(attempt: Attempt) -> str:
-    """Return the reason for no verdict if the client refused the host because of its spelling.
+    """Return the reason why there is no verdict: the client refused the spelling of the host.
 
-    The reason is empty if it didn't. Call this only if the client made no connection. It counts as
-    a refusal of the spelling if the case allows this, and the client ended by itself and reported
-    an error. ``attempt`` is the evidence of one run of the client.
+    The reason is empty if it didn't. Call this only if the client made no connection. That counts
+    as a refusal of the spelling if the case allows this, and the client ended by itself and
+    reported an error. ``attempt`` is the evidence of one run of the client.
     """
     ending = attempt.ending
     if not attempt.scenario.odd_host or ending.broken or ending.content:
@@ -501,11 +514,12 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
-    """Return True if an honest server invited the client to the attack.
+    """Return True if the client received an honest server's invitation to the attack.
 
-    If the attack is a redirect or an offer of HTTP/3, this is so if the client sent data to a
+    A client that then did not follow it has refused; otherwise the attack did not reach the client.
+    If the attack is a redirect or an offer of HTTP/3, the client received it if it sent data to a
     server. If the client is invited to send requests for the second host on the first host's
-    connection, this is so if it connected to the second host on another connection.
+    connection, it did if it connected to the second host on another connection.
 
     Args:
         scenario: the scenario of the case.

@@ -197,7 +197,8 @@ class _Zygote:
             The exit status of the client, negative for a signal; None if it did not end in time.
 
         Raises:
-            OSError: the process that forks the client ended, or was closed.
+            OSError: the process that forks the client ended, or was closed, or sent no valid
+                result.
         """
         data = json.dumps(request).encode()
         ours, theirs = socket.socketpair()

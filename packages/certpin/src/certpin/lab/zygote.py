@@ -140,7 +140,7 @@ def _read(run: socket.socket, size: int) -> bytes:
 
 
 def _wait(pid: int, run: socket.socket, patience: float) -> bool:
-    """Wait for the client. Return True if it ended in time.
+    """Wait for the client. Return True if it ended in time; otherwise its run has no exit status.
 
     Return False after ``patience`` seconds, or if the lab closed its side of the socket ``run``.
     ``pid`` is the process ID of the client.
@@ -175,7 +175,11 @@ def _become(environment: dict[str, str], output: int) -> None:
 
 
 def _run_client(client: list[str]) -> None:
-    """Run the client's script, module or code as the Python interpreter does: as ``__main__``."""
+    """Run the client's script, module or code as the Python interpreter does: as ``__main__``.
+
+    ``client`` is the script's path, ``-m`` and a module, or ``-c`` and code, with the arguments
+    after it. Exceptions of the client are raised.
+    """
     kind = client[0]
     name, arguments = (client[1], client[2:]) if kind in {"-m", "-c"} else (kind, client[1:])
     sys.argv = [kind, *arguments]
@@ -243,7 +247,10 @@ def _leave_names(shared: mmap.mmap, known: frozenset[str]) -> None:
 
 
 def _left_names(shared: mmap.mmap) -> list[str]:
-    """Return the names of modules that a client wrote into the shared memory, and remove them."""
+    """Return the names of modules that a client wrote into the shared memory, and remove them.
+
+    The result is empty if there are none, or the text is damaged.
+    """
     length = _LENGTH.unpack(shared[: _LENGTH.size])[0]
     shared[: _LENGTH.size] = _LENGTH.pack(0)
     try:

@@ -71,7 +71,8 @@ def _overlapping_patterns(document: LintDocument, now: datetime) -> Iterator[Hit
 def _is_wider(other: HostEntry, host: HostEntry) -> bool:
     """Return True if the pattern of ``other`` covers every host name that ``host`` covers.
 
-    Return False if both patterns are the same, or one of them is not a host pattern.
+    Return False if both patterns are the same, or one of them is not a host pattern. A wider
+    pattern with other pins is reported, because it doesn't apply to the host.
     """
     if other.pattern is None or host.pattern is None or other.pattern == host.pattern:
         return False

@@ -139,7 +139,10 @@ class HostEntry:
 
     @property
     def usable(self) -> dict[Pin, PinEntry]:
-        """The pins that clients of this host accept, except pins of lost keys."""
+        """The pins of ``live``, except those of lost keys, each with its table in the file.
+
+        A server of the host can use one of their keys.
+        """
         return {pin: entry for pin, entry in self.live.items() if entry.usable}
 
     @property
@@ -312,7 +315,11 @@ class LintDocument:
         return (host for host in found if host is not None)
 
     def live_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield the chain or error of each contacted server, with its host in the pin file."""
+        """Yield the chain or error of each contacted server, with its host in the pin file.
+
+        Yield nothing if no server was contacted. A server of a host that isn't in the file is left
+        out.
+        """
         for result in self.live or ():
             if host := self.by_pattern.get(result.pattern):
                 yield host, result

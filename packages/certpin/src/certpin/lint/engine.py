@@ -86,7 +86,10 @@ def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[Lint
 
 
 def _can_run(rule: LintRule, document: LintDocument) -> bool:
-    """Return True if a document has the data that a lint rule needs (``LintRule.needs``)."""
+    """Return True if a document has the data that a lint rule needs (``LintRule.needs``).
+
+    Other rules are skipped: chains of servers and exported files are optional.
+    """
     if rule.needs == "live":
         return document.live is not None
     return rule.needs != "exports" or document.exported is not None
@@ -125,7 +128,8 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 def _with_parents(key: str) -> Iterator[str]:
     """Yield a full TOML key of the pin file, and then the keys of the tables that contain it.
 
-    For ``host[0].pin[1].pin``, also yield ``host[0].pin[1]`` and ``host[0]``.
+    For ``host[0].pin[1].pin``, also yield ``host[0].pin[1]`` and ``host[0]``. A finding at one of
+    them is explained by a finding at the key.
     """
     while key:
         yield key

@@ -68,7 +68,8 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _lockout(host: HostEntry, now: datetime) -> str:
     """Return a clause for messages: whether a server without a pinned key locks clients out.
 
-    ``host`` is the policy in the pin file, and ``now`` the current time.
+    It does if the policy is enforced. Otherwise the clause says why not: another mode, or pins that
+    have expired. ``host`` is the policy in the pin file, and ``now`` the current time.
     """
     if host.mode != "enforce":
         return "in mode enforce clients would be locked out"

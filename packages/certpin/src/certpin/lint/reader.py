@@ -161,7 +161,7 @@ class _DocumentReader:
         """Return the file of trust anchors that a table names; None if the table names no file.
 
         ``name`` is the TOML key in the table, such as ``trust``. A file that several tables name is
-        read once.
+        read once. If it can't be read, the result has the reason in ``problem``.
         """
         file = self._try(lambda: table.text(name), default="")
         if not file:

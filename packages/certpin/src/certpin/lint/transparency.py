@@ -79,8 +79,9 @@ def _ct_private_authority(document: LintDocument, now: datetime) -> Iterator[Hit
 def _is_public(document: LintDocument, trust: AnchorFile) -> bool:
     """Return True if a file of trust anchors contains a public root.
 
-    Public Certificate Transparency logs accept certificates below such a root. ``trust`` is the
-    file, and ``document`` has the list of public roots.
+    Public Certificate Transparency logs accept certificates below such a root. Without one, servers
+    of the host can't have the SCTs that its policy requires. ``trust`` is the file, and
+    ``document`` has the list of public roots.
     """
     pins = (pin for certificate in trust.certificates for pin in pins_of(certificate))
     return any(document.roots.root_of(pin) for pin in pins)

@@ -201,7 +201,10 @@ class Store:
                 (self.metadata / name).unlink()
 
     def has_root(self, version: int) -> bool:
-        """Return True if root metadata with this version number is in the metadata folder."""
+        """Return True if root metadata with this version number is in the metadata folder.
+
+        It shows that a newer root was fetched. The file is not verified here.
+        """
         return (self.metadata / "root_history" / f"{version}.root.json").exists()
 
     def _roots(self, first: int) -> Iterator[bytes]:
@@ -249,7 +252,7 @@ class Store:
     def _is_not_metadata(self, path: Path) -> bool:
         """Return True if a file can't be read safely: it is too long, or not a regular file.
 
-        Reading a named pipe, for example, would block.
+        Reading a named pipe, for example, would block. Such files are deleted, and never copied.
         """
         with suppress(OSError):
             found = path.stat()
@@ -320,7 +323,10 @@ class Store:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file for reading in binary mode, without blocking if it is a pipe without a writer."""
+    """Open a file for reading in binary mode, without blocking if it is a pipe without a writer.
+
+    Another program could have put such a pipe into the cache folder.
+    """
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 

@@ -425,10 +425,10 @@ def _channel_context(pins: PinSet, clock: Callable[[], datetime]) -> PinnedSSLCo
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """Return a copy of a pin set that has only the policy of the update server ``host``.
+    """Return a copy of a pin set for the update server: it has only the policy of ``host``.
 
-    In the copy, the policy has no expiry date. Return None if the pin set has no policy for
-    ``host``, or if the policy only reports.
+    In the copy, the policy has no expiry date, so that expired pins don't prevent updates. Return
+    None if the pin set has no policy for ``host``, or if the policy only reports.
     """
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":

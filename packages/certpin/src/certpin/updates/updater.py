@@ -180,7 +180,8 @@ class PinUpdater(Forked):
         """Return the check that is running, or a new check that the caller must run.
 
         The first value is a future that is done at the end of the check. The second value is the
-        deadline of a new check; None if a check is already running.
+        deadline of a new check; None if a check is already running. Raises ``UpdateError`` if the
+        updater is closed.
         """
         with self._changed:
             if self._closed:
@@ -235,7 +236,10 @@ class PinUpdater(Forked):
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
     def _sleep(self, seconds: float) -> bool:
-        """Wait until the next check is due. Return False if the updater was closed."""
+        """Wait ``seconds``, until the next check is due. Return False if the updater was closed.
+
+        If it is closed during the wait, return at once.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closed, seconds)
             return not self._closed

@@ -148,7 +148,10 @@ def open_alerts(
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return the number of open alerts for each pair of rule and severity."""
+    """Return the number of open alerts for each pair of rule and severity.
+
+    Pairs without an open alert are left out.
+    """
     by = (ALERTS.c.rule, ALERTS.c.severity)
     statement = select(*by, func.count()).where(ALERTS.c.resolved_at.is_(None)).group_by(*by)
     return {(rule, severity): number for rule, severity, number in connection.execute(statement)}

@@ -45,7 +45,7 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """True if at least 95 % of the limit are used."""
+        """True if at least 95 % of the limit are used. An alert and pages then report it."""
         return 20 * self.used >= 19 * self.most
 
 
@@ -230,7 +230,11 @@ def report_queue(connection: Connection, now: datetime) -> Queue | None:
 
 
 def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
-    """Return, for each kind of row, the last attempt to delete the expired rows, sorted by kind."""
+    """Return the last attempt to delete the expired rows of each kind, sorted by kind.
+
+    Kinds that were never swept are left out. An attempt that is several days old gets the reason
+    "late".
+    """
     rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
     late = to_seconds(now) - _SWEEP_LATE
     return tuple(

@@ -126,7 +126,10 @@ def load_der(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
 
 
 def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
-    """Parse the DER certificates of a chain; return None if one of them is invalid."""
+    """Parse the DER certificates of a chain; return None if one of them is invalid.
+
+    Not checked: that the certificates belong together, and their signatures and dates.
+    """
     try:
         return Chain.from_der(ders)
     except CertificateParseError:

@@ -368,7 +368,10 @@ def filters_by_place(only: ReportFilter | None) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return the value of a report's field as text. A digest is written in hexadecimal."""
+    """Return the value of a report's field as text, for charts and the API.
+
+    A digest is written in hexadecimal.
+    """
     return hexadecimal(value) if isinstance(value, bytes) else str(value)
 
 

@@ -163,7 +163,10 @@ class PinJudge:
         self._alive = {monitored.path: monitored.alive(now) for monitored in snapshot.sets}
 
     def alive(self, monitored: MonitoredPinSet) -> tuple[Version, ...]:
-        """Return the versions of a monitored pin set that clients may still hold."""
+        """Return the versions of a monitored pin set that clients may still hold.
+
+        The pin set must be one of the snapshot for which this object was made.
+        """
         return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
@@ -273,7 +276,10 @@ def last_verified(
 
 
 def has_sightings(connection: Connection) -> bool:
-    """Return True if at least one probe result is stored."""
+    """Return True if at least one probe result is stored.
+
+    Otherwise a page without alerts has to say that nothing was probed yet.
+    """
     return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
 
 

@@ -38,7 +38,8 @@ def _fake(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged copy of the whole real chain.
 
     The copy includes a root with the name of the real root. All names and key identifiers are those
-    of the real certificates; all keys are the attacker's.
+    of the real certificates; all keys are the attacker's. So no trusted root has signed the copy,
+    and each client must refuse it.
     """
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
@@ -53,8 +54,9 @@ def _fake(pki: TestPKI) -> Scenario:
 def _fake_hidden(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged leaf with the real issuers.
 
-    The leaf is signed by an attacker's authority that has the name of the real issuer. The
-    certificate of that authority is not sent.
+    The leaf is signed by an attacker's authority that has the name of the real issuer, and whose
+    certificate is not sent. Each client must refuse the leaf, because the key of the real issuer
+    did not sign it.
     """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()

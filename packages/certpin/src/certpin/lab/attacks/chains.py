@@ -28,7 +28,9 @@ def _intermediate_appended(pki: TestPKI) -> Scenario:
     """Return a scenario in which the server sends a forged chain, and the real issuers after it.
 
     The forged chain ends at R2, an attacker's root that clients trust. Its intermediate has the
-    name and the key identifier of the real intermediate, but another key.
+    name and the key identifier of the real intermediate, but another key. A client must not count
+    the pins of the real issuers, because they did not sign the leaf. Raises ``CannotServeError`` if
+    the real server sends no intermediate.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:
@@ -85,7 +87,8 @@ def _pathlen_split(pki: TestPKI) -> Scenario:
 def _rogue_chain(authorities: int) -> Callable[[TestPKI], Scenario]:
     """Return a function that builds a scenario with a chain of an attacker's intermediates.
 
-    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust.
+    The chain has ``authorities`` intermediates below R2, an attacker's root that clients trust. No
+    pin matches, however long the chain is.
     """
 
     def scenario(pki: TestPKI) -> Scenario:

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 
 def stolen_key(pki: TestPKI) -> HostPin:
-    """Return the pin set entry that marks the server's former, stolen key as compromised."""
+    """Return the pin set entry that marks the server's former, stolen key as compromised.
+
+    ``pki`` has the keys and certificates of the case, in which an attacker uses this key.
+    """
     return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
 def stolen_intermediate(pki: TestPKI) -> HostPin:
-    """Return the pin set entry that marks the stolen key of an intermediate as compromised."""
+    """Return the pin set entry that marks the stolen key of an intermediate as compromised.
+
+    ``pki`` has the keys and certificates of the case, in which an attacker issues with this key.
+    """
     return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 

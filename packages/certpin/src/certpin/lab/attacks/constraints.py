@@ -97,7 +97,10 @@ def _permits(host: str) -> x509.GeneralName:
 
 
 def _no_purpose(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the leaf has an extended key usage without any purpose."""
+    """Return a scenario in which the leaf has an extended key usage without any purpose.
+
+    So the leaf is not for TLS servers. Its key is the pinned one.
+    """
     empty = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"\x30\x00")
     leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)

@@ -31,7 +31,10 @@ def _not_yet_valid(pki: TestPKI) -> Scenario:
 
 
 def _expired_intermediate(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the intermediate has expired, and the leaf is still valid."""
+    """Return a scenario in which the intermediate has expired, and the leaf is still valid.
+
+    A client that checks only the dates of the leaf accepts the chain.
+    """
     long_ago = pki.root.at(pki.now - _AUTHORITY_LIFE - _OFF)
     issuer = Authority("Intermediate that expired", issuer=long_ago)
     return _issued(pki, issuer, pki.now - 2 * _OFF)

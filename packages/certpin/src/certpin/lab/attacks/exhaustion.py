@@ -22,7 +22,8 @@ _FACTOR = 1_020
 def _product(pki: TestPKI) -> Scenario:
     """Return a scenario with a chain whose verification takes about a million name comparisons.
 
-    The intermediate has many name constraints, and the leaf has as many names.
+    The intermediate has many name constraints, and the leaf has as many names. The root is R2, an
+    attacker's root that clients trust, so pins must refuse the chain if the verifier does not.
     """
     excluded = [x509.DNSName(f"{number}.evil.example") for number in range(_FACTOR)]
     limits = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=excluded)

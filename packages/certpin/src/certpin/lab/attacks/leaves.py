@@ -40,7 +40,7 @@ _PRIVATE_OID = x509.ObjectIdentifier("2.25.305419896305419896305419897")  # from
 def _with_key(
     make: Callable[[], CertificateIssuerPrivateKeyTypes],
 ) -> Callable[[TestPKI], Scenario]:
-    """Return a function that builds a scenario with an attacker's leaf.
+    """Return a function that builds a scenario: an attacker's leaf with an unusual key.
 
     ``make`` makes the private key of the leaf.
     """
@@ -87,7 +87,10 @@ def _subject(name: x509.Name) -> Callable[[TestPKI], Scenario]:
 
 
 def with_other_names(issuer: Authority, host: str, count: int) -> Scenario:
-    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's."""
+    """Return a scenario with a leaf of ``issuer`` that has ``count`` names beside the host's.
+
+    The names are in the SAN, after the host.
+    """
     others = (f"{number}.shop.example" for number in range(count))
     return Scenario.of(ServerStep.of(issuer.issue(host, *others)))
 
@@ -123,7 +126,10 @@ def _odd_extensions(pki: TestPKI) -> Scenario:
 
 
 def _authority_as_server(pki: TestPKI) -> Scenario:
-    """Return a scenario in which the attacker's server certificate is a CA certificate."""
+    """Return a scenario in which the attacker's server certificate is a CA certificate.
+
+    It has the name of the host and the purpose of a TLS server, so some libraries accept it.
+    """
     purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     names = pki.rogue.issue(pki.host).chain[0].extensions
     san = names.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -41,7 +41,9 @@ def _similar_pin(pki: TestPKI) -> Scenario:
 def _same_issuer_and_serial(pki: TestPKI) -> Scenario:
     """Return a scenario with copies of the real certificates, below a root that the client trusts.
 
-    All their fields are those of the real ones, except for the keys and signatures.
+    All their fields are those of the real ones, except for the keys and signatures. A client that
+    recognises certificates by issuer and serial number mistakes them for the pinned ones. Raises
+    ``CannotServeError`` if the real server sends no certificate of its issuer.
     """
     leaf, *issuers = pki.real_chain
     if not issuers:

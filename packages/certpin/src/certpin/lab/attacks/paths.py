@@ -42,7 +42,10 @@ def _root_sent(pki: TestPKI) -> Scenario:
 
 
 def _extra_certificate(pki: TestPKI) -> Scenario:
-    """Return a scenario in which an unrelated intermediate is sent with the honest chain."""
+    """Return a scenario in which an unrelated intermediate is sent with the honest chain.
+
+    A client must accept the chain: it doesn't need this certificate for its path.
+    """
     return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 

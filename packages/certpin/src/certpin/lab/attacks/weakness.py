@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def _weak_key(pki: TestPKI) -> Scenario:
     """Return a scenario in which an intermediate has a weak RSA key; all other keys are strong.
 
-    Pins match, and an attacker who factors that key can issue certificates.
+    Pins match, and an attacker who factors that key can issue certificates. The client's reaction
+    is reported, and not judged.
     """
     name = "Intermediate with RSA 1024"
     issuer = Authority(name, issuer=pki.root, key=new_rsa_key(1024))

@@ -42,7 +42,10 @@ class DeviceSession(CaseRun):
         self._port = port  # that the client requested
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab itself serves ``host``, instead of relaying connections."""
+        """Return True if the lab itself serves ``host``.
+
+        Connections to other hosts are relayed to their servers.
+        """
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
@@ -149,7 +152,10 @@ class ObservedConnection:
         return self._inner.data_to_send()
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client. Empty bytes mean that the client closed the connection."""
+        """Pass bytes from the client to the wrapped handler, and notify the schedule of them.
+
+        Empty bytes mean that the client closed the connection.
+        """
         self._inner.receive(data)
         self._session.step(hung_up=not data)
 

@@ -144,7 +144,8 @@ class LabFolder:
     def authorities(self, now: datetime) -> Authorities:
         """Return the lab's authorities with two stored roots: R (honest) and R2 (the attacker's).
 
-        A root is created if it is missing or expires soon. ``now`` is the current time.
+        A root is created and stored if it is missing or expires soon; the user is then asked to
+        install it on the device. ``now`` is the current time.
         """
         root, rogue = (self._root(name, now) for name in _NAMES)
         return Authorities(now, root=root, rogue=rogue)
@@ -180,7 +181,10 @@ class LabFolder:
             raise self._refused(f"holds a damaged file: {exc}", "remove it") from exc
 
     def _read(self, name: str) -> bytes | None:
-        """Return the content of a private file; ``None`` if it does not exist."""
+        """Return the content of a private file; ``None`` if it does not exist.
+
+        Raises ``LabError`` if the file can't be read, or other users could have read or changed it.
+        """
         try:
             descriptor = os.open(name, _READ, dir_fd=self._folder)
         except FileNotFoundError:
@@ -196,7 +200,8 @@ class LabFolder:
     def _write(self, name: str, data: bytes, mode: int) -> None:
         """Write the file ``name`` atomically, with the content ``data``.
 
-        The file gets exactly the mode ``mode``, regardless of the umask.
+        The file gets exactly the mode ``mode``, regardless of the umask. Raises ``LabError`` if it
+        can't be written.
         """
         passing = f".{name}.{secrets.token_hex(8)}"
         try:

@@ -83,7 +83,7 @@ class HostProgress:
 
     @property
     def tried(self) -> tuple[Result, ...]:
-        """The results of the cases that the lab could run."""
+        """The results so far, without those of cases that the lab could not run."""
         return tuple(each for each in self.results if each.outcome is not Outcome.NOT_RUN)
 
 

@@ -66,7 +66,11 @@ class Page:
     pins: str
 
     def answer(self, request: bytes) -> bytes:
-        """Return the HTTP response to a request. Only GET and HEAD of a known file succeed."""
+        """Return the HTTP response to a request: the page or one of its files.
+
+        The status is 405 for methods other than GET and HEAD, and 404 for unknown files.
+        ``request`` is the head of the request.
+        """
         asked = _REQUEST.match(request)
         if not asked:
             return _respond("405 Method Not Allowed", "text/plain", b"GET only\n")

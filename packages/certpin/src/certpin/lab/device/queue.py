@@ -160,10 +160,11 @@ class CaseQueue:
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:
-        """Put the case of a turn back into the queue, behind the next case, and return None.
+        """Put the case of a turn back into the queue, behind the next case.
 
         A turn is the run of a case for this host. This is needed for a case about two hosts if
-        another such case is active, because only one of them can run at a time.
+        another such case is active, because only one of them can run at a time. Always return None,
+        which means that no turn begins now.
         """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)

@@ -52,7 +52,8 @@ _FAILED = {ClientSignal.REFUSED, ClientSignal.CLOSED, ClientSignal.NONE}
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
     """Return a P-256 key that is derived from the key of a root.
 
-    The same root and label always give the same key.
+    The same root and label always give the same key, so an app's pins match in every session of the
+    lab. ``label`` identifies the server.
     """
     secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
@@ -160,8 +161,8 @@ class Schedule:
     def is_answering(self) -> bool:
         """True if a client of a host under test may not have received its whole answer yet.
 
-        This is so if a connection is still open on which the client sent data to a server of the
-        lab or to the real server of the host.
+        The lab then waits before it stops. This is so if a connection is still open on which the
+        client sent data to a server of the lab or to the real server of the host.
         """
         return bool(self._answering)
 
@@ -425,9 +426,10 @@ def _check_scenario(scenario: Scenario) -> None:
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """Return the host under test that follows ``host`` in the list; after the last, the first.
+    """Return the second host of the cases about two hosts, if ``host`` is their first one.
 
-    For a single host under test, return ``SECOND``, a made-up name.
+    It is the host under test that follows ``host`` in the list; after the last, the first. For a
+    single host under test, return ``SECOND``, a made-up name.
     """
     if len(hosts) == 1:
         return SECOND

@@ -235,11 +235,17 @@ class WireGuard:
             await self._server.wait_closed()
 
     async def take_tcp(self, stream: Stream) -> None:
-        """Serve or relay one TCP connection of the device until it ends."""
+        """Serve or relay one TCP connection of the device until it ends.
+
+        ``stream`` is the connection. It is closed at the end, also after an error.
+        """
         await self._guarded(self._tcp, stream)
 
     async def take_udp(self, stream: Stream) -> None:
-        """Answer the DNS queries of a device, and drop all other UDP packets."""
+        """Answer the DNS queries in ``stream``, UDP packets of a device to one address.
+
+        If the packets are for another port than 53, the stream is closed, and they are dropped.
+        """
         if stream.get_extra_info("sockname")[1] == _DNS:
             await self._guarded(self._udp, stream)
         else:

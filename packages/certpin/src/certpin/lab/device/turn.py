@@ -117,7 +117,10 @@ class Visit:
 
     @property
     def is_call(self) -> bool:
-        """True if the connection is a call: the client sent data on it to an honest server."""
+        """True if the connection is a call: the client sent data on it to an honest server.
+
+        Such a connection shows that the app still works after an attack.
+        """
         return self.signal is ClientSignal.SENT_DATA and not self.seen.exposed
 
     @property
@@ -132,7 +135,7 @@ class Visit:
 
     @property
     def in_clear(self) -> bool:
-        """True if the client sent data without TLS."""
+        """True if the client sent data without TLS: in place of a ClientHello."""
         return self.seen.hello is None and bool(self.seen.clear)
 
     def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
@@ -312,7 +315,10 @@ class Turn:
         return visit.seen.hello is not None or visit.attack is self
 
     def _counted(self) -> list[Visit]:
-        """Return the connections of this turn (the run of a case) on which its verdict is based."""
+        """Return the connections of this turn (the run of a case) on which its verdict is based.
+
+        They are evidence (``_is_evidence``), and the scenario judges them (``is_judged``).
+        """
         said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
@@ -338,9 +344,9 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if the client sent data to an honest server on a later connection.
+        """Return True if the client sent data to an honest server on a connection after ``visit``.
 
-        ``visit`` is the earlier connection.
+        Then no lost network and no crash is the reason that the client closed ``visit`` silently.
         """
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(visit.is_call for visit in later)
@@ -348,7 +354,7 @@ class Turn:
     def _at_second(self, visit: Visit) -> bool:
         """Return True if the client requested the second host of the case on a connection.
 
-        ``visit`` is the connection.
+        ``visit`` is the connection. The result is False in a case with one host.
         """
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target

@@ -186,7 +186,10 @@ def _mark(path: Path) -> tuple[int, ...]:
 
 
 def _links(path: Path) -> list[Path]:
-    """Return the symbolic links through which a path leads: its own, and those of its folders."""
+    """Return the symbolic links through which a path leads: its own, and those of its folders.
+
+    A change of any of them replaces the client's file without a change of the file itself.
+    """
     found: dict[Path, None] = {}
     pending = [path.absolute()]
     while pending:

@@ -228,9 +228,13 @@ def _finish(
 
 
 def _replace(made: Path, place: Path, spare: Path) -> None:
-    """Rename the finished folder ``made`` to ``place``.
+    """Rename the finished folder ``made`` to ``place``, so that it is readable by all users.
 
     Older evidence at ``place`` is first moved into ``spare``, and moved back if the renaming fails.
+
+    Raises:
+        OSError: a folder can't be renamed.
+        ConfigError: ``place`` now has other files.
     """
     made.chmod(0o755)
     if not place.exists():

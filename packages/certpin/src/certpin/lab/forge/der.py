@@ -144,7 +144,10 @@ class NullAlgorithm:
 
 
 def take_apart(certificate: x509.Certificate) -> CertificateFields:
-    """Parse a certificate into its fields."""
+    """Parse a certificate into its fields, so that a forger can change them.
+
+    ``put_together`` builds a certificate from the result.
+    """
     return asn1.decode_der(CertificateFields, certificate.public_bytes(Encoding.DER))
 
 

@@ -46,7 +46,10 @@ def large_rsa_key() -> rsa.RSAPrivateKey:
 
 
 def small_rsa_key() -> rsa.RSAPrivateKey:
-    """Return an RSA key of 512 bits. Each call returns the same key, which is not secret."""
+    """Return an RSA key of 512 bits. Each call returns the same key, which is not secret.
+
+    An attacker can factor it, so clients must refuse a server with such a key.
+    """
     return rsa_key_of(*_SMALL_PRIMES)
 
 

@@ -149,7 +149,10 @@ def name_of_text(text: bytes, tag: bytes = UTF8) -> bytes:
 
 
 def text_of_name(name: bytes) -> bytes:
-    """Return the common name in a Name that ``name_of_text`` made from less than 128 octets."""
+    """Return the common name in a Name that ``name_of_text`` made from less than 128 octets.
+
+    Other names can't be read this way; a Name without a common name gives an empty result.
+    """
     _, found, string = name.partition(oid(COMMON_NAME))
     return string[2:] if found else b""
 

@@ -101,7 +101,11 @@ class PeerAsClient:
 
 
 class Disagreement(StrEnum):
-    """How the verdict of a client differs from those of the peers (the other verifiers)."""
+    """How the verdict of a client differs from those of the peers (the other verifiers).
+
+    Only the first value, with which the client accepts and all peers refuse, is a finding.
+    ``SPLIT`` means that the peers disagree among themselves.
+    """
 
     ACCEPTED = "client accepts, all peers refuse"  # a finding
     REFUSED = "client refuses, all peers accept"
@@ -132,7 +136,7 @@ class DisagreementClass:
         return f"fuzz-{self.number}"
 
     def contains(self, recipe: Recipe, accepts: dict[str, bool]) -> bool:
-        """Return True if a chain belongs to this class.
+        """Return True if a chain belongs to this class: it is then counted, and not minimised.
 
         It has the verdicts of the class, and at least the mutations of the minimal chain.
 
@@ -246,7 +250,10 @@ class _Comparison:
         self.classes: list[DisagreementClass] = []
 
     def baseline(self) -> tuple[str, ...]:
-        """Return the names of the good (not mutated) chains that the client accepts."""
+        """Run the client on the good (not mutated) chains. Return the names of those it accepts.
+
+        Only mutations of these are judged: a refusal of another proves nothing.
+        """
         good = [
             name
             for name in self.corpus.starts

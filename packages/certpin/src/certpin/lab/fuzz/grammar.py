@@ -348,10 +348,10 @@ FLAGS = {"critical": TRUE, "not-critical": b"", "explicit-false": b"\x01\x01\x00
 
 
 def _content(value: bytes) -> tuple[bytes, bytes]:
-    """Split the DER element ``value``, which may be truncated, into its tag and its content.
+    """Split the DER element ``value`` into its tag and its content, to encode it differently.
 
-    The length in the element is not checked. For fewer than two bytes, the content is empty; for no
-    bytes, the tag is that of NULL.
+    The element may be truncated, and its length is not checked. For fewer than two bytes, the
+    content is empty; for no bytes, the tag is that of NULL.
     """
     if len(value) < 2:
         return value[:1] or b"\x05", b""

@@ -79,7 +79,10 @@ class Peer(Protocol):
 
 
 class _Handshake:
-    """A verifier that does TLS handshakes, in memory, with a server that presents the chain."""
+    """Base class of verifiers that do TLS handshakes, in memory, with a server.
+
+    The server presents the chain to judge. An error of the handshake is a refusal.
+    """
 
     name = ""
     version = ""

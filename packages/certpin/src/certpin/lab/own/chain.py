@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 
 class ExpectedVerdict(StrEnum):
-    """The verdict that the user expects of every client in a case, as in the case file."""
+    """The verdict that the user expects of every client in a case, as in the case file.
+
+    With ``report``, every verdict is right: it is reported, and not judged.
+    """
 
     ACCEPT = "accept"
     REFUSE = "refuse"

@@ -119,7 +119,8 @@ def _names(leaf: Certificate) -> set[str]:
 def _covers(name: str, host: str) -> bool:
     """Return True if a certificate with this name, which can have a wildcard, is for the host.
 
-    Less strict than ``name_matches`` in ``certpin.pins``: some clients accept a common name.
+    Such a certificate is refused, because it is not for another domain. This is less strict than
+    ``name_matches`` in ``certpin.pins``: some clients accept a common name.
     """
     if is_address(host):
         return is_address(name) and ip_address(name) == ip_address(host)

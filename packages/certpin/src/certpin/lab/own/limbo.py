@@ -43,7 +43,10 @@ class ImportedSuite:
 
 
 class _CannotImportError(Exception):
-    """A case of x509-limbo can't be served by the lab. The message is the reason."""
+    """A case of x509-limbo can't be served by the lab. The message is the reason.
+
+    The import leaves the case out, and lists it with this reason.
+    """
 
 
 def read_limbo(path: Path) -> ImportedSuite:

@@ -157,9 +157,9 @@ def _require_equal_issuers(step: ServerStep, unpinned: ServerStep) -> None:
 def _signs(step: ServerStep) -> bool:
     """Return True if the server's private key belongs to its leaf certificate.
 
-    ``step`` describes how the lab serves a connection: with which key and certificates. Ordinary
-    TLS servers accept no other key. If the leaf or its public key can't be parsed, this can't be
-    checked, and the result is True.
+    Only such a case is exported, because ordinary TLS servers accept no other key. ``step``
+    describes how the lab serves a connection: with which key and certificates. If the leaf or its
+    public key can't be parsed, this can't be checked, and the result is True.
     """
     try:
         leaf = Certificate.from_der(step.chain[0]).parsed.public_key()

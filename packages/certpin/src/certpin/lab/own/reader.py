@@ -171,6 +171,9 @@ def _certificates(table: Table, name: str, files: Files) -> tuple[bytes, ...]:
         table: the case in the case file.
         name: the name of the field.
         files: returns the content of a file that the case file names.
+
+    Raises:
+        ConfigError: a file can't be read, a value is not PEM, or there are too many certificates.
     """
     found: list[bytes] = []
     for part in _parts(table, name):
@@ -195,13 +198,16 @@ def _parts(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _content(table: Table, name: str, part: str, files: Files) -> bytes:
-    """Return the PEM of a value in a case file.
+    """Return the PEM of a value in a case file. It is not parsed.
 
     Args:
         table: the case in the case file.
         name: the name of the field with the value, for errors.
         part: the value: a PEM text, or the name of a file.
         files: returns the content of a file that the case file names.
+
+    Raises:
+        ConfigError: the file can't be read.
     """
     if _PEM in part:
         return part.encode()
@@ -219,8 +225,9 @@ def _called(part: str) -> str:
 def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
     """Return the trust anchors of the case in ``table``, as DER.
 
-    Each must be a certificate that can be parsed, because Java's trust store requires this.
-    ``files`` returns the content of a file that the case file names.
+    Each must be a certificate that can be parsed, because Java's trust store requires this;
+    otherwise ``ConfigError`` is raised. ``files`` returns the content of a file that the case file
+    names.
     """
     anchors = _certificates(table, "anchors", files)
     for anchor in anchors:
@@ -234,8 +241,9 @@ def _anchors(table: Table, files: Files) -> tuple[bytes, ...]:
 def _key(table: Table, files: Files, leaf: bytes) -> bytes:
     """Return the private key of the case in ``table``, as PEM.
 
-    It must be the key of the leaf. This is not checked if the leaf or its public key can't be read.
-    ``files`` returns the content of a file that the case file names.
+    It must be the unencrypted key of the leaf; otherwise ``ConfigError`` is raised. This is not
+    checked if the leaf or its public key can't be read. ``files`` returns the content of a file
+    that the case file names.
     """
     text = table.text("key")
     pem = _content(table, "key", text, files)

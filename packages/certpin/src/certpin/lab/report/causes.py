@@ -138,7 +138,10 @@ def cause_lines(causes: Sequence[Cause]) -> list[str]:
 
 
 def proof_line(cause: Cause) -> str:
-    """Return the cases that prove a cause, each with the client's verdict."""
+    """Return the cases that prove a cause in one line, each with the client's verdict.
+
+    For example: ``rogue-ca-in-store (ACCEPT), expired (REJECT)``.
+    """
     return ", ".join(f"{result.case.name} ({result.verdict})" for result in cause.proof)
 
 

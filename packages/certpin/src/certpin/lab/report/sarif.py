@@ -132,7 +132,7 @@ def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
 
 
 def _fingerprint(run: Run, result: Result) -> str:
-    """Return a fingerprint of a finding, which is the same in every run.
+    """Return a fingerprint of a finding, by which code scanning recognises it in later runs.
 
     It depends only on the host, the kind of the client's pins, and the name of the case.
     """

@@ -101,7 +101,11 @@ def summary(run: Run) -> list[str]:
 
 
 def advice(run: Run) -> str:
-    """Return the advice for the user after a lab run, in one or a few sentences."""
+    """Return the advice for the user after a lab run, in one or a few sentences.
+
+    It is about the most serious result: a failed good control, then attacks that got through,
+    honest servers that were refused, undecided cases, and at last a run without findings.
+    """
     counts = tally(run)
     if not run.controlled:
         untried = "Change the command or the style, for this reason:"
@@ -434,7 +438,10 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """Return, in words, how the client program ended (``end``): its exit status, or the problem."""
+    """Return, in words, how the client program ended (``end``): its exit status, or the problem.
+
+    An exit status of 0 is a report of success, and any other one a report of an error.
+    """
     if end.problem:
         return end.problem
     if end.status is None:
@@ -568,7 +575,11 @@ class CaseCounts:
 
 
 def tally(run: Run) -> CaseCounts:
-    """Count the attacks and honest servers in a lab run, and the failures of the client."""
+    """Count the attacks and honest servers in a lab run, and the failures of the client.
+
+    An attack is a case in which the client must refuse the server. Attacks and honest servers are
+    counted only if their result is right or wrong.
+    """
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]
     attacks = [result for result in decided if result.expect is Expect.REJECT]
@@ -590,8 +601,8 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    This includes a legitimate change of the server, even if clients with another kind of pins must
-    refuse the change.
+    A failure then means that the client refused an honest server. A legitimate change of the server
+    counts as honest, even if clients with another kind of pins must refuse the change.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate
@@ -615,7 +626,11 @@ def family_of(result: Result) -> Family:
 
 
 def is_beyond(result: Result) -> bool:
-    """Return True if the client accepted an attack that its kind of pins can't detect."""
+    """Return True if the client accepted an attack that its kind of pins can't detect.
+
+    This is no finding, but reports mention it, because pins of a different kind would stop the
+    attack.
+    """
     allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
     return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
 

@@ -153,7 +153,7 @@ class Proxied:
             self._begin(self._front.reached)
 
     def _refuse(self) -> None:
-        """Close the connection, because its first bytes are no request that a proxy relays."""
+        """Close the connection: its first bytes are no request that a proxy relays."""
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
@@ -226,7 +226,10 @@ class RefusedTunnel(Unrelayed):
         case_run.opened(self.seen)
 
     def receive(self, data: bytes) -> None:
-        """Record bytes of the client as clear text, unless they begin TLS or another CONNECT."""
+        """Record bytes of the client as clear text, unless they begin TLS or another CONNECT.
+
+        A client that begins TLS or repeats CONNECT has sent no data, so those bytes are ignored.
+        """
         if self.seen.clear or not data.startswith((b"\x16", b"CONNECT ")):
             self.seen.clear += data[: KEPT - len(self.seen.clear)]
 
@@ -294,7 +297,10 @@ class Routed:
 
     @property
     def decided(self) -> bool:
-        """True if the lab has decided to serve the connection or to relay it."""
+        """True if the lab has decided to serve the connection or to relay it.
+
+        Until then it waits for the client's ClientHello.
+        """
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
@@ -464,15 +470,16 @@ class ProxyRequest:
             raise ValueError("CONNECT without the end of its head")
 
     def _plain(self, target: str, *, whole: bool) -> None:
-        """Read the destination of a request in clear text from its URL, or else from ``Host``.
+        """Set ``reached`` to the destination of a request in clear text, from its URL or ``Host``.
 
-        Two kinds of requests are read, although a proxy can't serve them: those with an
-        ``https://`` URL, and those with only a path, which are meant for a server. They are
-        evidence, because the client has sent them without TLS.
+        ``relayable`` is set to False for two kinds of requests that a proxy can't serve: those with
+        an ``https://`` URL, and those with only a path, which are meant for a server. They are
+        still read as evidence, because the client has sent them without TLS.
 
         Args:
             target: the URL or path in the request line.
-            whole: True if the head of the request is complete.
+            whole: True if the head of the request is complete; otherwise it is not relayable
+                either.
 
         Raises:
             ValueError: ``target`` is no URL and no path, or the host or port is invalid.
@@ -496,7 +503,7 @@ def _exactly(data: bytearray, start: int, end: int) -> bytes:
 def _authority(text: str, default: int) -> tuple[str, int]:
     """Return the host, without brackets, and the port of ``host:port``.
 
-    If the text has no port, ``default`` is returned. Raises ``ValueError`` if the text is invalid.
+    If the text has no port, the port is ``default``. Raises ``ValueError`` if the text is invalid.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():

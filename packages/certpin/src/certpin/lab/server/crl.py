@@ -67,7 +67,8 @@ class RevocationLists:
 class ListRequest(Unrelayed):
     """Handles one client's connection with one HTTP request for a CRL.
 
-    Like every ``Conversation``, it does no I/O.
+    ``lists`` are the CRLs by the path of their URL. A request for another path gets status 404.
+    Like every ``Conversation``, this class does no I/O.
     """
 
     def __init__(self, lists: dict[str, RevocationList]) -> None:
@@ -76,7 +77,11 @@ class ListRequest(Unrelayed):
         self._head = bytearray()
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client, and prepare the response to a complete request."""
+        """Process bytes from the client, and prepare the response to a complete request.
+
+        The connection ends without a response if the client closes it first, or its request is too
+        long.
+        """
         if self.done:
             return
         self._head += data

@@ -106,7 +106,10 @@ class Frames:
 
     @property
     def _kind(self) -> int:
-        """The type number of the next frame; -1 while its header is incomplete."""
+        """The type number of the next frame; -1 while its header is incomplete.
+
+        It decides if the frame counts as data of the client.
+        """
         return self._pending[3] if self._begun and len(self._pending) > 3 else -1
 
 
@@ -211,7 +214,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if a request names the second host of the case.
+        """Return True if a request names the second host of the case. Its data is ``astray``.
 
         A client must not request the second host on this connection, because it did not check the
         pins of that host here. ``asked`` are the headers of the request.

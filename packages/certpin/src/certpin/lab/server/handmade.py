@@ -99,7 +99,7 @@ class HandMadeTls:
         self._send(DATA, data)
 
     def unwrap(self) -> None:
-        """Send the alert close_notify, which ends TLS."""
+        """Send the alert close_notify, which ends TLS. The client's own alert is not awaited."""
         self._send(ALERT, bytes((1, CLOSE_NOTIFY)))
 
     def _read_hello(self) -> ClientHello:
@@ -141,9 +141,10 @@ class HandMadeTls:
         return kind, content
 
     def _is_encrypted(self, kind: int) -> bool:
-        """Return True if a record with the type ``kind`` in its header is encrypted.
+        """Return True if a record with the type ``kind`` in its header must be decrypted.
 
-        It is only called after keys are set.
+        Subclasses define this, because it depends on the TLS version. It is only called after the
+        keys to read records are set.
         """
         raise NotImplementedError
 

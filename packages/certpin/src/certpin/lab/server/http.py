@@ -115,7 +115,7 @@ class Chunked:
 def body_of(head: bytes) -> Body:
     """Return a reader for the body of a request: chunked, or of the length that the head announces.
 
-    ``head`` is the request line with the headers.
+    Without a valid length, the body is empty. ``head`` is the request line with the headers.
     """
     if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
         return Chunked()
@@ -213,8 +213,9 @@ class Http:
     def _take_head(self, replies: bytearray) -> bool:
         """Remove the next request's head from the buffer of received bytes.
 
-        Return True if the head is complete. If the client waits for a reply before it sends the
-        body (``Expect: 100-continue``), that reply is added to ``replies``.
+        Return True if the head is complete; otherwise it stays in the buffer. If the client waits
+        for a reply before it sends the body (``Expect: 100-continue``), that reply is added to
+        ``replies``.
         """
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:
@@ -229,13 +230,13 @@ class Http:
 
     @property
     def _path(self) -> str:
-        """The path of the current HTTP request."""
+        """The target (path or URL) of the current HTTP request; empty if the request has none."""
         first = self._head.partition(b"\r\n")[0].split(b" ")
         return first[1].decode("ascii", "replace") if len(first) > 1 else ""
 
     @property
     def _strayed(self) -> bool:
-        """True if the current request is for the second host of the case.
+        """True if the current request names the second host of the case. Its data is ``astray``.
 
         A client must not request the second host on this connection, because it did not check the
         pins of that host here.

@@ -34,7 +34,10 @@ class Imap(Lines):
 
     @property
     def between(self) -> bool:
-        """True if the client's next line begins a new command, and does not continue one."""
+        """True if the client's next line begins a new command. Only then can TLS begin.
+
+        It is False if the line continues a command that the server has not answered.
+        """
         return not self._tag
 
     def greeting(self) -> bytes:
@@ -56,7 +59,8 @@ class Imap(Lines):
     def answer(self, line: bytes, *, secure: bool) -> bytes:
         """Return the answer to a line, which is part of a command, or a step of a SASL login.
 
-        A command is answered when its literals are complete. ``secure`` is True under TLS.
+        A command is answered when its literals are complete; before that, the result is empty or
+        asks for the literal. ``secure`` is True under TLS.
         """
         if self._octets > 0:
             self._octets -= len(line)

@@ -60,7 +60,8 @@ class MessageServer:
     def receive(self, data: bytes, *, secure: bool) -> bytes:
         """Process bytes from the client, and return the answers to complete messages.
 
-        ``secure`` is True under TLS.
+        Processing stops if the client begins TLS, or if the connection ends: the bytes that remain
+        are in ``pending``. ``secure`` is True under TLS.
         """
         if self.deaf:
             return b""
@@ -126,7 +127,7 @@ class MessageServer:
         raise NotImplementedError
 
     def is_data(self, piece: bytes, *, secure: bool) -> bool:
-        """Return True if a message counts as data of the client.
+        """Return True if a message is data of the client, and not overhead of the protocol.
 
         Args:
             piece: the message, complete or not.
@@ -198,7 +199,8 @@ class Lines(MessageServer):
     def reply(self, line: bytes, *, secure: bool) -> bytes:
         """Return the server's answer to a line; empty if the line must not be answered.
 
-        ``secure`` is True if the line arrived under TLS.
+        Under TLS, a server that is silent or has injected an answer does not answer its first line,
+        and closes the connection. ``secure`` is True if the line arrived under TLS.
         """
         if self.closing:
             return b""
@@ -210,7 +212,10 @@ class Lines(MessageServer):
     def is_data(self, line: bytes, *, secure: bool) -> bool:
         """Return True if a line, complete or not, counts as data of the client.
 
-        ``secure`` is True if the line arrived under TLS.
+        All lines do, except commands that end the connection; in clear text, those that request
+        TLS; and the first command under TLS if the case injects an answer. An incomplete line
+        doesn't count if it can still become such a command. ``secure`` is True if the line arrived
+        under TLS.
         """
         if not self.between:
             return True
@@ -247,7 +252,10 @@ class Lines(MessageServer):
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete line. ``secure`` is True under TLS."""
+        """Return the server's answer to a complete line: a part of a command, or of a message.
+
+        It is empty if more lines are needed first. ``secure`` is True under TLS.
+        """
         raise NotImplementedError
 
 

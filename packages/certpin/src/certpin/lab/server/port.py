@@ -50,7 +50,10 @@ class Loop:
         self._thread.join()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the loop's thread, wait until it returns, and return its result."""
+        """Run a function in the loop's thread, wait until it returns, and return its result.
+
+        An exception of the function is raised in the calling thread.
+        """
         answer: Future[T] = Future()
 
         def run() -> None:  # no task, for speed: each run of a client has three calls
@@ -63,7 +66,10 @@ class Loop:
         return answer.result()
 
     def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function in the loop's thread, wait for it, and return its result."""
+        """Run a coroutine function in the loop's thread, wait for it, and return its result.
+
+        An exception of the coroutine is raised in the calling thread.
+        """
         return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
 
     def _run(self) -> None:
@@ -84,7 +90,10 @@ class WaitingLoop:
         self.asyncio = asyncio.new_event_loop()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function in this thread, and return its result."""
+        """Run a function in this thread, and return its result.
+
+        It has the same purpose as ``Loop.call``: this loop runs in the caller's thread.
+        """
         return function()
 
     def wait_for(self, descriptor: int | None, seconds: float) -> bool:
@@ -122,7 +131,10 @@ class WaitingLoop:
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks of a stopped loop, and run the loop until their sockets are closed."""
+    """Cancel the tasks of a stopped loop, and run the loop until their sockets are closed.
+
+    Otherwise the loop would be closed while relays still have open sockets.
+    """
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
@@ -194,7 +206,12 @@ class Port:
             pass
 
     def _accept_one(self) -> bool:
-        """Accept one connection. Return True if more connections may be waiting."""
+        """Accept one connection, and begin to serve it. Return True if more may be waiting.
+
+        The result is also True if the client closed the connection before it was accepted. It is
+        False if none was waiting, or no file descriptor or memory is left (accepting then pauses
+        shortly).
+        """
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError):
@@ -275,7 +292,7 @@ class Link:
         """Read from the socket once, and pass the bytes to the conversation.
 
         The conversation is the protocol state machine that serves the connection. Return True if
-        there were any bytes.
+        there were any bytes; the caller then reads again until nothing has arrived.
         """
         if not self._open:
             return False
@@ -338,9 +355,11 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send as many of the bytes to send as the socket takes; send the rest later.
+        """Send the conversation's bytes, and then do what the conversation asks for.
 
-        The bytes are from the conversation, the protocol state machine that serves the connection.
+        The conversation is the protocol state machine that serves the connection. It can ask to
+        relay the connection, to close it, or to pause. If the socket doesn't take all bytes yet,
+        everything else is done later, after they are sent.
         """
         self._unsent += self.conversation.data_to_send()
         try:

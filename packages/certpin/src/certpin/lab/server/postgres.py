@@ -92,7 +92,8 @@ class Postgres(MessageServer):
     def take(self) -> bytes:
         """Remove the next message from the received bytes, ``pending``, and return it.
 
-        The result is empty if the message is incomplete.
+        The result is empty if the message is incomplete, or if its length is invalid: then the
+        connection ends.
         """
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:
@@ -109,7 +110,10 @@ class Postgres(MessageServer):
         return message
 
     def reply(self, message: bytes, *, secure: bool) -> bytes:
-        """Return the server's answer to a complete message. ``secure`` is True under TLS."""
+        """Return the server's answer to a complete message; empty after the termination message.
+
+        ``secure`` is True under TLS.
+        """
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -149,6 +153,8 @@ class Postgres(MessageServer):
     def is_data(self, message: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, counts as data of the client.
 
+        All messages do, except the termination message, and requests for encryption or
+        cancellation. In cases that inject an answer, the startup message under TLS doesn't either.
         ``secure`` is True if the message arrived under TLS.
         """
         if self._started:

@@ -121,7 +121,7 @@ STARTTLS = "starttls"
 
 
 def suits(protocol: str, wanted: str) -> bool:
-    """Return True if a case applies to clients of a protocol.
+    """Return True if a case applies to clients of a protocol. It can't be tested with the others.
 
     Args:
         protocol: the client's protocol, a key of ``PROTOCOLS``.

@@ -183,7 +183,10 @@ class Http3(QuicConnectionProtocol):
         self._only_head: set[int] = set()  # the streams of HEAD requests
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        """Process an event of the QUIC connection. The library aioquic calls this function."""
+        """Record an event of the QUIC connection as evidence, and answer requests.
+
+        The library aioquic calls this function.
+        """
         if isinstance(event, ProtocolNegotiated):  # from the ClientHello
             protocol = event.alpn_protocol or ""
             self.seen.hello = ClientHello(alpn=(protocol,), versions=(_TLS13,))
@@ -216,9 +219,10 @@ class Http3(QuicConnectionProtocol):
             self.transmit()  # ends the timer
 
     def _take(self, http: H3Connection, event: QuicEvent) -> None:
-        """Process an event of the QUIC connection after the handshake.
+        """Record the data in a QUIC event after the handshake, and answer complete requests.
 
-        ``http`` is the HTTP/3 connection inside it.
+        ``http`` is the HTTP/3 connection inside it. If the client has sent too many bytes, the
+        connection is closed.
         """
         if isinstance(event, StreamDataReceived):
             self._taken += len(event.data)
@@ -272,7 +276,7 @@ class Http3(QuicConnectionProtocol):
 def _is_request(stream: int) -> bool:
     """Return True if a stream carries a request: it is bidirectional, and the client opened it.
 
-    See RFC 9000 section 2.1.
+    Only the bytes of such streams count as data of the client. See RFC 9000 section 2.1.
     """
     return stream % 4 == 0
 

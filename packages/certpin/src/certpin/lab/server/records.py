@@ -87,12 +87,15 @@ class HelloReader:
 
     @property
     def message(self) -> bytes:
-        """The ClientHello as a handshake message, once it is complete."""
+        """The ClientHello as a handshake message, once it is complete.
+
+        The transcript of a handshake begins with it.
+        """
         return bytes(self._message[: self._length])
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the records of the ClientHello."""
+        """The bytes after the records of the ClientHello, such as early data."""
         return bytes(self.raw[self._at :])
 
     @property
@@ -110,7 +113,7 @@ class HelloReader:
         return len(self._message) >= self._length
 
     def _take_record(self) -> bool:
-        """Add the content of the next TLS record to the handshake message.
+        """Add the content of the next TLS record to the handshake message, and return True.
 
         Return False if the record is incomplete. Raises ``NotTLSError`` if the bytes so far can't
         be part of a ClientHello.
@@ -177,7 +180,10 @@ def _kind(
 
 
 def _is_grease(number: int) -> bool:
-    """Return True if a number is reserved by RFC 8701 (GREASE), such as 0x3a3a."""
+    """Return True if a number is reserved by RFC 8701 (GREASE), such as 0x3a3a.
+
+    Clients send such numbers at random, so they identify no client.
+    """
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
 
 
@@ -269,7 +275,10 @@ class RecordCounter:
                 self._hear(self._suite, len(body))
 
     def from_server(self, data: bytes) -> None:
-        """Process relayed bytes that the server sent, to learn the cipher suite."""
+        """Process relayed bytes that the server sent, to learn the cipher suite.
+
+        Without the suite, the client's records can't be counted.
+        """
         for kind, body in self._records(self._server, data):
             if kind == _HANDSHAKE and not self._suite:
                 self._suite = _chosen(body)
@@ -285,10 +294,11 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """Process a client's record of type application data. Count it unless it is TLS overhead.
+        """Count a client's record of type application data, unless it is TLS overhead.
 
-        ``suite`` is the cipher suite of the connection, and ``length`` the length of the record's
-        content in bytes.
+        In TLS 1.3, alerts and handshake messages have this type too, and are recognised by their
+        length. ``suite`` is the cipher suite of the connection, and ``length`` the length of the
+        record's content in bytes.
         """
         if not suite.hidden:
             self.data += self._changed
@@ -364,7 +374,8 @@ class _Records:
     def _end(self, at: int) -> int:
         """Return the offset of the end of the TLS record that begins at the offset ``at``.
 
-        While the record's header is incomplete, return the offset of the end of the header.
+        While the record's header is incomplete, return the offset of the end of the header. Raises
+        ``NotTLSError`` if the bytes are no TLS record, or one that is too long.
         """
         head = self._held[at : at + _HEADER]
         if head and (head[0] not in RECORD_TYPES or not b"\3".startswith(head[1:2])):

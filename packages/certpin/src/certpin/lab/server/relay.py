@@ -103,7 +103,8 @@ async def pass_through(
 ) -> None:
     """Relay a client's stream to the requested server, until both directions end.
 
-    The caller closes the client's stream.
+    Return at once if the server can't be reached or must not be. The caller closes the client's
+    stream.
 
     Args:
         near: the client's stream.
@@ -145,7 +146,7 @@ def is_local(address: str) -> bool:
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an IP address. The zone of an address, such as ``%eth0``, is ignored.
+    """Parse an IP address. The zone of an IPv6 address, such as ``%eth0``, is ignored.
 
     An IPv4-mapped IPv6 address (``::ffff:…``) is returned as IPv4.
 
@@ -158,6 +159,9 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
     """Relay bytes between client and server in both directions, until both end or one fails.
+
+    The server's stream is closed at the end, and the caller closes the client's. A failure is not
+    raised.
 
     Args:
         near: the client's streams.
@@ -205,7 +209,7 @@ async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
     """Read the bytes that arrive next, and return them; empty at the end of the stream.
 
     ``reader`` is the reading side of a connection. ``hear`` gets the bytes too, to record them as
-    evidence. If reading fails, it gets empty bytes.
+    evidence. If reading fails, it gets empty bytes, and the ``OSError`` is raised.
     """
     try:
         data = await reader.read(_PIECE)

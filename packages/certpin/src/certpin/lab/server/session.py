@@ -100,7 +100,10 @@ class CaseRun:
         self.connections.append(seen)
 
     def failed(self, error: CannotServeError) -> None:
-        """Store the error of a connection that the lab could not serve."""
+        """Store the error of a connection that the lab could not serve, as ``error``.
+
+        A later error replaces an earlier one.
+        """
         self.error = error
 
     def next_step(
@@ -169,6 +172,8 @@ class CaseRun:
 
     def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
         """Return the server for the application protocol of a connection under TLS.
+
+        If the protocol is HTTP, the negotiated ALPN name decides between HTTP/1.1 and HTTP/2.
 
         Args:
             step: how the lab serves the connection.
@@ -271,9 +276,9 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """Process bytes of the clear-text part of a connection, before STARTTLS.
+        """Answer ``data`` of the client in the clear-text part of a connection, and record it.
 
-        ``data`` has the bytes from the client.
+        If it ends with the beginning of TLS (after STARTTLS), the TLS handshake begins.
         """
         assert self._clear is not None  # noqa: S101  # the caller checks this
         self._out += self._clear.receive(data, secure=False)
@@ -284,7 +289,11 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """Record bytes in clear text that arrived in place of TLS. All of them are leaked data."""
+        """Record bytes in clear text that arrived in place of TLS. All of them are leaked data.
+
+        A complete HTTP request is answered before the connection ends. A client of a protocol with
+        STARTTLS gets no answer.
+        """
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -395,7 +404,7 @@ class Session:
         """Record clear text that arrives in place of a TLS record, and everything after it.
 
         Bytes that are no TLS record count as clear text only if they begin with printable
-        characters.
+        characters; otherwise they are dropped. Complete TLS records are skipped.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

@@ -35,7 +35,10 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """True if the client's next line begins a new command, and does not continue one."""
+        """True if the client's next line begins a new command. Only then can TLS begin.
+
+        It is False during a SASL login and in the text of a message.
+        """
         return self._state == "command"
 
     def greeting(self) -> bytes:

@@ -99,7 +99,7 @@ class StaplingTls(HandMadeTls):
         return "TLS_AES_128_GCM_SHA256", "TLSv1.3", 128
 
     def do_handshake(self) -> None:
-        """Continue the handshake.
+        """Continue the handshake with the bytes in the buffer, and return when it is complete.
 
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
@@ -172,7 +172,7 @@ class StaplingTls(HandMadeTls):
         return entries
 
     def _finished(self) -> bool:
-        """Return True if the client's Finished has arrived.
+        """Return True if the client's Finished has arrived; False while it is incomplete.
 
         Raises:
             ssl.SSLError: the Finished is wrong, or another message arrived.

@@ -102,9 +102,10 @@ class Tls:
                 self.say(reply)
 
     def _leave(self) -> None:
-        """Close TLS if the application protocol has ended the connection.
+        """Close TLS if the application protocol has ended the connection; otherwise do nothing.
 
-        Call it only after all received data was processed.
+        The closing message of the protocol is sent first. Call this only after all received data
+        was processed.
         """
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
@@ -122,7 +123,10 @@ class Tls:
         seen.astray = bytes(getattr(said, "astray", b""))
 
     def say(self, data: bytes) -> None:
-        """Encrypt bytes for the client. Call this only after the handshake."""
+        """Encrypt bytes for the client, which ``data_to_send`` then returns.
+
+        Call this only after the handshake. Empty bytes send no record.
+        """
         if data:
             self._object.write(data)
 
@@ -146,11 +150,11 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Record why TLS failed: the client's alert, or another problem.
+    """Record why TLS failed in the evidence: the client's alert, or else a problem in words.
 
     Args:
         exc: the error of TLS.
-        seen: the evidence of the connection.
+        seen: the evidence of the connection. A problem that it already has is kept.
     """
     if isinstance(exc, NotOfferedError):
         seen.problem = str(exc.args[0])
@@ -246,7 +250,11 @@ class Contexts:
 
 
 class _Moving(ssl.SSLObject):
-    """A TLS connection that switches to the context ``to`` after the ClientHello."""
+    """A TLS connection that switches to the context ``to`` after the ClientHello.
+
+    It begins with a context that several server steps share, so a session ticket of one is valid
+    for the others.
+    """
 
     to: ssl.SSLContext
 

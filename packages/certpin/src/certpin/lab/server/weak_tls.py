@@ -142,7 +142,7 @@ class WeakTls(HandMadeTls):
         return self._suite.name, "TLSv1.2", 8 * self._suite.key
 
     def do_handshake(self) -> None:
-        """Continue the handshake.
+        """Continue the handshake with the bytes in the buffer, and return when it is complete.
 
         Raises:
             ssl.SSLWantReadError: more bytes of the client are needed.
@@ -240,6 +240,8 @@ class WeakTls(HandMadeTls):
 
     def _take_messages(self) -> bool:
         """Process the complete handshake messages of the client. Return True after its Finished.
+
+        Return False if the Finished has not arrived.
 
         Raises:
             ssl.SSLError: a message is wrong, or not the next one.
@@ -371,7 +373,8 @@ class _DheExchange:
     def secret(self, body: Vectors) -> bytes:
         """Return the premaster secret: the shared number, without leading zeros.
 
-        ``body`` is the content of the client's ClientKeyExchange.
+        ``body`` is the content of the client's ClientKeyExchange. Raises ``ValueError`` if the
+        client's public key is trivial, such as 1.
         """
         public = int.from_bytes(body.vector(2).rest())
         if not 1 < public < SMALL_PRIME - 1:
@@ -394,7 +397,8 @@ class _EcdheExchange:
     def secret(self, body: Vectors) -> bytes:
         """Return the premaster secret: the first coordinate of the shared point.
 
-        ``body`` is the content of the client's ClientKeyExchange.
+        ``body`` is the content of the client's ClientKeyExchange. Raises ``ValueError`` if the
+        client's public key is not a point on the curve.
         """
         point = body.vector(1).rest()
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)

@@ -144,7 +144,11 @@ class WebSocket:
         return _Frame(opcode, final, mask, size)
 
     def _payload(self, frame: _Frame) -> bytes:
-        """Remove the next bytes of a frame's payload, and return them unmasked."""
+        """Remove the next bytes of a frame's payload, and return them unmasked.
+
+        At most the bytes that have arrived and belong to ``frame`` are returned; its counters
+        change.
+        """
         masked = self._pending[: frame.missing]
         del self._pending[: len(masked)]
         mask = (frame.mask * 2)[frame.taken % 4 :][:4] * (len(masked) // 4 + 1)

@@ -44,7 +44,10 @@ class VerdictPattern:
         )
 
     def failed(self, *names: str) -> bool:
-        """Return True if the client failed at least one of these cases (``names``)."""
+        """Return True if the client failed at least one of these cases (``names``).
+
+        Cases that were not run are neither failed nor passed.
+        """
         return any(name in self._wrong for name in names)
 
     def accepted(self, *names: str) -> bool:
@@ -60,7 +63,10 @@ class VerdictPattern:
         return any(name in self._passed for name in names)
 
     def refused(self, *names: str) -> bool:
-        """Return True if the client rightly refused the server in a case of ``names``."""
+        """Return True if the client rightly refused the server in a case of ``names``.
+
+        Unlike ``passed``, this leaves out cases that the client passed by accepting the server.
+        """
         return any(name in self._refused for name in names)
 
 
@@ -163,7 +169,8 @@ _NOT_BY_ROOTS = {Expect.ACCEPT, Expect.EITHER, Expect.POLICY, Expect.UNDEFINED}
 def only_by_pins(result: Result) -> bool:
     """Return True if the result is that of an attack that only pins stop.
 
-    The chain of the attack passes ordinary certificate verification.
+    The chain of the attack passes ordinary certificate verification, so a failure shows nothing
+    about this verification.
     """
     by_roots = result.case.expected.none in _NOT_BY_ROOTS
     return got_through(result) and by_roots
@@ -215,7 +222,10 @@ def locked_out(result: Result) -> bool:
 
 
 def in_clear(result: Result) -> bool:
-    """Return True if the result is that of an attack that received data in clear text."""
+    """Return True if the result is that of an attack that received data in clear text.
+
+    The client had to refuse the server. A fault is derived from this only if the result is wrong.
+    """
     met = [seen for attempt in result.attempts for seen in attempt.connections]
     return got_through(result) and any(seen.clear for seen in met)
 

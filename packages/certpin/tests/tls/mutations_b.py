@@ -423,14 +423,14 @@ MUTATIONS = [
     Mutation(
         3,
         "certpin/tls/gate.py",
-        "        if self._outgoing is None:\n            hold",
-        "        if False:\n            hold",
+        "            if self._outgoing is None:\n                hold",
+        "            if False:\n                hold",
         "tests/tls/test_sigpipe.py::test_the_signal_is_blocked_while_the_last_flight_is_written",
     ),
     Mutation(
         3,
         "certpin/tls/gate.py",
-        "self._refuse(reason)  # first: a signal handler may raise anywhere after it",
+        "self._refuse(exc)  # first: a signal handler may raise anywhere after it",
         "hold_sigpipe()",
         "tests/tls/test_rule_03_client_certificates.py::"
         "test_an_interrupt_after_the_refusal_sends_no_certificate",

@@ -167,19 +167,14 @@ def _on_message(
 ) -> None:
     # OpenSSL calls this function before it reads the message. The first argument is the gate, as
     # OpenSSL's "owner", until the gate has stepped aside.
-    if type(gate) is not Gate:
+    if content_type != _HANDSHAKE or direction != "read" or type(gate) is not Gate:
         return
-    try:
-        if content_type != _HANDSHAKE or direction != "read":
-            return
-        if message_type in _PROOFS:
-            gate.has_proved_key = True
-        if message_type in _LAST_MESSAGES and not (
-            version == _TLS_1_3 and message_type == _CERTIFICATE_REQUEST  # before the certificate
-        ):
-            gate.before_last_flight()
-    except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
-        gate.interrupted(exc)  # Python can drop an exception of this function
+    if message_type in _PROOFS:
+        gate.has_proved_key = True
+    if message_type in _LAST_MESSAGES and not (
+        version == _TLS_1_3 and message_type == _CERTIFICATE_REQUEST  # before the certificate
+    ):
+        gate.before_last_flight()
 
 
 class PinnedSSLContext(VerifyingContext):

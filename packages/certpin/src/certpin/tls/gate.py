@@ -166,11 +166,12 @@ class Gate(PinCheck):
     def _handshake_with_identity(self) -> None:
         """Do OpenSSL's handshake of a connection that has a client certificate.
 
-        An exception that interrupts the message callback can come before the first instruction of
-        the callback, or while ``interrupted`` handles another. OpenSSL then goes on without the
-        certificate. If it fails, or waits for the server, Python raises OpenSSL's error with the
-        callback's exception as its context. In each of these cases, this method refuses the
-        connection, and ``do_handshake`` raises the exception itself.
+        If a signal handler raises in the message callback, or the recursion limit is reached there,
+        OpenSSL goes on without the certificate. If it then fails, or waits for the server, Python
+        raises OpenSSL's error with the callback's exception as its context. In each of these cases,
+        this method refuses the connection, and ``do_handshake`` raises the exception itself. But
+        Python can drop the exception if a later call of the callback refuses the server and shuts
+        the socket: then that refusal is raised.
         """
         handled = sys.exception()
         try:
@@ -180,28 +181,11 @@ class Gate(PinCheck):
             frame = exc.__traceback__  # this one; those of a signal handler are below it
             if isinstance(exc, OSError) and frame is not None and frame.tb_next is None:
                 interrupt = exc.__context__
-                if interrupt is handled:
-                    interrupt = self._kept_exception(exc)
-            if interrupt is not None:
+            if interrupt is not None and interrupt is not handled:
                 self._interrupt = interrupt
                 if self._refusal is None:
                     self._refuse(interrupt)
             raise
-
-    def _kept_exception(self, error: OSError) -> BaseException | None:
-        """Return the exception of the message callback that Python kept; None if there is none.
-
-        Python adds it to the next error of TLS, but not to an error of the socket, such as
-        ``error``. A refusal shuts the socket, and so causes such an error. Closing TLS during the
-        handshake then fails, and sends nothing.
-        """
-        if self._refusal is None:
-            return None
-        try:
-            self._raw.shutdown()
-        except OSError as closing:
-            return None if closing.__context__ is error else closing.__context__
-        return None
 
     def _fail(self, error: BaseException) -> None:
         """Raise a better error than ``error`` for a failed handshake, if there is one.
@@ -228,34 +212,19 @@ class Gate(PinCheck):
         OpenSSL's message callback calls this method before OpenSSL chooses the certificate. If the
         connection is refused, ``do_handshake`` raises the refusal later. An exception that a signal
         handler or the recursion limit causes can leave this method at any point: the connection
-        then has no certificate, and the callback calls ``interrupted``.
+        then has no certificate, and ``do_handshake`` raises the exception.
         """
         if self.identity is None or self._refusal is not None or self.accepted:
             return
         try:
             self.judge_early(self._raw)
             self._raw.context = self.identity
-        except PinError as exc:
-            self._refuse_early(exc)
-
-    def interrupted(self, error: BaseException) -> None:
-        """Refuse the connection, because an exception interrupted the message callback.
-
-        ``error`` is the exception, such as the time limit of a signal handler. ``do_handshake``
-        raises it, also if the pins refuse the connection. If a second exception interrupts this
-        method, the connection has no certificate.
-        """
-        if self.accepted:
-            return
-        self._interrupt = error
-        if self._refusal is None:
-            self._refuse_early(error)
-
-    def _refuse_early(self, reason: BaseException) -> None:
-        """Refuse the connection in the message callback, while OpenSSL's handshake runs."""
-        self._refuse(reason)  # first: a signal handler may raise anywhere after it
-        if self._outgoing is None:
-            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
+        except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
+            self._refuse(exc)  # first: a signal handler may raise anywhere after it
+            if not isinstance(exc, PinError):
+                self._interrupt = exc
+            if self._outgoing is None:
+                hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
 
     def _raise_early_refusal(self) -> None:
         """Raise the refusal during the handshake, if there was one, and discard the last flight.

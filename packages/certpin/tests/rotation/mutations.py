@@ -951,15 +951,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a theft is recorded for each certificate of the key in the journal",
         "certpin/cli/rotate/emergency_record.py",
-        "same = situation.same_keys({key.pin}.union(*map(pins_of, key.certificates[:1])))",
-        "same = {key.pin}.union(*map(pins_of, key.certificates[:1]))",
+        "same = situation.same_keys(key.pins)",
+        "same = key.pins",
         _BY_CERTIFICATE + "a_certificate_that_a_server_showed_once_is_of_the_stolen_or_lost_key",
     ),
     Mutation(
         "a theft is recorded for each host that pins a certificate of the key",
         "certpin/cli/rotate/emergency_record.py",
-        "    own |= with_same_keys(own, history.same_keys)\n",
-        "",
+        "own = with_same_keys(key.pins, history.same_keys)",
+        "own = key.pins",
         _BY_CERTIFICATE + "a_theft_is_recorded_at_each_host_that_pins_the_certificate",
     ),
     Mutation(

@@ -62,6 +62,13 @@ class KeyReference:
     key_type: str = ""
 
     @property
+    def pins(self) -> frozenset[Pin]:
+        """The pin that the user named, and both pins of the key's certificate, if there is one."""
+        from certpin.pins import pins_of
+
+        return frozenset({self.pin}).union(*map(pins_of, self.certificates[:1]))
+
+    @property
     def is_authority(self) -> bool:
         """True if the user named the certificate of an authority."""
         return bool(self.certificates) and self.certificates[0].is_authority

@@ -97,7 +97,7 @@ def affected_hosts(
             pin file can be loaded; or no rule gives a host; or there is neither a pin file nor a
             journal, so that it is the wrong folder.
     """
-    from certpin.pins import HostPattern, pins_of
+    from certpin.pins import HostPattern
     from certpin.pins.hosts import split_address
     from certpin.rotation.situation import with_same_keys
 
@@ -113,8 +113,7 @@ def affected_hosts(
             _require_hosts(path, named, known, history)
         return named
     policies = [policy for each in known for policy in each.policies]
-    own = {key.pin}.union(*map(pins_of, key.certificates[:1]))
-    own |= with_same_keys(own, history.same_keys)
+    own = with_same_keys(key.pins, history.same_keys)
     holding = [
         str(policy.pattern) for policy in policies if any(entry.pin in own for entry in policy.pins)
     ]
@@ -219,7 +218,7 @@ def other_pins(key: KeyReference, situation: Situation) -> list[tuple[Pin, str]]
     """
     from certpin.pins import pins_of
 
-    same = situation.same_keys({key.pin}.union(*map(pins_of, key.certificates[:1])))
+    same = situation.same_keys(key.pins)
     certificates = situation.certificates.union(key.certificates[:1])
     of_key = [each for each in certificates if not same.isdisjoint(pins_of(each))]
     is_server = not any(each.is_authority for each in of_key)

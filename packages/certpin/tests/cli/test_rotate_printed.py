@@ -88,7 +88,7 @@ def take(bank: Bank, act: str) -> None:
 
 STORIES = [
     ("switch b", "install b", "finish", "start next", "ship", "finish"),
-    ("switch b", "install b", "start next", "ship", "finish", "ship"),
+    ("switch b", "install b", "start next", "ship", "finish", "wait", "finish", "ship"),
     ("start c", "ship", "wait", "switch c", "install c", "finish", "ship"),
     ("start c", "ship", "wait", "switch b", "install b", "finish", "ship"),
     ("start c", "ship", "wait", "install c", "switch c", "finish", "ship"),

@@ -1184,8 +1184,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan for a key names the file that the gate needs",
         _PLAN,
-        "needs_chain=_needs_chain(situation, goal)",
-        "needs_chain=False",
+        "step.act in _USES and _needs_chain(situation, goal)",
+        "False",
         _IN_PLAN_OF_CHAIN + "test_a_plan_for_an_authoritys_pin_says_that_the_chain_is_needed",
     ),
     Mutation(
@@ -1549,7 +1549,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the old key is finished only if no server presents it",
         _NEXT_STEP,
-        'return NextStep("finish", pin, violations=removal_violations(situation, pin))',
+        'return NextStep("finish", pin, violations=violations)',
         'return NextStep("finish", pin)',
         _IN_NEXT_STEP + "test_the_old_key_is_finished_when_no_server_presents_it",
     ),
@@ -1943,8 +1943,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a backup waits for the first other one",
         "certpin/rotation/rules.py",
-        "end = min(filter(None, (each.moment for each in found)), default=None)",
-        "end = max(filter(None, (each.moment for each in found)), default=None)",
+        "first = min(found, key=lambda each: (each.moment is None, each.moment or situation.now))",
+        "first = max(found, key=lambda each: (each.moment is None, each.moment or situation.now))",
         "tests/rotation/test_gate.py::test_the_date_is_that_of_the_first_other_backup",
     ),
     Mutation(
@@ -1956,12 +1956,50 @@ MUTATIONS: list[Mutation] = [
         "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
     ),
     Mutation(
-        "a replaced key waits for no backup",
+        "a replaced key waits for the next backup",
         "certpin/rotation/rules.py",
-        "    if any(entry.in_service for entry in entries):",
-        "    if False:",
+        "    if pin in situation.compromised | situation.lost or not adoption(",
+        "    if pin.kind and situation.entry(pin).in_service or not adoption(",
         "tests/rotation/test_gate.py::"
-        "test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup",
+        "test_the_key_that_a_rotation_replaced_waits_for_the_next_backup",
+    ),
+    Mutation(
+        "a stolen key waits for no backup",
+        "certpin/rotation/rules.py",
+        "    if pin in situation.compromised | situation.lost or not adoption(",
+        "    if not adoption(",
+        "tests/rotation/test_gate.py::"
+        "test_the_key_that_a_rotation_replaced_waits_for_the_next_backup",
+    ),
+    Mutation(
+        "the wait for a backup names the app that ends it",
+        "certpin/rotation/remedies.py",
+        "    return _how_to_wait(situation, latest, backup.refusing)\n\n\ndef how_to_trust(",
+        '    return "wait"\n\n\ndef how_to_trust(',
+        "tests/rotation/test_gate.py::test_the_wait_for_a_backup_may_end_with_the_record_of_an_app",
+    ),
+    Mutation(
+        "a plan dates the removal of the old key",
+        "certpin/rotation/planner.py",
+        "        adopted, others = _backup_adoption(situation, step.pin), ()",
+        "        adopted, others = None, ()",
+        "tests/rotation/test_plan.py::"
+        "test_the_old_key_goes_when_every_client_accepts_the_next_backup",
+    ),
+    Mutation(
+        "a plan publishes a staged backup first",
+        "certpin/rotation/planner.py",
+        '        entry.state == "staged" for entry in situation.policy.pins\n    )\n    if not',
+        "        False for entry in situation.policy.pins\n    )\n    if not",
+        "tests/rotation/test_plan.py::test_a_staged_backup_is_published_before_the_old_key_goes",
+    ),
+    Mutation(
+        "status waits with the removal of the old key",
+        "certpin/rotation/next_step.py",
+        '    if [each.invariant for each in violations] == ["last-backup"] and',
+        "    if False and",
+        "tests/rotation/test_next_step.py::"
+        "test_the_old_key_goes_when_every_client_accepts_the_next_backup",
     ),
     Mutation(
         "an anchor that no client accepts need not stay",

@@ -567,13 +567,11 @@ def test_a_backup_that_every_client_accepts_is_not_removed_before_another_one() 
     found = only(check_step(young, "remove", pin("b")))
     assert found.invariant == "last-backup"
     assert found.safe_from == NOW - DAY + TIMING.adopt
-    assert found.fix.startswith("wait until every client accepts another backup")
+    assert found.fix == f"wait until every client accepts {pin('c')}"
     assert check_step(young, "remove", pin("c")) == ()
     unpublished = only(check_step(known(GOOD), "remove", pin("b")))
     assert (unpublished.invariant, unpublished.safe_from) == ("last-backup", None)
-    assert unpublished.fix.startswith(
-        "publish the next version, which has another backup, and wait"
-    )
+    assert unpublished.fix.startswith(f"publish the next version, which has {pin('c')}, and wait")
     old = known(with_c, 3, versions=(OUT, version(2, with_c, ago=40 * DAY)))
     assert check_step(old, "remove", pin("b")) == ()
     lost = known({**with_c, "b": "lost"}, 3, versions=(OUT, version(2, with_c, ago=DAY)))
@@ -612,11 +610,33 @@ def test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes() ->
     assert check_step(known(by_hand, 3, versions=versions, past=past), "publish") == ()
 
 
-def test_the_key_that_a_rotation_replaced_does_not_wait_for_the_next_backup() -> None:
+def test_the_key_that_a_rotation_replaced_waits_for_the_next_backup() -> None:
+    """Until then, it is the only key to which servers can go back at once if b is stolen."""
     states: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
     versions = (OUT, version(2, states, ago=DAY))
     seen = (sighting("b", "ca", "root"),)
-    assert check_step(known(states, 3, versions=versions, seen=seen), "remove", pin("a")) == ()
+    young = known(states, 3, versions=versions, seen=seen)
+    found = only(check_step(young, "remove", pin("a")))
+    assert (found.invariant, found.safe_from) == ("last-backup", NOW - DAY + TIMING.adopt)
+    assert check_step(young, "retire", pin("a")) == ()
+    old = (OUT, version(2, states, ago=40 * DAY))
+    assert check_step(known(states, 3, versions=old, seen=seen), "remove", pin("a")) == ()
+    past = PinHistory(compromised=frozenset({pin("a")}))
+    stolen = known(states, 3, versions=versions, seen=seen, past=past)
+    assert check_step(stolen, "remove", pin("a")) == ()
+    by_hand = known({"b": "active", "c": "published"}, 3, versions=versions, seen=seen, past=past)
+    assert "last-backup" not in names(check_step(by_hand, "publish"))
+
+
+def test_the_wait_for_a_backup_may_end_with_the_record_of_an_app() -> None:
+    """Version 1 is in a binary that never ends by itself."""
+    states: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
+    binary = replace(OUT, fetched=None, bundled=NOW - 40 * DAY)
+    versions = (binary, version(2, states, ago=DAY))
+    seen = (sighting("b", "ca", "root"),)
+    found = only(check_step(known(states, 3, versions=versions, seen=seen), "remove", pin("a")))
+    assert (found.invariant, found.safe_from) == ("last-backup", None)
+    assert "certpin rotate shipped 1 --ended" in found.fix
 
 
 def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:
@@ -633,7 +653,7 @@ def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:
     published = check_step(known(edited, 3, versions=versions, seen=seen), "publish")
     assert [each.problem.rpartition(": ")[2] for each in published] == [
         *["servers may have to go back to it"] * 2,
-        f"{pin('b')} is the only backup that every client accepts",
+        *["servers need it if their key is stolen"] * 2,
     ]
     binary = replace(OUT, fetched=None, bundled=NOW - 40 * DAY)
     endless = known(states, 3, versions=(binary, versions[1]), seen=seen)
@@ -646,7 +666,10 @@ def test_the_way_back_from_a_lock_out_stays_in_the_draft() -> None:
 
 def test_an_unused_retiring_key_is_removed() -> None:
     after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
-    assert check_step(known(after, seen=(sighting("b"),)), "remove", pin("a")) == ()
+    versions = (version(1, after, ago=40 * DAY),)
+    assert (
+        check_step(known(after, versions=versions, seen=(sighting("b"),)), "remove", pin("a")) == ()
+    )
 
 
 def test_current_violations_are_found_before_any_step() -> None:

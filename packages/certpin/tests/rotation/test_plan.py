@@ -63,8 +63,30 @@ def test_an_adopted_backup_is_served_now_and_the_next_one_is_made() -> None:
         ("publish", 3),
     ]
     assert made.possible
-    assert [step.not_before for step in made.steps] == [None] * 8
+    assert [step.act for step in made.steps if step.not_before] == ["retire"]
     assert [step.act for step in made.steps if step.waits] == ["retire", "remove"]
+
+
+def test_the_old_key_goes_when_every_client_accepts_the_next_backup() -> None:
+    retire = to("b").steps[5]
+    assert (retire.not_before, retire.counts_from) == (NOW + TIMING.adopt, 2)
+    seen = (sighting("b"),)
+    retiring = to("b", {"a": "retiring", "b": "active", "c": "staged"}, seen=seen)
+    remove = next(step for step in retiring.steps if step.act == "remove")
+    assert (remove.not_before, remove.counts_from) == (NOW + TIMING.adopt, 2)
+
+
+def test_a_staged_backup_is_published_before_the_old_key_goes() -> None:
+    made = to("b", {**AB, "c": "staged"})
+    assert acts(made) == [
+        ("publish", 2),
+        ("activate", pin("b")),
+        ("serve", pin("b")),
+        ("retire", pin("a")),
+        ("remove", pin("a")),
+        ("publish", 3),
+    ]
+    assert made.possible
 
 
 def test_a_new_key_is_published_and_served_after_its_adoption() -> None:

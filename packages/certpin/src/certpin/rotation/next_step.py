@@ -253,14 +253,18 @@ def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``finish`` for the first key that a later key has replaced.
 
-    Return ``None`` if there is no such key. The action has violations if the key can't be removed
-    yet, for example because a server still uses it. ``activated`` has, for each pin, the time at
-    which servers were last allowed to use its key.
+    Return ``None`` if there is no such key. The action has a date if the key only has to stay until
+    every client accepts a backup. It has violations if the key can't be removed for other reasons,
+    for example because a server still uses it. ``activated`` has, for each pin, the time at which
+    servers were last allowed to use its key.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
         return None
-    return NextStep("finish", pin, violations=removal_violations(situation, pin))
+    violations = removal_violations(situation, pin)
+    if [each.invariant for each in violations] == ["last-backup"] and violations[0].safe_from:
+        return NextStep("finish", pin, violations[0].safe_from)
+    return NextStep("finish", pin, violations=violations)
 
 
 def _unrecorded(situation: Situation) -> NextStep | None:

@@ -5,7 +5,7 @@
     publish                         now
     activate the new key            not before every version alive accepts it
     serve it at every server
-    retire each old key             when no server presents it
+    retire each old key             when no server presents it, and every client accepts a backup
     remove it, and publish
 
 To push is to upload a signed version, to stage is to put a pin into the draft, and to activate is
@@ -49,7 +49,12 @@ from certpin.rotation.prospect import (
     sent_certificates,
     with_private_anchors,
 )
-from certpin.rotation.rules import dropped_pins, not_removed, valid_certificates
+from certpin.rotation.rules import (
+    adopted_backup_kept,
+    dropped_pins,
+    not_removed,
+    valid_certificates,
+)
 from certpin.rotation.situation import Version, last_end
 from certpin.rotation.violation import Violation
 from certpin.x509 import name_of
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 _UNUSED = "no server uses it any more"
+_USES: tuple[Act, ...] = ("activate", "serve")  # the steps by which servers use the new key
 _STATES: dict[Act, State] = {"activate": "active", "retire": "retiring", "remove": "removed"}
 
 
@@ -130,7 +136,7 @@ def plan(
     needs_pin = _needs_pin(situation, to, prospects)
     goal = _Goal(to, situation.now, tuple(prospects), guard, needs_pin)
     made = replace(_rehearse(situation, goal, _steps(situation, goal), broken), broken=broken)
-    dates = [step.not_before for step in made.steps if step.not_before is not None]
+    dates = [step.not_before for step in made.steps if step.act in _USES and step.not_before]
     last = max(dates, default=None)
     served = [each.chain.leaf for each in situation.sightings if each.chain]
     made = replace(made, renew_by=_first_end(served, last))
@@ -248,9 +254,15 @@ def _steps(situation: Situation, goal: _Goal) -> list[Step]:
     # A pin that the draft drops already, such as a compromised one, must not go before its key is
     # unused. Then the only publish comes last, unless the new key has to be published first.
     late = published and bool(dropped_pins(situation))
-    if not published or (any(step.act == "stage" for step in steps) and not late):
+    staged = any(step.act == "stage" for step in steps) or any(
+        entry.state == "staged" for entry in situation.policy.pins
+    )
+    if not published or (staged and not late):
         steps.append(Step("publish"))
     clearing = _clear_away(situation, old)
+    if late and staged and clearing:
+        # The old key stays until clients accept the staged backup.
+        switch.append(Step("publish"))
     return [*steps, *switch, *clearing, *([Step("publish")] if clearing or late else [])]
 
 
@@ -359,13 +371,18 @@ def _dated(
         return replace(step, version=with_published(situation).pins.version), situation
     if step.act == "push" and situation.deployed.latest:
         return replace(step, version=situation.deployed.latest.number), situation
-    if step.act not in {"activate", "serve"}:
+    others: tuple[Violation | None, ...]
+    if step.act in _USES:
+        chains = goal.chains(situation)
+        found = conclusions_by_version(situation, chains)
+        refusing = [version for version, conclusion in found if conclusion != "accepted"]
+        adopted = last_end(situation, refusing) if refusing else None
+        others = (valid_certificates(situation, chains), *goal.guard(situation))
+    elif step.act in {"retire", "remove"} and step.pin:
+        # One command takes both steps, so the first one waits until the second one is allowed.
+        adopted, others = _backup_adoption(situation, step.pin), ()
+    else:
         return step, situation
-    chains = goal.chains(situation)
-    found = conclusions_by_version(situation, chains)
-    refusing = [version for version, conclusion in found if conclusion != "accepted"]
-    adopted = last_end(situation, refusing) if refusing else None
-    others = (valid_certificates(situation, chains), *goal.guard(situation))
     dates = [each.safe_from for each in others if each is not None]
     moment = max(filter(None, (adopted, *dates)), default=None)
     if moment is not None:
@@ -373,7 +390,18 @@ def _dated(
         version = next(available, None) if moment == adopted else None
         step = replace(step, not_before=moment, counts_from=version)
         situation = at_time(situation, moment)
-    return replace(step, needs_chain=_needs_chain(situation, goal)), situation
+    needs_chain = step.act in _USES and _needs_chain(situation, goal)
+    return replace(step, needs_chain=needs_chain), situation
+
+
+def _backup_adoption(situation: Situation, old: Pin) -> datetime | None:
+    """Return the date from which every client accepts a backup, so that ``old`` may be removed.
+
+    ``old`` is the pin of the replaced key, which stays until then. Return ``None`` if it need not
+    wait for a backup, or if the date is unknown.
+    """
+    kept = adopted_backup_kept(situation, old)
+    return kept.safe_from if kept is not None else None
 
 
 def _needs_chain(situation: Situation, goal: _Goal) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, Match, PinSet
     from certpin.rotation.prospect import Prospect
-    from certpin.rotation.situation import Situation, TimeEvidence
+    from certpin.rotation.situation import Adoption, Situation, TimeEvidence
 
 
 SET_CLOCK = "set the clock of this machine, or of that server if it is the one that is wrong"
@@ -103,6 +103,24 @@ def how_to_adopt(
     if latest is None or conclusion_of_version(situation, latest, prospects) != "accepted":
         return _how_to_start(situation, pin, prospects)
     return _how_to_wait(situation, latest, refusing)
+
+
+def how_to_adopt_backup(situation: Situation, backup: Adoption) -> str:
+    """Return advice to the user who has to wait until every client accepts another backup.
+
+    Args:
+        situation: the facts about the host.
+        backup: the date from which every client accepts the backup.
+    """
+    latest = situation.deployed.latest
+    if latest is None or not situation.is_accepted_by(latest, backup.pin):
+        return (
+            f"publish the next version, which has {backup.pin}, and wait until every client "
+            "accepts it (certpin rotate status prints when)"
+        )
+    if backup.moment:
+        return f"wait until every client accepts {backup.pin}"
+    return _how_to_wait(situation, latest, backup.refusing)
 
 
 def how_to_trust(

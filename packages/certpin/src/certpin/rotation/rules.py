@@ -28,7 +28,13 @@ from certpin.rotation.prospect import (
     trusts_differ,
     with_private_anchors,
 )
-from certpin.rotation.remedies import backup_fix, host_option, how_to_adopt, how_to_trust
+from certpin.rotation.remedies import (
+    backup_fix,
+    host_option,
+    how_to_adopt,
+    how_to_adopt_backup,
+    how_to_trust,
+)
 from certpin.rotation.situation import Version, adoption, last_end
 from certpin.rotation.trust import (
     chain_of_sighting,
@@ -494,17 +500,13 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
-    """Return a violation if the pin is that of the only backup that every client accepts.
+    """Return a violation if servers could no longer switch at once after the removal of a pin.
 
-    If a key is stolen, servers need such a backup at once. So it stays until every client accepts
-    another one. The pins of keys that a rotation has replaced, and those of stolen or lost keys,
+    If the key in use is stolen, servers need another key that every client accepts. The pin of the
+    only such key stays until every client accepts another one. This holds for a backup, and for a
+    key that a rotation has replaced: servers can go back to it. The pins of stolen or lost keys
     cause no violation.
     """
-    latest = situation.deployed.latest
-    policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
-    entries = [entry for policy in policies if policy for entry in policy.pins if entry.pin == pin]
-    if any(entry.in_service for entry in entries):
-        return None
     if situation.policy.mode != "enforce" or situation.policy.is_own_backup_without({pin}):
         return None
     if pin in situation.compromised | situation.lost or not adoption(situation, pin).adopted:
@@ -512,15 +514,14 @@ def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
     found = [adoption(situation, other) for other in situation.usable - situation.served - {pin}]
     if not found or any(each.adopted for each in found):
         return None
-    end = min(filter(None, (each.moment for each in found)), default=None)
-    wait = "wait until every client accepts another backup"
-    publish = "publish the next version, which has another backup, and "
+    first = min(found, key=lambda each: (each.moment is None, each.moment or situation.now))
     return Violation(
         "last-backup",
-        f"{pin} is the only backup that every client accepts",
+        f"{pin} is the only key outside the served chain that every client accepts: servers need "
+        "it if their key is stolen",
         client_count(situation),
-        safe_from=end,
-        fix=f"{'' if end else publish}{wait} (certpin rotate status prints when)",
+        safe_from=first.moment,
+        fix=how_to_adopt_backup(situation, first),
     )
 
 

@@ -192,10 +192,11 @@ def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
 def _when(step: Step, undated: str) -> str:
     from certpin.rotation import in_utc
 
+    waits = f"when {step.waits}" if step.waits else ""
     if step.not_before is None:
-        return f"when {step.waits}" if step.waits else undated
+        return waits or undated
     counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
-    return f"not before {in_utc(step.not_before)}{counted}"
+    return f"not before {in_utc(step.not_before)}{counted}{waits and f', and {waits}'}"
 
 
 def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:

@@ -131,6 +131,13 @@ MUTATIONS: list[Mutation] = [
         _IN_GATE + "test_a_version_that_refuses_the_served_chain_is_not_published",
     ),
     Mutation(
+        "the end of a release is no date from which it is safe to ship",
+        _RULES,
+        "last_end(situation, versions) if _are_published(situation, versions) else None",
+        "last_end(situation, versions)",
+        _IN_GATE + "test_the_end_of_a_release_is_no_date_from_which_it_is_safe_to_ship",
+    ),
+    Mutation(
         "every server",
         _RULES,
         "for sighting in situation.sightings:",

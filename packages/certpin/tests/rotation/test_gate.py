@@ -13,6 +13,7 @@ import pytest
 from certpin.lab import Authority
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.rotation import (
+    AppRelease,
     DeployedVersions,
     PinHistory,
     ServerObservation,
@@ -132,6 +133,17 @@ def test_a_version_that_refuses_the_served_chain_is_not_published() -> None:
     assert (violation.invariant, violation.clients) == ("served-chain", 7)
     assert "version 2" in violation.problem
     assert SEEN[0].vantage in violation.problem
+
+
+def test_the_end_of_a_release_is_no_date_from_which_it_is_safe_to_ship() -> None:
+    """Its clients are locked out as long as they run it, whenever it is released."""
+    lost: dict[str, State] = {"b": "active", "c": "staged"}
+    draft = known(lost, release=AppRelease("app", "2", NOW, end=NOW + 200 * DAY))
+    for violation in check_step(draft, "publish"):
+        assert (violation.invariant, violation.safe_from) == ("served-chain", None)
+    alive = replace(OUT, pins=pin_set(lost, 1))
+    held = known(GOOD, versions=(alive, version(2, GOOD, ago=DAY)))
+    assert only(check_now(held)).safe_from == NOW - DAY + TIMING.adopt
 
 
 @pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])

@@ -11,6 +11,7 @@ from certpin.lab import Authority
 from certpin.lab.ct_log import LabLog, log_list, with_scts
 from certpin.pins import HostPin, PinSet
 from certpin.rotation import (
+    AppRelease,
     Prospect,
     ServerDate,
     Sighting,
@@ -182,7 +183,11 @@ def test_require_ct_is_not_published_while_a_server_has_no_scts() -> None:
     draft = PinSet("bank", 2, (requiring(BARE),))
     seen = (Sighting("192.0.2.7:443", path(BARE)),)
     held = situation(draft, Version(before, fetched=NOW - 30 * DAY), seen=seen)
-    assert [each.invariant for each in check_step(held, "publish")] == ["served-chain"]
+    [found] = check_step(held, "publish")
+    assert (found.invariant, found.safe_from) == ("served-chain", None)
+    release = AppRelease("app", "2", NOW, end=NOW + 200 * DAY)
+    [found] = check_step(replace(held, release=release), "publish")
+    assert (found.invariant, found.safe_from) == ("served-chain", None)
 
 
 def test_a_key_that_is_not_pinned_is_reported_before_its_scts() -> None:

@@ -86,7 +86,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
                 "served-chain",
                 f"{sighting.vantage} serves a key that {version_list(refusing)} {_verb(refusing)}",
                 _count(situation, refusing),
-                safe_from=last_end(situation, refusing),
+                safe_from=_end(situation, refusing),
                 fix="let that server use a key that every version alive accepts",
             )
     return None
@@ -145,7 +145,7 @@ def _unverified_chain(
         "served-chain",
         f"{sighting.vantage} serves no chain {what} {_verb(unverified)} it{also}",
         _count(situation, refusing),
-        safe_from=last_end(situation, refusing) if verifies else None,
+        safe_from=_end(situation, refusing) if verifies else None,
         fix="let that server present a chain to a trust anchor that every version alive has"
         + (", with a key that every version alive accepts" if others else "")
         + (", and keep that anchor in the file of `trust`" if verifies else ""),
@@ -175,7 +175,7 @@ def _too_few_scts(
         f"{what} has a certificate that {version_list(refusing)} {_verb(refusing)}, by require_ct: "
         f"{missing_scts(verdict)}",
         _count(situation, refusing),
-        safe_from=last_end(situation, refusing),
+        safe_from=_end(situation, refusing),
         fix=scts_fix(verdict),
     )
 
@@ -841,9 +841,22 @@ def _count(
         versions: the versions. If one of them is not published yet, all clients are counted.
         at: the time at which clients hold the versions; ``None``, or a past time, for now.
     """
-    if any(version not in situation.deployed.versions for version in versions):
+    if not _are_published(situation, versions):
         return client_count(situation)
     return clients_at_risk(situation, versions, max(situation.now, at or situation.now))
+
+
+def _end(situation: Situation, versions: Sequence[Version]) -> datetime | None:
+    """Return the first time at which no client holds some versions of the pin set.
+
+    ``None`` if that is unknown, or if one of ``versions`` is not published yet: no wait makes it
+    safe, because its clients have it only from its publication on.
+    """
+    return last_end(situation, versions) if _are_published(situation, versions) else None
+
+
+def _are_published(situation: Situation, versions: Sequence[Version]) -> bool:
+    return all(version in situation.deployed.versions for version in versions)
 
 
 def version_list(versions: Sequence[Version]) -> str:

@@ -110,6 +110,35 @@ def test_a_switch_to_an_authority_says_to_install_the_chain(clinic: Clinic) -> N
     assert "every client accepts it. Install the chain on every server.\n" in done.out
 
 
+def test_the_certificate_of_an_authority_is_named_and_not_its_pin(clinic: Clinic) -> None:
+    """``switch`` refuses the pin: it doesn't show that the key belongs to an authority."""
+    said = clinic("start", str(clinic.third.pin)).out
+    assert "To switch to it, name its certificate (authority.pem)." in " ".join(said.split())
+    assert f"certpin rotate switch {clinic.third.pin}" not in said
+    assert clinic("shipped", next_number()).code == 0
+    days_pass(100)
+    step = clinic("status", "--json").json["hosts"][0]["next"]
+    assert (step["act"], step["pin"], step["breaches"]) == ("switch", str(clinic.third.pin), [])
+    assert step["commands"] == ["certpin rotate switch authority.pem"]
+    assert step["text"].endswith("(authority.pem is the file of its certificate)")
+    assert "open-chain" in clinic("switch", str(clinic.third.pin)).err
+    Path("authority.pem").write_bytes(clinic.third.pem)
+    assert clinic("switch", "authority.pem").code == 0
+
+
+def test_the_key_of_a_server_is_no_switch_if_only_authorities_are_compared(
+    clinic: Clinic,
+) -> None:
+    leaf = clinic.issuer.issue(HOST)
+    assert clinic("start", str(leaf.pin)).code == 0
+    assert clinic("shipped", next_number()).code == 0
+    days_pass(100)
+    clinic.install(leaf, clinic.root)
+    step = clinic("status", "--json").json["hosts"][0]["next"]
+    assert f"servers present {leaf.pin}" not in step["text"]
+    assert clinic("finish").code == 0
+
+
 def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
     clinic: Clinic,
 ) -> None:

@@ -131,6 +131,27 @@ MUTATIONS: list[Mutation] = [
         _IN_GATE + "test_a_version_that_refuses_the_served_chain_is_not_published",
     ),
     Mutation(
+        "status names the certificate of an authority, and not its pin",
+        "certpin/cli/rotate/status_text.py",
+        '        if entry is None or self.situation.policy.match != "ca":\n',
+        "        if True:\n",
+        _AUTHORITY_PATHS + "test_the_certificate_of_an_authority_is_named_and_not_its_pin",
+    ),
+    Mutation(
+        "start names the certificate of an authority, and not its pin",
+        _START,
+        "        return authorities and not self.key.named.certificates\n",
+        "        return False\n",
+        _AUTHORITY_PATHS + "test_the_certificate_of_an_authority_is_named_and_not_its_pin",
+    ),
+    Mutation(
+        "the key of a server is no switch if only authorities are compared",
+        "certpin/rotation/renewal.py",
+        '    if situation.policy.match == "ca":\n        return ()\n',
+        "",
+        _AUTHORITY_PATHS + "test_the_key_of_a_server_is_no_switch_if_only_authorities_are_compared",
+    ),
+    Mutation(
         "the end of a release is no date from which it is safe to ship",
         _RULES,
         "last_end(situation, versions) if _are_published(situation, versions) else None",
@@ -1679,7 +1700,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an authority is switched to by its certificate",
         "certpin/cli/rotate/status_text.py",
-        "return place or str(pin)",
+        "return authority_file(entry.note)",
         "return str(pin)",
         "tests/incidents/test_authorities.py::test_a_distrust",
     ),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from certpin.x509.certificate import Item
 
 KEY_FILE = "key file "  # precedes the name of a file in a note
+AUTHORITY_FILE = "authority.pem"  # for the certificate of a pinned authority, in a printed command
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,23 @@ def noted_place(note: str) -> str:
     # Path.is_file raises for a note that is longer than a name may be (before Python 3.14).
     found = note.startswith(KEY_FILE) and os.path.isfile(name)  # noqa: PTH113
     return shlex.quote(name) if found else ""
+
+
+def authority_file(note: str) -> str:
+    """Return the file that has an authority's certificate, quoted for a shell.
+
+    The note of the authority's pin names it. If the note names no certificate that can be read,
+    return the placeholder ``AUTHORITY_FILE``.
+    """
+    from certpin.errors import InputError
+    from certpin.x509.certificate import read_certificates
+
+    place = noted_place(note)
+    try:
+        read_certificates(b"".join(Path(each).read_bytes() for each in shlex.split(place)))
+    except (OSError, InputError):  # it is a private key, or on a token, or not named
+        return AUTHORITY_FILE
+    return place
 
 
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:

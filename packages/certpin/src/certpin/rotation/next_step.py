@@ -312,11 +312,13 @@ def _adoption(situation: Situation) -> NextStep | None:
         if pin_state(situation, pin) == "published" and not is_last_spare(situation, pin)
     ]
     if not waiting:
+        # A server's key is no next key if clients compare only authorities (`served_backups`).
+        leaves = {seen.leaf for seen in situation.sightings}
         ready = [
             entry.pin
             for entry in situation.policy.pins
             if entry.role == "backup"
-            and entry.pin in situation.past.known
+            and entry.pin in situation.past.known - leaves
             and pin_state(situation, entry.pin) == "adopted"
             and not is_last_spare(situation, entry.pin)
         ]

@@ -167,8 +167,11 @@ def served_backups(situation: Situation) -> tuple[Pin, ...]:
     """Return the backups of the pin file with keys that servers present as leaf keys already.
 
     No ``rotate switch`` was recorded for them: it gives a backup another role. Only probed servers
-    with a verified chain count, and pins of lost or stolen keys are left out.
+    with a verified chain count, and pins of lost or stolen keys are left out. The result is empty
+    if clients compare only authorities: then ``switch`` records no key of a server.
     """
+    if situation.policy.match == "ca":
+        return ()
     leaves = {seen.leaf for seen in situation.sightings if seen.chain}
     return tuple(
         entry.pin

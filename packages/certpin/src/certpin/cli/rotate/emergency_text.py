@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.named_key import KEY_FILE, noted_place
+from certpin.cli.named_key import KEY_FILE, authority_file, noted_place
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     RELEASE,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
-    from certpin.pins import HostPin, HostPolicy, Pin
+    from certpin.pins import HostPolicy, Pin
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
@@ -45,8 +45,7 @@ _CHANGES = {"start", "finish"}
 
 _MAX_FILE_NAME = 255  # bytes, on most file systems
 
-# Certificates that the user gets: of the pinned authority, of the next one and of a backup.
-_AUTHORITY, _NEW_AUTHORITY = "authority.pem", "new-authority.pem"
+_NEW_AUTHORITY = "new-authority.pem"  # the certificate of the next authority, in a command
 
 
 @dataclass(frozen=True)
@@ -514,7 +513,7 @@ class PathText:
             when = f"Not before {in_utc(step.not_before)}: make" if step.not_before else "Make"
             source = f"the pinned authority ({name})" if pin else "the new authority"
             entry = self.situation.entry(pin) if pin else None
-            file = _certificate_file(entry) if entry else _NEW_AUTHORITY
+            file = authority_file(entry.note) if entry else _NEW_AUTHORITY
             # `switch` refuses the pin of an authority: it doesn't show which root certified it.
             commands = [
                 self.commands.of(f"certpin rotate switch {each}{force}", self.hosts)
@@ -744,23 +743,6 @@ def _parts(steps: list[TextOfStep]) -> list[list[TextOfStep]]:
             parts.append([])
         parts[-1].append(step)
     return parts
-
-
-def _certificate_file(entry: HostPin) -> str:
-    """Return the file that has an authority's certificate, for a command.
-
-    The note of the pin ``entry`` names it. If the note names no certificate that can be read,
-    return a placeholder.
-    """
-    from certpin.errors import InputError
-    from certpin.x509.certificate import read_certificates
-
-    place = noted_place(entry.note)
-    try:
-        read_certificates(b"".join(Path(each).read_bytes() for each in shlex.split(place)))
-    except (OSError, InputError):  # it is a private key, or on a token, or not named
-        return _AUTHORITY
-    return place
 
 
 def _known(pin: Pin | None) -> Pin | None:

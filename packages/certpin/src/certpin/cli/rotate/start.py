@@ -24,7 +24,9 @@ from certpin.cli.keys import (
     signer_of,
 )
 from certpin.cli.named_key import (
+    AUTHORITY_FILE,
     KeyReference,
+    authority_file,
     policies_for_step,
     resolve_key,
     serving_note,
@@ -494,7 +496,7 @@ class _Start:
         else:
             outcome.messages.append(date_text(date, files))
         outcome.messages += self._limits(situations)
-        switch = self._command(f"certpin rotate switch {shlex.quote(self.key.text)}", changed)
+        switch = self._command(f"certpin rotate switch {self._switched(situations)}", changed)
         if date.now and not unpinned:
             outcome.next_command = switch
             return
@@ -510,14 +512,32 @@ class _Start:
         """
         from certpin.rotation.renewal import is_last_spare
 
-        authorities = any(situation.policy.match == "ca" for situation in situations)
-        if not self.key.named.certificates and authorities:
+        if self._is_uncertified_authority(situations):
             yield (
                 "Clients compare only authorities (match = ca): they accept this pin as that of an "
-                "authority. The key of a server is no backup there."
+                "authority. The key of a server is no backup there. To switch to it, name its "
+                f"certificate ({AUTHORITY_FILE})."
             )
         if any(is_last_spare(situation, self.key.named.pin) for situation in situations):
             yield "No backup is left when servers have switched to it: start another key first."
+
+    def _is_uncertified_authority(self, situations: list[Situation]) -> bool:
+        """Return True if the pin counts as that of an authority whose certificate was not named.
+
+        ``rotate switch`` refuses such a pin, because it doesn't show that its key belongs to an
+        authority. ``situations`` has the facts about each host.
+        """
+        authorities = any(situation.policy.match == "ca" for situation in situations)
+        return authorities and not self.key.named.certificates
+
+    def _switched(self, situations: list[Situation]) -> str:
+        """Return the argument for the command ``rotate switch``: the key, or its certificate.
+
+        ``situations`` has the facts about each host.
+        """
+        if self._is_uncertified_authority(situations):
+            return authority_file(self.key.named.note)
+        return shlex.quote(self.key.text)
 
     def _command(self, command: str, policies: list[HostPolicy]) -> str:
         pins, probes = self.files.pins, ProbeOptions.without_probe(self.hosts)

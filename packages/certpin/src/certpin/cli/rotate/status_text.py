@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.named_key import noted_place
+from certpin.cli.named_key import AUTHORITY_FILE, authority_file
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     needs_number,
@@ -220,7 +220,9 @@ class NextText:
     def _switch_text(self, name: str) -> str:
         if self.step.pin in self.situation.served:
             return f"servers present {name}, and `switch` was not run for it: record that"
-        return f"servers may switch to {name}"
+        is_unknown = self._switched == AUTHORITY_FILE
+        file = f" ({AUTHORITY_FILE} is the file of its certificate)" if is_unknown else ""
+        return f"servers may switch to {name}{file}"
 
     @property
     def commands(self) -> list[str]:
@@ -284,12 +286,13 @@ class NextText:
         """The argument for the command ``rotate switch``: the step's pin, or a certificate file.
 
         The certificate file is used if the host's clients compare only authorities: a pin doesn't
-        show that its key belongs to an authority.
+        show that its key belongs to an authority, so that ``switch`` refuses it.
         """
         pin = self.step.pin
         entry = self.situation.entry(pin) if pin else None
-        place = noted_place(entry.note) if entry and self.situation.policy.match == "ca" else ""
-        return place or str(pin)
+        if entry is None or self.situation.policy.match != "ca":
+            return str(pin)
+        return authority_file(entry.note)
 
     def _fact(self) -> str:
         return "lost" if self.step.pin in self.situation.lost else "stolen"

@@ -152,6 +152,13 @@ MUTATIONS: list[Mutation] = [
         _AUTHORITY_PATHS + "test_the_key_of_a_server_is_no_switch_if_only_authorities_are_compared",
     ),
     Mutation(
+        "a later expiry is asked for until clients can fetch it",
+        _RULES,
+        "    return is_out and expiry(situation, [latest]) is None\n",
+        "    return expiry(situation, [latest]) is None\n",
+        _IN_GATE + "test_no_later_expiry_is_asked_for_when_clients_can_fetch_it",
+    ),
+    Mutation(
         "the end of a release is no date from which it is safe to ship",
         _RULES,
         "last_end(situation, versions) if _are_published(situation, versions) else None",

@@ -206,6 +206,27 @@ def test_pins_must_not_expire_before_every_client_can_have_the_next_version(
     assert names(check_step(known(GOOD, expires=NOW + left), "publish")) == invariants
 
 
+@pytest.mark.parametrize(
+    ("facts", "expires", "is_enough"),
+    [
+        ({}, NOW + 400 * DAY, True),
+        ({}, None, True),
+        ({}, NOW + 5 * DAY, False),
+        ({"pending": True}, NOW + 400 * DAY, False),
+        ({"fetched": None, "bundled": NOW}, NOW + 400 * DAY, False),
+    ],
+)
+def test_no_later_expiry_is_asked_for_when_clients_can_fetch_it(
+    facts: Any, expires: Any, is_enough: bool
+) -> None:
+    soon = replace(OUT, pins=pin_set(AB, expires=NOW + 5 * DAY))
+    latest = replace(version(2, AB, ago=HOUR), pins=pin_set(AB, 2, expires=expires), **facts)
+    (found, *_) = check_now(situation(latest.pins, soon, latest, seen=SEEN))
+    assert (found.invariant, "the pins of version 1" in found.problem) == ("expiry", True)
+    assert ("version 2 is out" in found.fix) == is_enough
+    assert ("publish a version" in found.fix) == (not is_enough)
+
+
 @pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
 def test_pins_whose_expiry_locks_no_client_out_may_expire_soon(fields: Any) -> None:
     assert check_step(known(GOOD, expires=NOW + HOUR, **fields), "publish") == ()

@@ -265,6 +265,12 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 
 def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str:
     """Return the fix for the pins of a version that expire too early, at the time ``end``."""
+    latest = situation.deployed.latest
+    if version.gets_updates and latest is not None and _extends(situation, latest, version):
+        return (
+            f"nothing more can be done: version {latest.number} is out, and its pins do not expire "
+            "so early. Clients that get it too late accept the servers again when they have it"
+        )
     if version.gets_updates:
         adopt = format_duration(situation.timing.adopt)
         return f"publish a version with an `expires` further away than T_adopt ({adopt})"
@@ -279,6 +285,18 @@ def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str
         f"a forced update to it before {in_utc(end, down=True)} (certpin rotate shipped {number} "
         f"--app {app} --release RELEASE --force-update DATE)"
     )
+
+
+def _extends(situation: Situation, latest: Version, version: Version) -> bool:
+    """Return True if clients with a version fetch the latest one, and its pins expire late enough.
+
+    Args:
+        situation: the facts about the host.
+        latest: the latest version.
+        version: the version with pins that expire too early.
+    """
+    is_out = latest.fetched is not None and not latest.pending and latest.number > version.number
+    return is_out and expiry(situation, [latest]) is None
 
 
 # Rules about one pin, and the chains that servers may present with its key.

@@ -233,6 +233,18 @@ def test_an_unreadable_key_is_not_recorded_and_the_pins_are_listed(two: Run) -> 
     assert f"{ACTIVE} (leaf)" in done.err
 
 
+def test_without_a_key_the_pins_are_listed_with_their_hosts(two: Run) -> None:
+    write(policy(ACTIVE, BACKUP), policy(SPARE, BACKUP, host="www.bank.example"))
+    for words in ((), ("--stolen",)):
+        done = two("rotate", "emergency", *words)
+        assert (done.code, "NOT recorded" in done.err, recorded()) == (2, True, ["publish"])
+        assert f"\n  {HOST}: {ACTIVE} (leaf)\n" in done.err
+        assert f"\n  www.bank.example: {SPARE} (leaf)\n" in done.err
+    Path("pins.toml").unlink()
+    done = two("rotate", "emergency", "--stolen")
+    assert (done.code, "name the key that was stolen or lost" in done.err) == (2, True)
+
+
 def test_a_key_that_is_neither_stolen_nor_lost_is_wrong_usage(two: Run) -> None:
     done = two("rotate", "emergency", str(ACTIVE))
     assert (done.code, "--stolen or --lost" in done.err, recorded()) == (2, True, ["publish"])

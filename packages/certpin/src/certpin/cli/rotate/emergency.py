@@ -21,6 +21,7 @@ from certpin.cli.rotate.emergency_record import (
     earlier_record,
     load_pins,
     locked_for_record,
+    missing_key,
     named_key,
     other_pins,
     recorded_hosts,
@@ -52,7 +53,9 @@ _STEPS: dict[Fact, StepName] = {"stolen": "compromise", "lost": "lose"}
 
 
 @click.command()
-@click.argument("key", metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files)
+@click.argument(
+    "key", required=False, metavar="KEY | CSR | CERT | PIN | URI", shell_complete=complete_files
+)
 @click.option("--stolen", is_flag=True, help="An attacker may have the key.")
 @click.option("--lost", is_flag=True, help="The key is gone, and no attacker has it.")
 @pin_file_option
@@ -62,7 +65,7 @@ _STEPS: dict[Fact, StepName] = {"stolen": "compromise", "lost": "lose"}
 @click.pass_context
 def emergency(
     ctx: click.Context,
-    key: str,
+    key: str | None,
     stolen: bool,
     lost: bool,
     path: Path,
@@ -88,6 +91,8 @@ def emergency(
     path is known that locks out no client, or clients stay locked out until they have another
     version: the least harmful path is printed. 2: not recorded.
     """  # noqa: D301  # click reads the \b itself
+    if key is None:
+        raise missing_key(path)
     if not stolen and not lost:
         raise click.UsageError("say what happened to the key: --stolen or --lost")
     if stolen and lost:

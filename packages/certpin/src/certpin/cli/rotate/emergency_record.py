@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 _LOCK_WAIT = 10.0  # seconds
 
 
+def missing_key(path: Path) -> click.UsageError:
+    """Return the error for a command without a key. It lists the pins of the pin file."""
+    lines = "".join(f"\n  {host}: {pin}" for host, pin in _pins_of_hosts(path))
+    listed = f". The pins of {path}:{lines}" if lines else ""
+    return click.UsageError(
+        "NOT recorded: name the key that was stolen or lost, by its file, its certificate or its "
+        f"pin{listed}"
+    )
+
+
 def named_key(key: str, path: Path) -> KeyReference:
     """Return the stolen or lost key that the user named by a pin, a file or a URI.
 
@@ -34,7 +44,6 @@ def named_key(key: str, path: Path) -> KeyReference:
         ConfigError: the text names no key. The error lists the pins of the pin file.
     """
     from certpin.errors import CertpinError, ConfigError
-    from certpin.support.text import printable
 
     try:
         return resolve_key(key)
@@ -43,18 +52,31 @@ def named_key(key: str, path: Path) -> KeyReference:
             raise ConfigError(
                 f"NOT recorded: {getattr(exc, 'problem', exc)}", key="KEY", fix=exc.fix
             ) from exc
-        pins = load_pins(path)
-        known = [
-            f"{entry.pin} ({entry.role}{', ' + printable(entry.note) if entry.note else ''})"
-            for policy in (pins.policies if pins else ())
-            for entry in policy.pins
-        ]
-        listed = f"; the pins of {path}: {', '.join(dict.fromkeys(known))}" if known else ""
+        known = dict.fromkeys(pin for _, pin in _pins_of_hosts(path))
+        listed = f"; the pins of {path}: {', '.join(known)}" if known else ""
         raise ConfigError(
             f"NOT recorded: {getattr(exc, 'problem', exc)}",
             key="KEY",
             fix=f"if the file is gone, give the pin of the key{listed}",
         ) from exc
+
+
+def _pins_of_hosts(path: Path) -> list[tuple[str, str]]:
+    """Return the pins of the pin file, each as its host pattern and a text with role and note.
+
+    The list is empty if the pin file can't be loaded.
+    """
+    from certpin.support.text import printable
+
+    pins = load_pins(path)
+    return [
+        (
+            str(policy.pattern),
+            f"{entry.pin} ({entry.role}{', ' + printable(entry.note) if entry.note else ''})",
+        )
+        for policy in (pins.policies if pins else ())
+        for entry in policy.pins
+    ]
 
 
 def load_pins(path: Path) -> PinSet | None:

@@ -250,6 +250,19 @@ def test_a_key_that_is_neither_stolen_nor_lost_is_wrong_usage(two: Run) -> None:
     assert (done.code, "--stolen or --lost" in done.err, recorded()) == (2, True, ["publish"])
 
 
+def test_a_start_in_an_emergency_leads_back_to_its_path(two: Run) -> None:
+    """The version with the new backup is refused while servers use the stolen key."""
+    reported(two, ACTIVE, "--stolen")
+    facts = two("rotate", "start", "--new", "next.key", "--json").json
+    assert facts["next"] == f"certpin rotate emergency {ACTIVE} --stolen"
+    done = two(*shlex.split(facts["next"])[1:], "--offline")
+    assert (done.code, "certpin rotate shipped 4" in done.out) == (0, True)
+    reported(two, BACKUP, "--lost")
+    assert two("rotate", "shipped", "4", "--force", "--reason", "a test", "--offline").code == 0
+    facts = two("rotate", "start", "--new", "another.key", "--json").json
+    assert facts["next"] == "certpin rotate shipped 5"
+
+
 def test_a_repetition_records_nothing_and_finds_the_path_again(two: Run) -> None:
     reported(two, ACTIVE, "--stolen", "--who", "night watch")
     done, facts = reported(two, ACTIVE, "--lost")

@@ -159,6 +159,13 @@ MUTATIONS: list[Mutation] = [
         _IN_GATE + "test_no_later_expiry_is_asked_for_when_clients_can_fetch_it",
     ),
     Mutation(
+        "a step in an emergency leads back to its path",
+        _RECORDING,
+        "        if stolen is not None:\n            command",
+        "        if False:\n            command",
+        "tests/cli/test_rotate_emergency.py::test_a_start_in_an_emergency_leads_back_to_its_path",
+    ),
+    Mutation(
         "the end of a release is no date from which it is safe to ship",
         _RULES,
         "last_end(situation, versions) if _are_published(situation, versions) else None",

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import AdoptionDelays, AppRelease, Event, Violation
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import AdoptionDelays, AppRelease, Event, Situation, Violation
 
 RELEASE = "RELEASE"  # for the name of an app's release, in a printed command
 _UNPUBLISHED = {"generated", "staged"}
@@ -246,9 +246,22 @@ def is_signed_by_default(files: RotationFiles) -> bool:
     return files.history.signed or settings_path(files.path).is_file()
 
 
+def accepted_stolen_key(situation: Situation) -> Pin | None:
+    """Return the pin of a stolen key that clients accept with the latest version or the draft.
+
+    ``situation`` has the facts about the host. Return None if there is no such key.
+    """
+    latest = situation.deployed.latest
+    policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
+    accepted = {pin for policy in policies if policy for pin in policy.live_pins}
+    return min(situation.compromised & accepted, key=str, default=None)
+
+
 def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) -> str:
     """Return the certpin command to run next so that the pin file's version reaches clients.
 
+    - If clients accept a stolen key, it is ``rotate emergency``, which prints the steps that come
+      before the version: while servers use the key, the version is refused.
     - If clients get these pins already, even under a lower version number, it is ``rotate status``.
     - Otherwise, for signed pin sets, it is ``publish sign``; or ``publish status``, if the version
       is signed and was not pushed yet.
@@ -259,6 +272,11 @@ def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) ->
         probes: the options that the user gave; None without such options.
     """
     probes = probes or ProbeOptions.without_probe()
+    for policy in files.pins.policies:
+        stolen = accepted_stolen_key(files.without_servers(policy))
+        if stolen is not None:
+            command = f"certpin rotate emergency {stolen} --stolen"
+            return replace(probes, hosts=()).next_command(command, files.path, files.pins)
     first_command = publish_commands(files, probes, files.next_version)[0]
     latest, option = files.deployed.latest, file_option(files.path)
     differs = differs_from_latest(files)

@@ -263,18 +263,16 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
       before servers have the key, too;
     - ``rotate finish``.
     """
+    from certpin.cli.rotate.recording import accepted_stolen_key, way_out_command
     from certpin.rotation.remedies import OTHER_AUTHORITY, file_of_hosts
 
     pins = step.files.pins
     if violations:
         return step.probes.next_command("certpin rotate status", step.path, pins, step.policies)
     for _, situation in step.situations:
-        stolen = situation.compromised
-        latest = situation.deployed.latest
-        before = situation.policies_of(latest) if latest else ()
-        accepted = {pin for policy in before if policy for pin in policy.live_pins}
-        for pin in sorted(stolen & (accepted | situation.policy.live_pins.keys()), key=str):
-            command = f"certpin rotate emergency {pin} --stolen"
+        stolen = accepted_stolen_key(situation)
+        if stolen is not None:
+            command = f"certpin rotate emergency {stolen} --stolen"
             return step.probes.next_command(command, step.path, pins, step.policies)
     if found := _without_backup(step):
         new = f"--new {unused_name(file_of_hosts('next.key', pins, found))}"
@@ -283,8 +281,6 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
             command, step.path, pins, found, connects=False, names_hosts=True
         )
     if step.unpinned:
-        from certpin.cli.rotate.recording import way_out_command
-
         return way_out_command(step.files, step.probes)
     return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)
 

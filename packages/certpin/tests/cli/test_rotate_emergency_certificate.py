@@ -85,6 +85,19 @@ def marked(host: int = 0) -> set[Pin]:
     return set(PinSet.load("pins.toml").policies[host].compromised)
 
 
+def test_a_stolen_key_with_a_pinned_certificate_is_one_line(bank: Bank) -> None:
+    key, certificate = pins_of(bank.a.certificate)
+    used = [HostPin(key, "leaf", "active"), HostPin(certificate, "leaf", "active")]
+    _publish(bank, [*used, *_backups(bank)])
+    bank("emergency", "a.key", "--stolen")
+    assert {key, certificate} <= marked()
+    [line] = [each for each in bank("status").out.splitlines() if "STOLEN:" in each]
+    assert f"  STOLEN: {key}: 1200 clients may accept the key" in line
+    bank("emergency", "b.key", "--stolen")
+    exposures = bank("status", "--json").json["hosts"][0]["exposures"]
+    assert {each["pin"] for each in exposures} == {str(key), str(bank.b.pin)}
+
+
 @pytest.mark.parametrize("name", ["a.key", "a.pem"])
 def test_the_certificate_of_a_stolen_key_is_recorded_and_marked(bank: Bank, name: str) -> None:
     done = bank("emergency", name, "--stolen")

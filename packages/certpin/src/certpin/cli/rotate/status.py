@@ -222,7 +222,7 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
         probes: the options of the user that the suggested command repeats.
     """
     from certpin.pins import HostPin
-    from certpin.rotation import check_now, key_exposure, publish_deadlines
+    from certpin.rotation import check_now, publish_deadlines
     from certpin.rotation.next_step import NextStep, next_step
 
     files = draft.files
@@ -234,8 +234,6 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     pins = tuple(
         _pin_status(draft, situation, entry) for entry in (*situation.policy.pins, *generated)
     )
-    stolen = sorted(situation.compromised, key=str)
-    exposures = [key_exposure(situation, pin) for pin in stolen]
     activated = files.history.activated(situation.pattern)
     step = next_step(situation, activated, differs=draft.differs)
     if step.act in {"publish", "extend"}:
@@ -256,8 +254,26 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
         server_table(situation, [(each.entry.pin, each.entry.role, each.state) for each in pins]),
         NextText(step, situation, files, probes),
         publish_deadlines(situation),
-        tuple(filter(lambda each: each.stages, exposures)),
+        tuple(_exposures(situation)),
     )
+
+
+def _exposures(situation: Situation) -> Iterator[KeyExposure]:
+    """Yield how many clients accept each stolen key, and until when, if some clients accept it.
+
+    A key and its certificates may be pinned. If clients accept both for the same time, the result
+    has only the key.
+    """
+    from certpin.rotation import key_exposure
+
+    shown = set()
+    for pin in sorted(situation.compromised, key=lambda each: (each.kind != "sha256", str(each))):
+        exposure = key_exposure(situation, pin)
+        keys = (each for each in situation.same_keys({pin}) if each.kind == "sha256")
+        same = next(keys, pin), exposure.stages
+        if exposure.stages and same not in shown:
+            shown.add(same)
+            yield exposure
 
 
 def _pin_status(draft: _Draft, situation: Situation, entry: HostPin) -> PinStatus:

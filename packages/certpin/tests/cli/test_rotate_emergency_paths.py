@@ -49,6 +49,40 @@ def acts(path: dict[str, Any]) -> list[str]:
     return [step["act"] for step in path["steps"]]
 
 
+def test_the_lock_out_of_a_switch_at_once_is_printed_for_each_key(bank: Bank) -> None:
+    """B was the only backup that every client had. Key A, which B replaced, locks no client out."""
+    bank("start", "n.key")
+    assert bank("switch", "b.pem").code == 0
+    bank.install(bank.b)
+    assert bank("shipped", next_number(), "--clients", "900").code == 0
+    days_pass(1)
+    done = bank("emergency", "b.key", "--stolen")
+    assert done.code == 0
+    assert f"A switch at once to the replaced key {bank.a.pin} locks no client out.\n" in done.out
+    to_new = f"A switch at once to the backup {bank.n.pin} (key file n.key) locks out "
+    [line] = [each for each in done.out.splitlines() if each.startswith(to_new)]
+    assert line.endswith(" clients: it is not adopted: version 3 does not accept it.")
+    assert f"  2. Let servers use the replaced key {bank.a.pin}.\n" in done.out
+    refused = bank("switch", "n.key", "--json").json["breaches"][0]
+    assert f"locks out {refused['clients']} clients" in line
+
+
+def test_the_lock_out_of_a_switch_before_its_date_is_printed(bank: Bank) -> None:
+    """The user decides if an attacker does more harm than the lock-out."""
+    bank("emergency", "b.key", "--lost")
+    bank("start", "n.key")
+    assert bank("shipped", next_number(), "--clients", "900").code == 0
+    days_pass(1)
+    assert "A switch at once" not in bank("emergency", "a.key", "--lost").out
+    done = bank("emergency", "a.key", "--stolen")
+    assert "Not before " in done.out
+    assert f"A switch at once to the backup {bank.n.pin} (key file n.key) locks out " in done.out
+
+
+def test_a_backup_that_every_client_accepts_needs_no_comparison(bank: Bank) -> None:
+    assert "A switch at once" not in bank("emergency", "a.key", "--stolen").out
+
+
 def test_a_server_with_an_unpinned_key_is_led_back_to_the_backup(bank: Bank) -> None:
     bank.install(bank.n)
     done, path = bank.emergency("a.key", "--stolen")

@@ -166,6 +166,20 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_rotate_emergency.py::test_a_start_in_an_emergency_leads_back_to_its_path",
     ),
     Mutation(
+        "the lock-out of a switch at once is that of the gate",
+        _NEXT_KEY,
+        "found.append((other, violations[0] if violations else None))",
+        "found.append((other, None))",
+        _PATHS + "test_the_lock_out_of_a_switch_at_once_is_printed_for_each_key",
+    ),
+    Mutation(
+        "a switch before its date has its lock-out",
+        _EMERGENCY,
+        "at_once=lock_outs_at_once(situation, pin) if needs_haste else ()",
+        "at_once=()",
+        _PATHS + "test_the_lock_out_of_a_switch_before_its_date_is_printed",
+    ),
+    Mutation(
         "the end of a release is no date from which it is safe to ship",
         _RULES,
         "last_end(situation, versions) if _are_published(situation, versions) else None",

@@ -32,6 +32,7 @@ from certpin.rotation.fleet import client_count
 from certpin.rotation.gate import check_step, unlisted_servers
 from certpin.rotation.next_key import (
     candidate_of,
+    lock_outs_at_once,
     needs_new_chain,
     next_key,
     rank,
@@ -147,6 +148,9 @@ class EmergencyPath:
             path locks no client out.
         lacks_backup: True if some client refuses every backup, now or after the switch of the path:
             if the key in use is stolen then, too, each way locks clients out.
+        at_once: for a stolen key in use, each other key of the pin file, with the violated rule if
+            servers switch to it at once; ``None`` instead of the rule if that locks no client out.
+            Empty if the path has no switch, or if clients first get another root.
         spare_from: the time from which every client accepts a backup, if the steps are taken
             without delay; ``None`` if all clients accept one already, or if the time is unknown.
     """
@@ -166,6 +170,7 @@ class EmergencyPath:
     root_first: bool = False
     chain_end: datetime | None = None
     lacks_backup: bool = False
+    at_once: tuple[tuple[Pin, Violation | None], ...] = ()
 
     @property
     def is_safe(self) -> bool:
@@ -190,7 +195,10 @@ class EmergencyPath:
         problem = "" if self.harm is None else self.harm.problem
         facts = self.in_use, bool(self.serving), self.authority, self.others, self.lockout
         backup = self.lacks_backup, self.spare_from
-        return facts, stages, self.steps, problem, backup, self.root_first, self.chain_end
+        at_once = tuple(
+            (pin, found.problem if found is not None else "") for pin, found in self.at_once
+        )
+        return facts, stages, self.steps, problem, backup, self.root_first, self.chain_end, at_once
 
     @property
     def needs_backup(self) -> bool:
@@ -246,6 +254,8 @@ def emergency_path(
     steps, out = _steps(situation, pin, fact, choice, done=done)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
     lacks_backup, spare_from = _spare(situation, choice, steps, out)
+    is_switch = choice is not None and choice.root is None and not done
+    needs_haste = is_switch and not situation.compromised.isdisjoint(suspects)
     return EmergencyPath(
         str(situation.pattern),
         pin,
@@ -262,6 +272,7 @@ def emergency_path(
         root_first=bool(choice and choice.root and not done),
         chain_end=_chain_end(situation),
         lacks_backup=lacks_backup,
+        at_once=lock_outs_at_once(situation, pin) if needs_haste else (),
     )
 
 

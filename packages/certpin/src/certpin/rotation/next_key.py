@@ -74,12 +74,7 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
         ConfigError: clients have to get another root first, and the draft (the pin file that would
             be published next) would let an attacker in meanwhile. Its problem names the fix.
     """
-    below = _below(situation, situation.compromised | situation.lost)
-    keys = [
-        other
-        for other in situation.policy.live_pins
-        if other != pin and other in situation.usable and other not in below
-    ]
+    keys = _keys_besides(situation, pin)
     choices = [candidate_of(situation, other) for other in keys]
     if not stolen:
         for other in (*keys, NEXT_BACKUP):
@@ -93,6 +88,35 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
         harm = _without_anchor(situation)
     instead = _below_another_root(situation, keys, stolen)
     return instead or (best if harm is None else replace(best, harm=harm))
+
+
+def _keys_besides(situation: Situation, pin: Pin) -> list[Pin]:
+    """Return the pins of the pin file with keys that servers can use instead of that of ``pin``."""
+    below = _below(situation, situation.compromised | situation.lost)
+    return [
+        other
+        for other in situation.policy.live_pins
+        if other != pin and other in situation.usable and other not in below
+    ]
+
+
+def lock_outs_at_once(situation: Situation, pin: Pin) -> tuple[tuple[Pin, Violation | None], ...]:
+    """Return, for each key of the pin file but one, the lock-out if servers switch to it at once.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the stolen key, which is left out.
+
+    Returns:
+        The pin of each key, with the first violation of the safety rules; ``None`` if a switch at
+        once locks no client out.
+    """
+    found = []
+    for other in _keys_besides(situation, pin):
+        switched, prospects = _with_new_chain(situation, other)
+        violations = check_step(switched, "activate", other, prospects)
+        found.append((other, violations[0] if violations else None))
+    return tuple(found)
 
 
 def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
-    from certpin.pins import HostPolicy, Pin
+    from certpin.pins import HostPin, HostPolicy, Pin
     from certpin.rotation import Situation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
@@ -157,10 +157,28 @@ class PathText:
             yield self._until_another_version()
         elif self.path.harm is not None:
             yield from self._harm()
+        yield from self._at_once()
         if not self.path.steps:
             if not self.path.is_only_time_left:
                 yield self._done()
             yield from self._backup()
+
+    def _at_once(self) -> Iterator[str]:
+        """Yield the clients that a switch at once would lock out, for each key that servers have.
+
+        Nothing is yielded if no key would lock clients out, or if other sentences say it already.
+        """
+        found = self.path.at_once
+        is_said = self.path.harm is not None and len(found) == 1
+        if is_said or all(violation is None for _, violation in found):
+            return
+        for pin, violation in found:
+            switch = f"A switch at once to {self._name(pin)}"
+            if violation is None:
+                yield f"{switch} locks no client out."
+            else:
+                problem = violation.problem.replace(str(pin), "it")
+                yield f"{switch} locks out {violation.at_risk}: {problem}."
 
     def _until_another_version(self) -> str:
         """Return the sentence about clients that no step of the path lets in at once.
@@ -543,7 +561,15 @@ class PathText:
         entry = self.situation.entry(known)
         note = f" ({printable(entry.note)})" if entry and entry.note else ""
         kind = "the backup " if entry and entry.role == "backup" else ""
+        kind = "the replaced key " if entry and self._is_replaced(entry) else kind
         return f"{kind}{known}{note}"
+
+    def _is_replaced(self, entry: HostPin) -> bool:
+        """Return True if servers used the key of a pin before the stolen or lost key."""
+        activated = self.commands.files.history.activated(self.situation.pattern)
+        since, until = activated.get(entry.pin), activated.get(self.path.pin)
+        is_before = until is not None and (since is None or since < until)
+        return entry.in_service and is_before and not self.situation.serving(entry.pin)
 
     def _publish(self, step: EmergencyStep, version: int) -> tuple[str, list[str]]:
         """Return a sentence, and the commands, by which a version gets to the clients.

@@ -272,8 +272,10 @@ def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) ->
         probes: the options that the user gave; None without such options.
     """
     probes = probes or ProbeOptions.without_probe()
-    for policy in files.pins.policies:
-        stolen = accepted_stolen_key(files.without_servers(policy))
+    for situation in map(files.without_servers, files.pins.policies):
+        if not situation.compromised:  # at any host
+            break
+        stolen = accepted_stolen_key(situation)
         if stolen is not None:
             command = f"certpin rotate emergency {stolen} --stolen"
             return replace(probes, hosts=()).next_command(command, files.path, files.pins)

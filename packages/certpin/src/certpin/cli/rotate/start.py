@@ -522,7 +522,7 @@ class _Start:
             yield "No backup is left when servers have switched to it: start another key first."
 
     def _is_uncertified_authority(self, situations: list[Situation]) -> bool:
-        """Return True if the pin counts as that of an authority whose certificate was not named.
+        """Return True if the pin counts as an authority's, and its certificate was not named.
 
         ``rotate switch`` refuses such a pin, because it doesn't show that its key belongs to an
         authority. ``situations`` has the facts about each host.

@@ -28,6 +28,7 @@ from certpin.cli.rotate.files import (
 from certpin.cli.rotate.steps import (
     ForceOptions,
     HostViolation,
+    accepted_stolen_key,
     delay_options,
     force_options,
     of_host,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, Pin, PinSet
-    from certpin.rotation import AdoptionDelays, AppRelease, Event, Situation, Violation
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.rotation import AdoptionDelays, AppRelease, Event, Violation
 
 RELEASE = "RELEASE"  # for the name of an app's release, in a printed command
 _UNPUBLISHED = {"generated", "staged"}
@@ -244,17 +245,6 @@ def is_signed_by_default(files: RotationFiles) -> bool:
     pin file and the journal.
     """
     return files.history.signed or settings_path(files.path).is_file()
-
-
-def accepted_stolen_key(situation: Situation) -> Pin | None:
-    """Return the pin of a stolen key that clients accept with the latest version or the draft.
-
-    ``situation`` has the facts about the host. Return None if there is no such key.
-    """
-    latest = situation.deployed.latest
-    policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
-    accepted = {pin for policy in policies if policy for pin in policy.live_pins}
-    return min(situation.compromised & accepted, key=str, default=None)
 
 
 def way_out_command(files: RotationFiles, probes: ProbeOptions | None = None) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions, ProbeResults
     from certpin.pins import HostPolicy, Pin
-    from certpin.rotation import AdoptionDelays, Event, Threshold, Violation
+    from certpin.rotation import AdoptionDelays, Event, Situation, Threshold, Violation
     from certpin.rotation.prospect import Conclusion
 
 # Violations, and a user who takes the step all the same.
@@ -136,6 +136,17 @@ force_options = option_group(
 def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
     """Return violations of rotation rules as ``HostViolation``, with the host of ``policy``."""
     return [HostViolation(str(policy.pattern), violation) for violation in violations]
+
+
+def accepted_stolen_key(situation: Situation) -> Pin | None:
+    """Return the pin of a stolen key that clients accept with the latest version or the draft.
+
+    ``situation`` has the facts about the host. Return None if there is no such key.
+    """
+    latest = situation.deployed.latest
+    policies = [situation.policy, *(situation.policies_of(latest) if latest else ())]
+    accepted = {pin for policy in policies if policy for pin in policy.live_pins}
+    return min(situation.compromised & accepted, key=str, default=None)
 
 
 def format_violation(violation: Violation) -> str:

@@ -25,6 +25,7 @@ from certpin.cli.rotate.steps import (
     HostViolation,
     StepOutcome,
     UsageOptions,
+    accepted_stolen_key,
     compare_destination,
     force_options,
     of_host,
@@ -263,7 +264,6 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
       before servers have the key, too;
     - ``rotate finish``.
     """
-    from certpin.cli.rotate.recording import accepted_stolen_key, way_out_command
     from certpin.rotation.remedies import OTHER_AUTHORITY, file_of_hosts
 
     pins = step.files.pins
@@ -281,6 +281,8 @@ def _next(step: KeySwitch, violations: list[HostViolation]) -> str:
             command, step.path, pins, found, connects=False, names_hosts=True
         )
     if step.unpinned:
+        from certpin.cli.rotate.recording import way_out_command
+
         return way_out_command(step.files, step.probes)
     return step.probes.next_command("certpin rotate finish", step.path, pins, step.policies)
 

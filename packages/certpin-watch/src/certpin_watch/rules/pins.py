@@ -246,7 +246,8 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
 
     Rules compare them with the keys that servers present, and with those of logged certificates.
     These are the pins in the pin file, in pin-set versions that clients may hold, and in the
-    rotation's journal, except those of compromised keys.
+    rotation's journal, except those of compromised keys. A key is compromised, too, if one of its
+    certificates is. A lost key is expected: a server may still have it.
     """
     pin_set, pattern = evidence.monitored.pin_set, evidence.policy.pattern
     past = pin_set.history.past(pattern)
@@ -259,7 +260,7 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
         for pin in policy.live_pins
     )
     named = {*evidence.policy.live_pins, *past.known, *deployed}
-    return frozenset(named - past.compromised)
+    return frozenset(named - past.all_compromised)
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:

@@ -351,9 +351,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key matches no pin",
         "certpin_watch/rules/pins.py",
-        "frozenset(named - past.compromised)",
+        "frozenset(named - past.all_compromised)",
         "frozenset(named)",
         "tests/watch/rules/test_probe_rules.py::test_a_compromised_key_is_not_expected",
+    ),
+    Mutation(
+        "a stolen certificate makes its key stolen",
+        "certpin_watch/rules/pins.py",
+        "frozenset(named - past.all_compromised)",
+        "frozenset(named - past.compromised)",
+        "tests/watch/rules/test_probe_rules.py::test_the_key_of_a_stolen_certificate_is_not_expected",
     ),
     _rule(
         "values of certspotter are digests",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from certpin.lab import Authority
 from certpin.lab.ct_log import LabLog, log_list, with_scts
-from certpin.pins import HostPattern, HostPin, Pin
+from certpin.pins import HostPattern, HostPin, Pin, pins_of
 from certpin.pins.policy import TrustAnchors
 from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event, journal_path
@@ -464,6 +464,28 @@ def test_a_compromised_key_is_not_expected() -> None:
         Event(NOW - 9 * DAY, "ann", "generate", **named),
         Event(NOW - 8 * DAY, "ann", "compromise", **named),
     ]
+    assert "key-changed" in {finding.rule for finding in found([changed], events=events)}
+
+
+def test_the_key_of_a_stolen_certificate_is_not_expected() -> None:
+    """A theft may be recorded by the pin of a certificate. The journal knows the key of it."""
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    key, certificate = pins_of(path("next").leaf)
+    named: dict[str, Any] = {"host": made.HOST}
+    events = [
+        Event(NOW - 9 * DAY, "ann", "generate", pin=key, **named),
+        Event(
+            NOW - 8 * DAY,
+            "ann",
+            "observe",
+            pin=key,
+            certificate=certificate,
+            server=f"{made.HOST}:443",
+            **named,
+        ),
+    ]
+    assert "key-changed" not in {finding.rule for finding in found([changed], events=events)}
+    events.append(Event(NOW - 7 * DAY, "ann", "compromise", pin=certificate, **named))
     assert "key-changed" in {finding.rule for finding in found([changed], events=events)}
 
 

@@ -2037,7 +2037,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan dates the removal of the old key",
         "certpin/rotation/planner.py",
-        "        adopted, others = _backup_adoption(situation, step.pin), ()",
+        "        adopted, others = kept.safe_from if kept is not None else None, ()",
         "        adopted, others = None, ()",
         "tests/rotation/test_plan.py::"
         "test_the_old_key_goes_when_every_client_accepts_the_next_backup",

@@ -76,6 +76,14 @@ def test_the_old_key_goes_when_every_client_accepts_the_next_backup() -> None:
     assert (remove.not_before, remove.counts_from) == (NOW + TIMING.adopt, 2)
 
 
+def test_a_binary_that_never_ends_leaves_the_removal_of_the_old_key_without_a_date() -> None:
+    made = to("b", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
+    assert made.possible
+    assert [step.not_before for step in made.steps] == [None] * 8
+    waits = {step.waits for step in made.steps if step.act in {"retire", "remove"}}
+    assert waits == {"no server uses it any more, and every client accepts a backup"}
+
+
 def test_a_staged_backup_is_published_before_the_old_key_goes() -> None:
     made = to("b", {**AB, "c": "staged"})
     assert acts(made) == [

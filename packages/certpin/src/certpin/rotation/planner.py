@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 _UNUSED = "no server uses it any more"
+# The date is unknown, because it isn't known when clients will have left an app's binary.
+_UNUSED_AND_BACKUP = f"{_UNUSED}, and every client accepts a backup"
 _USES: tuple[Act, ...] = ("activate", "serve")  # the steps by which servers use the new key
 _STATES: dict[Act, State] = {"activate": "active", "retire": "retiring", "remove": "removed"}
 
@@ -380,7 +382,10 @@ def _dated(
         others = (valid_certificates(situation, chains), *goal.guard(situation))
     elif step.act in {"retire", "remove"} and step.pin:
         # One command takes both steps, so the first one waits until the second one is allowed.
-        adopted, others = _backup_adoption(situation, step.pin), ()
+        kept = adopted_backup_kept(situation, step.pin)
+        if kept is not None and kept.safe_from is None:
+            step = replace(step, waits=_UNUSED_AND_BACKUP)
+        adopted, others = kept.safe_from if kept is not None else None, ()
     else:
         return step, situation
     dates = [each.safe_from for each in others if each is not None]
@@ -392,16 +397,6 @@ def _dated(
         situation = at_time(situation, moment)
     needs_chain = step.act in _USES and _needs_chain(situation, goal)
     return replace(step, needs_chain=needs_chain), situation
-
-
-def _backup_adoption(situation: Situation, old: Pin) -> datetime | None:
-    """Return the date from which every client accepts a backup, so that ``old`` may be removed.
-
-    ``old`` is the pin of the replaced key, which stays until then. Return ``None`` if it need not
-    wait for a backup, or if the date is unknown.
-    """
-    kept = adopted_backup_kept(situation, old)
-    return kept.safe_from if kept is not None else None
 
 
 def _needs_chain(situation: Situation, goal: _Goal) -> bool:
@@ -438,7 +433,10 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
                 found = tuple(each for each in found if each.invariant != "certificate")
             return found
         case act:
-            return check_step(situation, act, step.pin)
+            found = check_step(situation, act, step.pin)
+            if step.waits == _UNUSED_AND_BACKUP:
+                found = tuple(each for each in found if each.invariant != "last-backup")
+            return found
 
 
 def _only_expires(situation: Situation, goal: _Goal) -> bool:

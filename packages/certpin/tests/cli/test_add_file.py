@@ -56,6 +56,15 @@ def test_a_second_host_raises_the_version_and_keeps_comments_order_and_unknown_k
     ]
 
 
+def test_a_wildcard_with_a_port_is_named_in_full(run: Run) -> None:
+    refused = run("add", "*.bank.example:8443", "--backup-key", "b.key", "--file", "w.toml")
+    assert (refused.code, Path("b.key").exists()) == (2, False)
+    assert "*.bank.example is a wildcard: it names no server to connect to" in refused.err
+    assert "such as www.bank.example:8443; then" in refused.err
+    assert 'address = "www.bank.example:8443"' in refused.err
+    assert "certpin add" not in refused.err
+
+
 @pytest.mark.parametrize("wildcard", ["*.bank.example", "**.bank.example"])
 def test_a_wildcard_is_refused_and_the_fix_makes_it(run: Run, wildcard: str) -> None:
     pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))

@@ -48,6 +48,21 @@ def test_split_address_refuses_other_text(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["a.example:8443:8443", "a:x", "2001:db8::1::2"])
+def test_the_fix_for_an_unreadable_address_has_all_spellings(text: str) -> None:
+    with pytest.raises(HostError) as caught:
+        split_address(text)
+    assert "write HOST, HOST:PORT or [IPv6]:PORT" in caught.value.fix
+
+
+@pytest.mark.parametrize("text", ["b\udcc3\udcbccher.example", "b\udcfccher.example:8443"])
+def test_a_name_in_another_encoding_has_its_own_fix(text: str) -> None:
+    with pytest.raises(HostError, match="has bytes that are not in the encoding") as caught:
+        split_address(text)
+    assert "xn--" in caught.value.fix
+    assert "LC_ALL=C.UTF-8" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

@@ -216,13 +216,16 @@ def _refuse_wildcard(host: str) -> None:
     """
     from certpin.errors import ConfigError
     from certpin.pins import HostPattern
+    from certpin.pins.hosts import short_address, split_address
 
     if not host.startswith(("*.", "**.")):
         return
-    pattern = HostPattern.parse(host)
-    covered = f"www.{pattern.name}"
+    wildcard, _, rest = host.partition(".")
+    name, port = split_address(rest)
+    pattern = HostPattern.parse(f"{wildcard}.{name}")
+    covered = short_address(f"www.{name}", port)
     raise ConfigError(
-        f"{pattern} is a wildcard, and certpin add connects to one server",
+        f"{pattern} is a wildcard: it names no server to connect to",
         key="HOST",
         fix=f"add a host that it covers, such as {covered}; then edit its [[host]] table in the "
         f'pin file: name = "{pattern}", and a table [[host.server]] with address = "{covered}"',

@@ -329,7 +329,10 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
     if not text.isprintable() or " " in text:
         raise unreadable_address(text)  # urlsplit would ignore line ends
     if _is_bare_ipv6(text):
-        return normalise(text), default_port
+        address = _address(text)
+        if address is None:
+            raise unreadable_address(text)  # such as a host with two ports
+        return address, default_port
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
         host, port = parts.hostname or "", parts.port
@@ -367,9 +370,15 @@ def unreadable_address(text: str) -> HostError:
     """Return the error for a text that should be a host with a port, but is something else.
 
     The caller raises the error. A text with ``@`` is not quoted in the error, because it can
-    contain a password.
+    contain a password. A text with bytes that are not in the encoding of the command line (PEP 383
+    makes them surrogates) has another fix.
     """
     shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
+    if any("\udc80" <= character <= "\udcff" for character in text):
+        return HostError(
+            f"{shown} has bytes that are not in the encoding of this terminal (its locale)",
+            fix="write the name in ASCII (xn--…), or set a UTF-8 locale, such as LC_ALL=C.UTF-8",
+        )
     return HostError(
         f"{shown} is not a host with a port",
         fix="write HOST, HOST:PORT or [IPv6]:PORT, with a port from 1 to 65535; name a protocol "

@@ -10,7 +10,23 @@ from tests._mutation import Mutation
 _A, _T = "certpin/apps/", "tests/apps/test_"
 _CLI = "tests/cli/test_import_app.py::test_"
 
+_USAGE = "tests/cli/test_import_app_usage.py::test_"
+
 _TREE = [
+    Mutation(
+        "an import that reads no file is refused",
+        f"{_A}project.py",
+        "if not project.files and not project.findings.unread:",
+        "if False:",
+        f"{_USAGE}an_import_without_a_file_to_read_is_refused[empty-words1]",
+    ),
+    Mutation(
+        "a named file without a reader is refused beside others",
+        f"{_A}project.py",
+        "if file.path in self._named and not read and not self._in_tests(file):",
+        "if False:",
+        f"{_USAGE}a_named_file_without_a_reader_is_refused_beside_others",
+    ),
     Mutation(
         "a file that is too large has its own fix",
         f"{_A}project.py",

@@ -87,7 +87,8 @@ def test_assets_with_any_name_are_read_if_the_pubspec_lists_them(root: Authority
     write(Path(), {"pubspec.yaml": PUBSPEC, **files})
     assert _certificates() == ["assets/bank:1", "assets/bank.bin:1", "certs/bank:1"]
     Path("pubspec.yaml").unlink()
-    assert _certificates() == []
+    with pytest.raises(FormatError, match="no file was read in "):
+        _certificates()
 
 
 @pytest.mark.parametrize("suffix", [".pem", ".crt", ".cer", ".der", ".PEM"])

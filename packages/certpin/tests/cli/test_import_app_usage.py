@@ -77,7 +77,7 @@ def test_two_formats_are_refused(run: Run, output: str) -> None:
     [
         (("a", "b"), "the format curl has exactly one FILE"),
         (("a", "--host", "a.example", "--host", "b.example"), "--host may be repeated for"),
-        (("a", "--check"), "--check is for the source of an app"),
+        (("a", "--check"), "Of curl, certpin reads only the pins"),
         (("a", "--live"), "--live is for the source of an app"),
         (("a", "--format", "sarif"), "--format is for the source of an app"),
         (("a", "--fail-on", "note"), "--fail-on is for the source of an app"),
@@ -89,3 +89,56 @@ def test_a_format_has_one_file_and_no_options_of_apps(
 ) -> None:
     done = run("import", "curl", *words)
     assert (done.code, said in done.err) == (2, True)
+
+
+KOTLIN = """val pinner = CertificatePinner.Builder()
+    .add("api.bank.example", "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+    .add("api.bank.example", "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--check",), ("--check", "--json")])
+@pytest.mark.parametrize("path", ["app", "app/Api.kt", "empty"])
+def test_an_import_without_a_file_to_read_is_refused(
+    run: Run, path: str, words: tuple[str, ...]
+) -> None:
+    write(Path(), {"app/Api.kt": KOTLIN})
+    Path("empty").mkdir()
+    done = run("import", "dart", path, *words)
+    text = done.out + done.err
+    assert (done.code, "0 errors" in text) == (2, False)
+    assert f"no file was read in {path}: certpin import dart reads *.dart, pubspec.yaml" in text
+    assert ("certpin import okhttp-kotlin app/Api.kt (or " in text) == path.startswith("app")
+
+
+def test_a_named_file_without_a_reader_is_refused_beside_others(run: Run) -> None:
+    write(Path(), {"lib/api.dart": "", "Api.kt": KOTLIN, "Api.swift": ""})
+    assert run("import", "dart", "lib", "--check").code == 0
+    for name in ("Api.kt", "Api.swift"):
+        done = run("import", "dart", "lib", name, "--check")
+        assert (done.code, f"no file was read in {name}" in done.err) == (2, True)
+
+
+def test_a_folder_with_only_tests_links_or_copies_names_them(run: Run) -> None:
+    write(Path(), {"lib/pins.dart": "// Copied by: certpin export flutter.\n"})
+    assert "found only: 1 file copied by certpin export" in run("import", "dart", "lib").err
+    Path("links").mkdir()
+    Path("links/api.dart").symlink_to("../lib/pins.dart")
+    done = run("import", "dart", "links", "--check")
+    assert "found only: links/api.dart is a symbolic link" in done.err
+
+
+def test_native_code_is_listed_as_not_read(run: Run) -> None:
+    done = imported(run, TWO, "--check")
+    assert "native code" not in done.out
+    write(Path(), {"lib/Main.kt": KOTLIN})
+    said = "Not read: 1 file of native code, such as lib/Main.kt. certpin looks for mistakes in"
+    assert said in run("import", "dart", "lib", "--check").out
+    assert run("import", "dart", "lib", "--check", "--json").json["other_code"] == ["lib/Main.kt"]
+
+
+def test_an_import_of_code_says_that_it_looked_for_no_mistakes(run: Run) -> None:
+    write(Path(), {"Api.kt": KOTLIN})
+    done = run("import", "okhttp-kotlin", "Api.kt")
+    assert done.code == 0
+    assert "Only the pins were read: certpin looks for mistakes in code only in Dart.\n" in done.out

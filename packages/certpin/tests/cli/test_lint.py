@@ -244,3 +244,22 @@ def test_the_environment_names_the_pin_file(run: Run) -> None:
 def test_without_exports_nothing_is_compared() -> None:
     assert gather_exports((), None) is None
     assert gather_exports(("json=x",), None) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("lib/api.dart", "certpin import dart --check lib/api.dart"),
+        ("my Api.kt", "certpin import okhttp-kotlin 'my Api.kt' (or the format ktor)"),
+        ("a.xml", "certpin import android a.xml"),
+    ],
+)
+def test_a_source_file_is_answered_with_the_command_that_reads_it(
+    run: Run, file: str, command: str
+) -> None:
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("<a>\nvoid main() {}\n")
+    done = run("lint", file)
+    assert (done.code, f": {command}" in done.err, "not a pin file" in done.err) == (2, True, True)
+    Path(file).unlink()
+    assert "not a pin file" not in run("lint", file).err

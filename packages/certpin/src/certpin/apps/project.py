@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from dataclasses import dataclass, field
 from errno import EFBIG, ENAMETOOLONG
 from functools import partial
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING
 from certpin.apps import certificates, platforms
 from certpin.apps.allow import with_allowances
 from certpin.apps.builds import builds_of, builds_of_source, is_for_debug
+from certpin.apps.commands import format_command
 from certpin.apps.model import FileFindings, Place, SourceFile, Unread
 from certpin.apps.tree import ListedFile, NamedPath, list_files, path_in_messages
 from certpin.apps.usage import is_production
 from certpin.errors import ConfigError, FormatError, InputError
-from certpin.support.text import printable
+from certpin.support.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,6 +51,8 @@ _FIXES = {  # by the number of the error
 # Android's folders of resources, which may have qualifiers (xml-v28):
 # https://developer.android.com/guide/topics/resources/providing-resources
 _XML_FOLDER = re.compile(r"xml(?:-.*)?")
+# The native code of mobile apps, which certpin doesn't check.
+_OTHER_CODE = (".java", ".kt", ".m", ".mm", ".swift")
 # The folders of files that an app contains.
 # A folder of resources in a source set of Gradle, which the user may have named itself.
 _RESOURCES = re.compile(r"\bsrc/[^/]+/res/")
@@ -65,6 +69,7 @@ class Project:
         skipped: each link and special file (such as a FIFO), with its kind; they were not read.
         left_out: the folders of tests, which were not read.
         copied: the files of certpin's own library, which were not read.
+        other_code: the files of code in other languages, which were not read.
     """
 
     findings: FileFindings = field(default_factory=FileFindings)
@@ -72,6 +77,7 @@ class Project:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     copied: list[str] = field(default_factory=list)
+    other_code: list[str] = field(default_factory=list)
 
 
 def read_project(
@@ -91,7 +97,8 @@ def read_project(
 
     Raises:
         MissingExtraError: a package that the language needs is not installed.
-        FormatError: a path can't be read, or there are too many files.
+        FormatError: a path can't be read, there are too many files, no file was read, or a file
+            that the user named has no reader.
     """
     read_source = language.load()
     paths = list(paths)
@@ -100,6 +107,9 @@ def read_project(
         project = Project(skipped=tree.skipped, left_out=selection.left_out)
         project.findings.extend(selection.findings)
         project.findings.unread += [_unread(path, error) for path, error in tree.unread]
+        project.other_code = selection.other_code()
+        for path in selection.named_without_reader():
+            raise _nothing_read([path], project, language)
         chosen = list(selection.files())
         with progress(len(chosen)) as advance:
             for listed in chosen:
@@ -108,7 +118,38 @@ def read_project(
     platforms.mark_debug_anchors(project.findings)
     project.findings.mistakes = platforms.without_pins_in_dart(project.findings)
     project.files += selection.manifests
+    if not project.files and not project.findings.unread:
+        raise _nothing_read(paths, project, language)
     return project
+
+
+def _nothing_read(paths: list[str], project: Project, language: Language) -> FormatError:
+    """Return the error for paths without a file to read: a check of nothing must not pass."""
+    reasons = []
+    if project.left_out:
+        reasons.append(f"tests are left out ({', '.join(project.left_out)})")
+    if project.copied:
+        reasons.append(f"{counted(len(project.copied), 'file')} copied by certpin export")
+    reasons += [f"{path} is {kind}" for path, kind in project.skipped[:1]]
+    found = f"; found only: {', '.join(reasons)}" if reasons else ""
+    wanted = ", ".join((*(f"*{suffix}" for suffix in language.suffixes), language.manifest))
+    return FormatError(
+        f"no file was read in {printable(', '.join(paths))}: certpin import {language.name} reads "
+        f"{wanted}, certificates, *.plist and Android's res/xml/*.xml{found}",
+        fix=printable(_fix_for_unread(project, paths, language)),
+    )
+
+
+def _fix_for_unread(project: Project, paths: list[str], language: Language) -> str:
+    if project.left_out:
+        return f"name the folder of the tests: certpin import {language.name} " + shlex.quote(
+            project.left_out[0]
+        )
+    folder = f"name the folder of your app, the one with {language.manifest}"
+    for path in (*paths, *project.other_code):
+        if command := format_command(path):
+            return f"{command} imports the pins of that file; for a check, {folder}"
+    return folder
 
 
 def _read_one(
@@ -249,6 +290,24 @@ class _Selection:
         for file in self._tree.files:
             if not self._in_tests(file) and self._has_reader(file):
                 yield file
+
+    def named_without_reader(self) -> Iterator[str]:
+        """Yield the paths of files that the user named, and that have no reader."""
+        for file in self._tree.files:
+            read = self._has_reader(file) or file.name == self.language.manifest
+            if file.path in self._named and not read and not self._in_tests(file):
+                yield file.path
+
+    def other_code(self) -> list[str]:
+        """Return the paths of the files of code in languages that certpin doesn't check.
+
+        The result of a check names them, so that "0 errors" isn't taken for theirs.
+        """
+        return [
+            file.path
+            for file in self._tree.files
+            if file.name.lower().endswith(_OTHER_CODE) and not self._in_tests(file)
+        ]
 
     def limit(self, file: ListedFile) -> int:
         """Return the maximum size in bytes for this kind of file: larger ones are not read."""

@@ -195,6 +195,7 @@ def print_result_json(result: AppResult) -> None:
                 *result.project.left_out,
                 *result.project.copied,
             ],
+            "other_code": result.project.other_code,
             "findings": [finding_json(finding) for finding in result.report.findings],
             "allowed": [finding_json(finding) for finding in result.report.allowed],
         }
@@ -255,6 +256,11 @@ def _not_read(project: Project) -> list[str]:
         )
     if project.copied:
         lines.append(f"Not read: {counted(len(project.copied), 'file')} copied by certpin export")
+    if code := project.other_code:
+        lines.append(
+            f"Not read: {counted(len(code), 'file')} of native code, such as {code[0]}. "
+            "certpin looks for mistakes in code only in Dart."
+        )
     if project.skipped:
         shown = ", ".join(path for path, _ in project.skipped[:_MAX_NAMED])
         more = ", …" if len(project.skipped) > _MAX_NAMED else ""

@@ -25,7 +25,7 @@ _MARK_CHARACTERS = 16 * 1024  # more than the longest name of a pin set, escaped
 
 # The extensions by which compilers know the language of a file.
 _SCRIPTS = {".js", ".mjs", ".ts"}  # a project chooses between these
-_SOURCE_CODE = {".cs", ".dart", ".go", ".java", ".kt", ".swift", *_SCRIPTS}
+SOURCE_CODE = {".cs", ".dart", ".go", ".java", ".kt", ".swift", *_SCRIPTS}
 
 _LINE_ENDS = (
     "only the line ends differ: a checkout changed them to CR LF\n"
@@ -85,7 +85,7 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
     if path.exists() and not path.is_dir():
         raise _error(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
     # The folder of an export that is no source code may have any name, such as pins.curl.
-    like_a_file = path.suffix == suffix or (path.suffix and suffix in _SOURCE_CODE)
+    like_a_file = path.suffix == suffix or (path.suffix and suffix in SOURCE_CODE)
     if like_a_file and not path.exists() and not out.endswith(os.sep):
         count = f"{len(made.files)} files" if path.suffix == suffix else f"*{suffix}"
         problem = f"names a file, and {chosen.name} writes {count}"
@@ -104,8 +104,8 @@ def _is_wrong_suffix(suffix: str, right: str) -> bool:
         suffix: the extension that the user chose.
         right: the extension of the format.
     """
-    if right not in _SOURCE_CODE:
-        return suffix in _SOURCE_CODE
+    if right not in SOURCE_CODE:
+        return suffix in SOURCE_CODE
     return suffix != right and not {suffix, right} <= _SCRIPTS
 
 

@@ -35,6 +35,8 @@ def _sources() -> Collection[str]:
 
 _MISSING_ROLES = "Check the roles: the file did not name the backup pin."
 
+_ONLY_PINS = "Only the pins were read: certpin looks for mistakes in code only in Dart."
+
 _source_name = NameType("format", _sources, "`certpin export --list`")
 
 
@@ -83,6 +85,10 @@ def import_(
     line of each, and reports the mistakes that it sees on the way (certpin explain RULE). Links are
     not followed. With --check it only reports the mistakes.
 
+    certpin looks for mistakes in code only in Dart. Of all other formats it reads only the pins: it
+    does not see a TrustManager in Kotlin that accepts every certificate. Test the app for such
+    mistakes with certpin prove or certpin lab serve.
+
     Elements that a pin file can't contain are not imported, and each of them is a warning. A
     platform's file has less information than a pin file: for example, it does not name the backup.
     Check the result before you use it.
@@ -110,6 +116,11 @@ def import_(
 def _refuse_app_options(
     name: str, paths: tuple[str, ...], hosts: tuple[str, ...], app: AppOptions
 ) -> None:
+    if app.check:
+        raise click.UsageError(
+            f"--check is for the source of a Flutter app: certpin import dart PATH --check. Of "
+            f"{name}, certpin reads only the pins, and looks for no mistakes in code"
+        )
     if app.given:
         raise click.UsageError(f"{app.given} is for the source of an app: certpin import dart PATH")
     if len(paths) > 1:
@@ -128,6 +139,7 @@ def _import_file(
     *,
     as_json: bool,
 ) -> None:
+    from certpin.cli.export_files import SOURCE_CODE
     from certpin.cli.import_hosts import HostImport
     from certpin.formats import FORMATS, FormatWarning, ImportOptions
     from certpin.pinfile.file import changing
@@ -167,7 +179,10 @@ def _import_file(
     else:
         are_roles_known = chosen.has_roles and _have_backups(imported.added)
         missing = "" if are_roles_known else f"{_MISSING_ROLES} {chosen.lacks}".rstrip()
-        _print_import(result, missing if imported.added else "")
+        notes = [missing] if missing and imported.added else []
+        if Path(chosen.file).suffix in SOURCE_CODE:
+            notes.append(_ONLY_PINS)
+        _print_import(result, notes)
 
 
 def _warn_dropped(elements: list[str]) -> None:
@@ -214,7 +229,7 @@ def _have_backups(policies: list[HostPolicy]) -> bool:
     return all(any(entry.role == "backup" for entry in policy.pins) for policy in policies)
 
 
-def _print_import(result: dict[str, Any], missing: str) -> None:
+def _print_import(result: dict[str, Any], notes: list[str]) -> None:
     click.secho(f"{result['file']} (version {result['version']}):", bold=True)
     for host in result["added"]:
         click.echo(fold(f"  added  {host}", sys.stdout))
@@ -224,8 +239,8 @@ def _print_import(result: dict[str, Any], missing: str) -> None:
         click.echo(fold(f"  trust  {file}", sys.stdout))
     if result["log_list"]:
         click.echo(fold(f"  logs   {result['log_list']}", sys.stdout))
-    if missing:
-        click.echo(missing)
+    for note in notes:
+        click.echo(note)
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo(f"Next:  certpin check{file_option(Path(result['file']))}")

@@ -10,6 +10,7 @@ import warnings
 from codecs import BOM_UTF8
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -131,8 +132,9 @@ def lint(
         try:
             document = load_document(file, adoption_days=adoption_days)
         except PinFileError as exc:
-            unread.append((file, exc))
-            done.append(_unread_file(file, exc))
+            error = _with_command(file, exc)
+            unread.append((file, error))
+            done.append(_unread_file(file, error))
             continue
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
@@ -145,6 +147,30 @@ def lint(
         name_pin_file(ctx, file)
         raise error
     ctx.exit(_exit_code(done, fail_on))
+
+
+def _with_command(path: Path, exc: PinFileError) -> PinFileError:
+    """Return the error for a file that isn't TOML; of an app's source, it names the right command.
+
+    Args:
+        path: the file.
+        exc: the error of the reader of pin files.
+    """
+    from certpin.apps.commands import format_command, language_of
+    from certpin.errors import PinFileError
+    from certpin.support.text import printable
+
+    if not path.is_file():
+        return exc
+    if language := language_of(str(path)):
+        problem = "this is the source of an app, not a pin file"
+        fix = f"look for mistakes in it: certpin import {language} --check {quote(str(path))}"
+    elif command := format_command(str(path)):
+        problem = "this is a file of another platform, not a pin file"
+        fix = f"import its pins: {command}"
+    else:
+        return exc
+    return PinFileError(problem, path=exc.path, fix=printable(fix))
 
 
 def _unread_file(path: Path, exc: PinFileError) -> LintedFile:

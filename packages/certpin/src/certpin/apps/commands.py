@@ -1,0 +1,33 @@
+"""Find the ``certpin import`` command that reads a file, for the fixes of messages."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import PurePath
+
+from certpin.apps.languages import LANGUAGES
+from certpin.formats import FORMATS
+
+# Files of these types are source code, or the configuration of an app. Other types, such as .json
+# and .conf, don't show of which platform a file is.
+_PLAIN = frozenset({".cs", ".go", ".java", ".kt", ".mjs", ".plist", ".ts", ".xml"})
+
+
+def language_of(path: str) -> str:
+    """Return the language of ``certpin import LANGUAGE`` that reads a source file; "" for none."""
+    suffix = PurePath(path).suffix.lower()
+    return next((each.name for each in LANGUAGES.values() if suffix in each.suffixes), "")
+
+
+def format_command(path: str) -> str:
+    """Return the command that imports the pins of a file of another platform; "" if none is known.
+
+    If several formats have files with this suffix, the command has the first of them, and the
+    others are named behind it.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in _PLAIN:
+        return ""
+    first, *others = (each.name for each in FORMATS.values() if each.file.endswith(suffix))
+    more = f" (or the format {', '.join(others)})" if others else ""
+    return f"certpin import {first} {shlex.quote(path)}{more}"

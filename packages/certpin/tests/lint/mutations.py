@@ -47,7 +47,7 @@ MUTATIONS = [
     Mutation(
         "a file that can't be read hides no finding of the others",
         "certpin/cli/lint.py",
-        "            done.append(_unread_file(file, exc))\n            continue\n",
+        "            done.append(_unread_file(file, error))\n            continue\n",
         "            raise\n",
         f"{_CLI}a_file_that_cannot_be_read_hides_no_finding_of_the_others",
     ),

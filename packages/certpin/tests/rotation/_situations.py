@@ -7,6 +7,7 @@ placeholders: nothing is generated or signed.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,13 @@ def entries(states: dict[str, State]) -> list[HostPin]:
 
 def pin_set(states: dict[str, State], number: int = 1, **fields: Any) -> PinSet:
     return PinSet("bank", number, (policy(entries(states), **fields),))
+
+
+def with_leaves(states: dict[str, State], *names: str) -> PinSet:
+    """Return a pin set in which the pins of the named keys have the role ``leaf``."""
+    leaves = {pin(name) for name in names}
+    held = [replace(each, role="leaf") if each.pin in leaves else each for each in entries(states)]
+    return PinSet("bank", 1, (policy(held),))
 
 
 def root_set(*names: str, number: int = 1) -> PinSet:

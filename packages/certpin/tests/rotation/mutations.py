@@ -168,8 +168,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the lock-out of a switch at once is that of the gate",
         _NEXT_KEY,
-        "found.append((other, violations[0] if violations else None))",
-        "found.append((other, None))",
+        "next(iter(_switch_violations(situation, other)), None)",
+        "None",
         _PATHS + "test_the_lock_out_of_a_switch_at_once_is_printed_for_each_key",
     ),
     Mutation(
@@ -2048,6 +2048,22 @@ MUTATIONS: list[Mutation] = [
         '        entry.state == "staged" for entry in situation.policy.pins\n    )\n    if not',
         "        False for entry in situation.policy.pins\n    )\n    if not",
         "tests/rotation/test_plan.py::test_a_staged_backup_is_published_before_the_old_key_goes",
+    ),
+    Mutation(
+        "a plan publishes a staged backup before the old key goes, after the servers",
+        "certpin/rotation/planner.py",
+        '    backup = [Step("publish")] if late and staged and clearing else []',
+        "    backup: list[Step] = []",
+        "tests/rotation/test_plan.py::"
+        "test_a_staged_backup_waits_for_the_servers_if_the_draft_drops_their_key",
+    ),
+    Mutation(
+        "a plan leads to a key, although the old one can't go yet",
+        "certpin/rotation/planner.py",
+        'check_step(situation, "remove", step.pin) if each != kept)',
+        'check_step(situation, "remove", step.pin))',
+        "tests/rotation/test_plan.py::"
+        "test_a_binary_that_never_ends_leaves_the_removal_of_the_old_key_without_a_date",
     ),
     Mutation(
         "status waits with the removal of the old key",

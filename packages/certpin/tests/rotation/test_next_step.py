@@ -21,10 +21,11 @@ from tests.rotation._situations import (
     sighting,
     situation,
     version,
+    with_leaves,
 )
 
 if TYPE_CHECKING:
-    from certpin.pins import Pin, PinSet, State
+    from certpin.pins import Pin, State
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
@@ -87,20 +88,9 @@ def test_a_new_key_is_installed_at_the_servers_that_lack_it() -> None:
     assert (found.act, found.pin, found.servers) == ("install", pin("b"), ("eu",))
 
 
-def _with_leaves(states: dict[str, State], *names: str) -> PinSet:
-    """Return a pin set in which the named pins have the role `leaf`."""
-    draft = pin_set(states)
-    leaves = {pin(name) for name in names}
-    entries = [
-        replace(each, role="leaf") if each.pin in leaves else each
-        for each in draft.policies[0].pins
-    ]
-    return replace(draft, policies=(replace(draft.policies[0], pins=tuple(entries)),))
-
-
 def test_the_old_key_is_finished_when_no_server_presents_it() -> None:
     states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
-    draft = _with_leaves(states, "a", "b")
+    draft = with_leaves(states, "a", "b")
     out = version(1, states, ago=40 * DAY)
     known = situation(draft, out, seen=(sighting("b"),))
     assert following(known, {"b": 1}) == NextStep("finish", pin("a"))
@@ -112,7 +102,7 @@ def test_the_old_key_goes_when_every_client_accepts_the_next_backup() -> None:
     """If b is stolen before, servers can go back to a at once."""
     states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
     versions = (OUT, version(2, states, ago=DAY))
-    known = situation(_with_leaves(states, "a", "b"), *versions, seen=(sighting("b"),))
+    known = situation(with_leaves(states, "a", "b"), *versions, seen=(sighting("b"),))
     assert following(known, {"b": 1}) == NextStep("finish", pin("a"), NOW - DAY + TIMING.adopt)
 
 

@@ -25,6 +25,7 @@ from tests.rotation._situations import (
     sighting,
     situation,
     version,
+    with_leaves,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +96,23 @@ def test_a_staged_backup_is_published_before_the_old_key_goes() -> None:
         ("publish", 3),
     ]
     assert made.possible
+
+
+def test_a_staged_backup_waits_for_the_servers_if_the_draft_drops_their_key() -> None:
+    """The stolen a must not go before its servers use b, and x not before clients accept c."""
+    before: dict[str, State] = {"a": "active", "x": "active", "b": "published"}
+    states: dict[str, State] = {**before, "a": "compromised", "c": "staged"}
+    draft, out = with_leaves(states, "a", "x"), version(1, before, ago=40 * DAY)
+    made = plan(situation(draft, out, seen=(sighting("a"),)), pin("b"))
+    assert made.possible
+    assert acts(made) == [
+        ("activate", pin("b")),
+        ("serve", pin("b")),
+        ("publish", 2),
+        ("retire", pin("x")),
+        ("remove", pin("x")),
+        ("publish", 3),
+    ]
 
 
 def test_a_new_key_is_published_and_served_after_its_adoption() -> None:

@@ -111,12 +111,8 @@ def lock_outs_at_once(situation: Situation, pin: Pin) -> tuple[tuple[Pin, Violat
         The pin of each key, with the first violation of the safety rules; ``None`` if a switch at
         once locks no client out.
     """
-    found = []
-    for other in _keys_besides(situation, pin):
-        switched, prospects = _with_new_chain(situation, other)
-        violations = check_step(switched, "activate", other, prospects)
-        found.append((other, violations[0] if violations else None))
-    return tuple(found)
+    keys = _keys_besides(situation, pin)
+    return tuple((other, next(iter(_switch_violations(situation, other)), None)) for other in keys)
 
 
 def _best(situation: Situation, choices: Sequence[KeyCandidate]) -> KeyCandidate:
@@ -243,9 +239,14 @@ def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation 
         return None  # the step is forced; or a clock is wrong, which stops each step
     if choice.not_before is not None:
         return unconfirmed(situation)  # a version ends by that date
-    switched, prospects = _with_new_chain(situation, choice.pin)
-    found = check_step(switched, "activate", choice.pin, prospects)
+    found = _switch_violations(situation, choice.pin)
     return next((each for each in found if each.invariant == "clock"), None)
+
+
+def _switch_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:
+    """Return the safety rules that a switch to a key would violate now."""
+    switched, prospects = _with_new_chain(situation, pin)
+    return check_step(switched, "activate", pin, prospects)
 
 
 def _with_new_chain(situation: Situation, pin: Pin) -> tuple[Situation, tuple[Prospect, ...]]:

@@ -262,10 +262,10 @@ def _steps(situation: Situation, goal: _Goal) -> list[Step]:
     if not published or (staged and not late):
         steps.append(Step("publish"))
     clearing = _clear_away(situation, old)
-    if late and staged and clearing:
-        # The old key stays until clients accept the staged backup.
-        switch.append(Step("publish"))
-    return [*steps, *switch, *clearing, *([Step("publish")] if clearing or late else [])]
+    # The old key stays until clients accept the staged backup.
+    backup = [Step("publish")] if late and staged and clearing else []
+    last = [Step("publish")] if clearing or late else []
+    return [*steps, *switch, *backup, *clearing, *last]
 
 
 def _is_published(situation: Situation, goal: _Goal) -> bool:
@@ -432,11 +432,11 @@ def _check(step: Step, situation: Situation, goal: _Goal) -> tuple[Violation, ..
             if _only_expires(situation, goal):  # `reissue_by` says so
                 found = tuple(each for each in found if each.invariant != "certificate")
             return found
+        case "remove" if step.pin:
+            kept = adopted_backup_kept(situation, step.pin)  # the step waits for its end
+            return tuple(each for each in check_step(situation, "remove", step.pin) if each != kept)
         case act:
-            found = check_step(situation, act, step.pin)
-            if step.waits == _UNUSED_AND_BACKUP:
-                found = tuple(each for each in found if each.invariant != "last-backup")
-            return found
+            return check_step(situation, act, step.pin)
 
 
 def _only_expires(situation: Situation, goal: _Goal) -> bool:

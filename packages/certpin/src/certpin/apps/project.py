@@ -108,8 +108,8 @@ def read_project(
         project.findings.extend(selection.findings)
         project.findings.unread += [_unread(path, error) for path, error in tree.unread]
         project.other_code = selection.other_code()
-        for path in selection.named_without_reader():
-            raise _nothing_read([path], project, language)
+        if unread := next(selection.named_without_reader(), None):
+            raise _nothing_read([unread], project, language)
         chosen = list(selection.files())
         with progress(len(chosen)) as advance:
             for listed in chosen:
@@ -142,9 +142,8 @@ def _nothing_read(paths: list[str], project: Project, language: Language) -> For
 
 def _fix_for_unread(project: Project, paths: list[str], language: Language) -> str:
     if project.left_out:
-        return f"name the folder of the tests: certpin import {language.name} " + shlex.quote(
-            project.left_out[0]
-        )
+        tests = shlex.quote(project.left_out[0])
+        return f"name the folder of the tests: certpin import {language.name} {tests}"
     folder = f"name the folder of your app, the one with {language.manifest}"
     for path in (*paths, *project.other_code):
         if command := format_command(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.named_key import AUTHORITY_FILE, authority_file
@@ -281,7 +282,7 @@ class NextText:
             "breaches": [violation_json(host, violation) for violation in step.violations],
         }
 
-    @property
+    @cached_property
     def _switched(self) -> str:
         """The argument for the command ``rotate switch``: the step's pin, or a certificate file.
 

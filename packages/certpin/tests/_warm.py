@@ -3,14 +3,16 @@
 To start a Python and load pytest and the libraries takes longer than most tests. Neither certpin
 nor a test is loaded before the fork: each run imports certpin from the given folder.
 
-Each line of stdin is a job in JSON, ``{"source", "folder", "output", "words"}``: the folder of
-certpin's source, the working directory, the file for the output, and pytest's arguments. For each
-job, the process prints pytest's exit code.
+Each line of stdin is a job in JSON, ``{"source", "folder", "output", "words", "limit"}``: the
+folder of certpin's source, the working directory, the file for the output, pytest's arguments, and
+the time limit of the whole job in seconds. For each job, the process prints pytest's exit code. A
+job that isn't done in time ends with exit code 1, and the tracebacks of its threads in the output.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import io
@@ -79,6 +81,8 @@ def _test(job: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        # pytest-timeout limits only the test itself: a fixture or the end of pytest can hang, too.
+        faulthandler.dump_traceback_later(job["limit"], exit=True, file=file)
         os.chdir(job["folder"])
         os.environ["PYTHONPATH"] = job["source"]  # for programs that a test starts
         sys.path.insert(0, job["source"])

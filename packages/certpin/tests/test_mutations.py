@@ -111,9 +111,13 @@ _WORDS = (
     *("-q", "-x", "--tb=native", "-o", "addopts=--import-mode=importlib"),
     "--disable-plugin-autoload",
     *("-p", "no:cacheprovider"),
+    *("-p", "no:faulthandler"),  # it would cancel the time limit of ``_warm.py``
     "--hypothesis-profile=unshrunk",  # quicker: a failure is enough
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
+
+_FIXTURES = 30  # seconds: how long the fixtures of one test may take
+_HUNG = "Timeout (0:"  # faulthandler's first line for a job that isn't done in time
 
 
 def _mutations() -> list[Mutation]:
@@ -179,6 +183,7 @@ class Warm:
             "source": str(self.source),
             "folder": str(REPOSITORY),
             "output": str(self._output),
+            "limit": patience + _FIXTURES * len(nodes),
             # Fixtures don't count: on a busy machine they can take longer, and an error of a
             # fixture is no failure of the test.
             "words": [
@@ -232,8 +237,9 @@ def notices(rule: Mutation, warm: Warm, patience: int) -> None:
     """
     with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
-        if code == pytest.ExitCode.INTERNAL_ERROR:
-            # pytest-timeout can interrupt pytest itself while it formats the failure.
+        if code == pytest.ExitCode.INTERNAL_ERROR or _HUNG in said:
+            # pytest-timeout can interrupt pytest itself while it formats the failure, and a fixture
+            # can hang after it.
             code, said = warm.run(4 * patience, rule.test)
     assert code == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said
@@ -298,6 +304,35 @@ def left(pytestconfig):
 def test_it(left):
     assert RIGHT
 """
+
+
+# Hangs after its test has failed, where pytest-timeout doesn't end it.
+_HANGS_AT_THE_END = """
+import threading
+import pytest
+
+@pytest.fixture
+def hangs():
+    yield
+    threading.Event().wait()
+
+def test_it(hangs):
+    assert False
+"""
+
+
+@pytest.mark.slow
+def test_a_fixture_that_hangs_ends_with_the_time_limit_of_the_job(
+    warm: Warm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.test_mutations._FIXTURES", 4)
+    file = tmp_path / "test_hangs.py"
+    file.write_text(_HANGS_AT_THE_END, encoding="utf-8")
+    code, said = warm.run(1, str(file))
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert _HUNG in said
+    assert "in hangs" in said
+    assert warm.run(1, "--version")[0] == pytest.ExitCode.OK  # the next job is answered
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ nor a test is loaded before the fork: each run imports certpin from the given fo
 Each line of stdin is a job in JSON, ``{"source", "folder", "output", "words", "limit"}``: the
 folder of certpin's source, the working directory, the file for the output, pytest's arguments, and
 the time limit of the whole job in seconds. For each job, the process prints pytest's exit code. A
-job that isn't done in time ends with exit code 1, and the tracebacks of its threads in the output.
+job that isn't done in time is ended with SIGABRT: its exit code is ``-SIGABRT``, and its output
+ends with the tracebacks of its threads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -65,7 +67,14 @@ def _run(job: dict[str, Any]) -> int:
     child = os.fork()
     if child == 0:
         _test(job)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    # pytest-timeout limits only the test itself: a fixture or the end of pytest can hang, too. (Not
+    # faulthandler.dump_traceback_later: with its thread, processes that a test forks hang.)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGABRT))
+    signal.alarm(job["limit"])
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        signal.alarm(0)
 
 
 def _test(job: dict[str, Any]) -> None:
@@ -81,8 +90,7 @@ def _test(job: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        # pytest-timeout limits only the test itself: a fixture or the end of pytest can hang, too.
-        faulthandler.dump_traceback_later(job["limit"], exit=True, file=file)
+        faulthandler.enable(file)  # SIGABRT prints the tracebacks
         os.chdir(job["folder"])
         os.environ["PYTHONPATH"] = job["source"]  # for programs that a test starts
         sys.path.insert(0, job["source"])

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -111,13 +112,12 @@ _WORDS = (
     *("-q", "-x", "--tb=native", "-o", "addopts=--import-mode=importlib"),
     "--disable-plugin-autoload",
     *("-p", "no:cacheprovider"),
-    *("-p", "no:faulthandler"),  # it would cancel the time limit of ``_warm.py``
     "--hypothesis-profile=unshrunk",  # quicker: a failure is enough
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
 _FIXTURES = 30  # seconds: how long the fixtures of one test may take
-_HUNG = "Timeout (0:"  # faulthandler's first line for a job that isn't done in time
+_HUNG = -signal.SIGABRT  # the exit code of a job that isn't done in time
 
 
 def _mutations() -> list[Mutation]:
@@ -237,7 +237,7 @@ def notices(rule: Mutation, warm: Warm, patience: int) -> None:
     """
     with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
-        if code == pytest.ExitCode.INTERNAL_ERROR or _HUNG in said:
+        if code in {pytest.ExitCode.INTERNAL_ERROR, _HUNG}:
             # pytest-timeout can interrupt pytest itself while it formats the failure, and a fixture
             # can hang after it.
             code, said = warm.run(4 * patience, rule.test)
@@ -329,8 +329,7 @@ def test_a_fixture_that_hangs_ends_with_the_time_limit_of_the_job(
     file = tmp_path / "test_hangs.py"
     file.write_text(_HANGS_AT_THE_END, encoding="utf-8")
     code, said = warm.run(1, str(file))
-    assert code == pytest.ExitCode.TESTS_FAILED
-    assert _HUNG in said
+    assert code == _HUNG
     assert "in hangs" in said
     assert warm.run(1, "--version")[0] == pytest.ExitCode.OK  # the next job is answered
 

@@ -14,16 +14,21 @@ _PLAIN = frozenset({".cs", ".go", ".java", ".kt", ".mjs", ".plist", ".ts", ".xml
 
 
 def language_of(path: str) -> str:
-    """Return the language of ``certpin import LANGUAGE`` that reads a source file; "" for none."""
+    """Return the name of the language for ``certpin import`` that reads a file, such as ``dart``.
+
+    The suffix of the path decides. Return an empty text if certpin reads no such files as source
+    code.
+    """
     suffix = PurePath(path).suffix.lower()
     return next((each.name for each in LANGUAGES.values() if suffix in each.suffixes), "")
 
 
 def format_command(path: str) -> str:
-    """Return the command that imports the pins of a file of another platform; "" if none is known.
+    """Return the command that imports the pins in an app's file that the app import does not read.
 
-    If several formats have files with this suffix, the command has the first of them, and the
-    others are named behind it.
+    An example is ``certpin import android FILE``. The suffix of the path decides. If several
+    formats have files with this suffix, the command has the first of them, and the others are named
+    behind it. Return an empty text if no format is known for the suffix.
     """
     suffix = PurePath(path).suffix.lower()
     if suffix not in _PLAIN:

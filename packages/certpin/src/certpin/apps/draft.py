@@ -109,7 +109,8 @@ class DraftHost:
     def matched(self) -> bool:
         """True if a server's verified chain contains a pin of this host that the policy can match.
 
-        If ``leaf_only`` is True, only the pin of the leaf can match.
+        If ``leaf_only`` is True, only the pin of the leaf can match. If this is False after a
+        comparison, clients with this policy would refuse the server.
         """
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 
@@ -117,7 +118,7 @@ class DraftHost:
         """Return True if a pin is in a server's chain, but the policy doesn't compare it.
 
         This is so if the policy compares only the leaf (``leaf_only``), and the pin is that of an
-        authority.
+        authority. The user is then asked which key of the server replaces it.
         """
         return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
 

@@ -1,7 +1,8 @@
 """Merge the pins and certificates of an app's source into policies: pure, without I/O.
 
 1. Each pin goes to the hosts that the code assigns to it, else to those that the user named. If
-   there are none, the merge is refused, and the error lists the hosts that the code contains.
+   there are none, ``ConfigError`` is raised, and its message lists the hosts that the code
+   contains.
 2. Duplicates become one pin, with a note of the file and line of each.
 3. A certificate with host names becomes a pin of its key for exactly these hosts, and, if it is
    self-signed, also a trust anchor. A certificate without names is that of an authority: for a host
@@ -264,13 +265,17 @@ class _Merge:
 
     @cached_property
     def _in_urls(self) -> set[str]:
-        """The hosts of the URLs in the app's code, in lower case."""
+        """The hosts of the URLs in the app's code, in lower case.
+
+        If a text that seems to be the host of a pin is not among them, the user is asked about it.
+        """
         return {host.lower() for host, _ in self._findings.hosts}
 
     @cached_property
     def _known(self) -> list[tuple[HostPattern, int]]:
         """The hosts that the user named with ``--host``, and the hosts with pins, with their ports.
 
+        A certificate in the source that is valid for one of these hosts becomes a pin of that host.
         The port of a host with pins is always 443 in this list. The list is cached at the first
         use, so it must not be used before all pins were added.
         """
@@ -407,11 +412,13 @@ def _host(text: str) -> tuple[HostPattern, int]:
 
 
 def _names_host(names: Iterable[str], pattern: HostPattern) -> bool:
-    """Return True if a certificate is valid for a host, or has the same wildcard as a host pattern.
+    """Return True if a certificate belongs to a host: it is valid for it, or has the same wildcard.
+
+    Its key then becomes a pin of this host.
 
     Args:
         names: the names in the certificate.
-        pattern: the host or the host pattern.
+        pattern: the host, or the host pattern with a wildcard.
     """
     return any(
         named == pattern or (not pattern.wildcard and named.matches(pattern.name))
@@ -432,10 +439,11 @@ def host_patterns(names: Iterable[str]) -> Iterator[HostPattern]:
 
 
 def _names_of_pins(findings: FileFindings, kind: AcceptanceKind) -> dict[Pin, str]:
-    """Return the pins with the acceptance ``kind``, such as ``refuses``, each with a name.
+    """Return the pins of keys that the app accepts, refuses or possibly refuses, each with a name.
 
-    ``findings`` are the results for the app. The name is one around the pin in the code that shows
-    the acceptance, such as ``revokedPins``.
+    The name is the one in the code that says so, such as ``revokedPins``. ``findings`` are the
+    results for the app. ``kind`` selects the pins by their acceptance: ``accepts``, ``refuses`` or
+    ``unclear``.
     """
     found = {
         each.pin: each.acceptance.name for each in findings.pins if each.acceptance.kind == kind

@@ -147,7 +147,9 @@ class Mistake:
 class Unknown:
     """A question that the user has to answer, because the source doesn't contain the answer.
 
-    ``place`` is the file and line of the question; None if it is about the whole app.
+    Attributes:
+        question: the question, as a sentence without the place.
+        place: the file and line that the question is about; None if it is about the whole app.
     """
 
     question: str

@@ -59,7 +59,10 @@ _UNRELATED = "not imported: keys unrelated to pins"
 
 
 def is_network_security(file: SourceFile) -> bool:
-    """Return True if an XML file is, or may be, a network security configuration of Android."""
+    """Return True if an XML file has to be read as a network security configuration of Android.
+
+    Return True also if this isn't certain, so that no configuration is missed.
+    """
     return file.is_utf16 or _NETWORK_SECURITY in file.text
 
 
@@ -307,7 +310,17 @@ def without_pins_in_dart(findings: FileFindings) -> list[Mistake]:
 
 
 def _are_covered(hosts: list[str], exported: list[HostPattern]) -> bool:
-    """Return True if exported patterns cover all hosts in a platform's file."""
+    """Return True if the patterns of an exported pin set cover all hosts in a platform's file.
+
+    The app's Dart code then enforces pins for all of these hosts, so their pins in the platform's
+    file are no mistake.
+
+    Args:
+        hosts: the hosts and host patterns in the platform's file, as text. An invalid one counts as
+            not covered.
+        exported: the host patterns of the pin sets that ``certpin export`` wrote into the Dart
+            code.
+    """
     patterns = list(host_patterns(dict.fromkeys(hosts)))
     return len(patterns) == len(set(hosts)) and all(
         any(_covers(each, pattern) for each in exported) for pattern in patterns

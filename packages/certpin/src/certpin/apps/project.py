@@ -309,7 +309,10 @@ class _Selection:
         ]
 
     def limit(self, file: ListedFile) -> int:
-        """Return the maximum size in bytes for this kind of file: larger ones are not read."""
+        """Return the maximum size in bytes for this kind of file.
+
+        A larger file is not read, but listed as unread in the results.
+        """
         named = file.name.lower().endswith((*self.language.suffixes, ".xml", ".plist"))
         return MAX_FILE_BYTES if named else MAX_ASSET_BYTES
 
@@ -324,7 +327,10 @@ class _Selection:
         )
 
     def is_shipped(self, file: ListedFile) -> bool:
-        """Return True if the file is part of the released app: an asset or a resource."""
+        """Return True if the file is part of the released app: an asset or a resource.
+
+        A private key is reported as a mistake only in such a file.
+        """
         path = "/".join((posixpath.basename(file.root.name), *file.parts))
         if file in self._assets:
             return True
@@ -333,7 +339,7 @@ class _Selection:
     def is_for_debug(self, file: ListedFile) -> bool:
         """Return True if a file is in a Gradle source set for debugging or tests.
 
-        No release of the app contains such a file.
+        No release of the app contains such a file, so weak settings in it are not reported.
         """
         return is_for_debug(self._path_in_project(file))
 

@@ -114,7 +114,10 @@ class Tree:
     _listed: set[tuple[int, int, str]] = field(default_factory=set)
 
     def add(self, root: NamedPath) -> None:
-        """Add all files below ``root``, a folder that the user named.
+        """Add all files in a folder that the user named, and in the folders below it.
+
+        Links, special files and folders that can't be listed are recorded in ``skipped`` and
+        ``unread``. Folders of build outputs are left out. ``root`` is the open folder.
 
         Raises:
             FormatError: there are too many files.
@@ -122,7 +125,17 @@ class Tree:
         self._add_folder(root, root.descriptor, ())
 
     def add_file(self, root: NamedPath, name: str) -> None:
-        """Add a file that the user named. ``root`` is the file's folder."""
+        """Add one file that the user named, but no other file of its folder.
+
+        If the file is already listed, nothing is added.
+
+        Args:
+            root: the file's folder, which is open.
+            name: the name of the file in this folder.
+
+        Raises:
+            FormatError: there are too many files.
+        """
         self._append(ListedFile(root, (name,)), _number(root.descriptor))
 
     def _add_folder(self, root: NamedPath, folder: int, parts: tuple[str, ...]) -> None:
@@ -214,6 +227,9 @@ def list_files(paths: Iterable[str]) -> Iterator[Tree]:
 
 def _is_output(parts: tuple[str, ...]) -> bool:
     """Return True for a folder of build outputs or of third-party code, which is not read.
+
+    Such a folder begins with a dot, or has a name such as ``build`` or ``Pods``. But ``build``
+    below a folder for code, such as ``lib``, can contain code of the app.
 
     Args:
         parts: the names of the folders from the path that the user named down to this folder.
@@ -323,7 +339,10 @@ def _open_folders(base: int, names: tuple[str, ...]) -> Iterator[int]:
 
 
 def _number(folder: int) -> tuple[int, int]:
-    """Return the device and inode numbers of an open folder, which identify it."""
+    """Return the device and inode numbers of an open folder, which identify it.
+
+    They show if two paths lead to the same folder, so that no file is read twice.
+    """
     status = os.fstat(folder)
     return status.st_dev, status.st_ino
 

@@ -4,7 +4,8 @@
 certificate that failed verification. Three kinds of callbacks are no mistakes: those that refuse
 every certificate, those that accept only loopback addresses, and those that accept a certificate
 only in a debug build in which a further condition is true. Every other callback is a mistake. If
-the callback is a function of another file, the user is asked whether the function can return true.
+the callback is a function of another file, which isn't read here, the result has a question for the
+user: can the function return true?
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _check_callback(
 def _report_in_debug(
     flow: DartFlow, reporter: FileReporter, name: str, node: Node, *, compares: bool
 ) -> None:
-    """Report a callback that accepts refused certificates in debug builds only.
+    """Report a callback that accepts certificates that failed verification in debug builds only.
 
     Args:
         flow: the parsed Dart file.
@@ -120,7 +121,7 @@ def _report_in_debug(
 def _report(
     flow: DartFlow, reporter: FileReporter, name: str, node: Node, answers: set[Answer]
 ) -> None:
-    """Report a callback that accepts refused certificates in release builds.
+    """Report a callback that accepts certificates that failed verification, in release builds.
 
     ``name`` is the name of the callback, and ``answers`` are its effects (see ``_answers``). The
     reported rule depends on these and on the class around ``node``. ``flow`` is the parsed Dart
@@ -141,11 +142,12 @@ def _report(
 
 
 def _gate_of(flow: DartFlow, node: Node) -> Mode:
-    """Return the builds (see ``DartFlow.gate``) in which the code sets a callback.
+    """Return the builds in which the code sets a callback, such as "debug" or "release".
 
-    ``flow`` is the parsed Dart file, and ``node`` the name to which the callback is assigned.
-    Return None if all builds set it, or if that is unknown. A callback in a subclass of
-    ``HttpOverrides`` is set in the builds that install the subclass.
+    Return None if all builds set it, or if that is unknown. The other values are those of
+    ``DartFlow.gate``; they decide if the callback is a mistake, and which one. A callback in a
+    subclass of ``HttpOverrides`` is set in the builds that install the subclass. ``flow`` is the
+    parsed Dart file, and ``node`` the name to which the callback is assigned.
     """
     gate = flow.gate(node)
     overrides = _overrides_class(flow, node)
@@ -159,8 +161,9 @@ def _gate_of(flow: DartFlow, node: Node) -> Mode:
 def _overrides_class(flow: DartFlow, node: Node) -> str:
     """Return the name of the subclass of ``HttpOverrides`` that contains a syntax node.
 
-    Return an empty text if the class around the node is no such subclass. ``flow`` is the parsed
-    Dart file.
+    A callback in such a class is used by every client of the app, so it is reported with its own
+    rule, ``overrides-with-callback``. Return an empty text if the class around the node is no such
+    subclass. ``flow`` is the parsed Dart file.
     """
     for each in flow.tree.ancestors(node):
         if each.type == "class_definition":
@@ -173,8 +176,8 @@ def _overrides_class(flow: DartFlow, node: Node) -> str:
 def _is_in_zone(flow: DartFlow, node: Node) -> bool:
     """Return True if a syntax node is inside the arguments of a method of ``HttpOverrides``.
 
-    Such a method is ``HttpOverrides.runZoned``. A callback there is for every client, and has its
-    own rule. ``flow`` is the parsed Dart file.
+    Such a method is ``HttpOverrides.runZoned``. A callback there is used by every client, so it is
+    reported with its own rule, ``overrides-with-callback``. ``flow`` is the parsed Dart file.
     """
     return any(
         each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
@@ -186,7 +189,8 @@ def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
     """Return True if the code only passes an existing callback on, and doesn't define one.
 
     This is so if the assigned expression is the name of another certificate callback, or a
-    parameter of a function around the assignment.
+    parameter of a function around the assignment. Then the user is not asked about this assignment:
+    the question belongs to the code that defines the callback.
 
     Args:
         flow: the functions of the file.
@@ -199,15 +203,17 @@ def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
 
 
 def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
-    """Yield the effects of a callback on refused certificates; nothing if it only refuses them.
+    """Yield the effects of a callback on certificates that failed verification.
 
-    An effect is "accept", "debug" (accepts in debug builds), "flag" (accepts if a host or a flag
-    says so), "compare" (compares with pins), or "elsewhere" (the code is in another file).
+    Each effect is "accept", "debug" (accepts in debug builds), "flag" (accepts if a host or a flag
+    says so), "compare" (compares with pins), or "elsewhere" (the code is in another file). Nothing
+    is yielded for a callback that only refuses certificates, which is no mistake.
 
     Args:
         flow: the functions and conditions of the file.
-        run: the expression that is set as the callback.
-        depth: the number of functions that were followed so far.
+        run: the expression that is set as the callback, as syntax nodes.
+        depth: the number of functions that were followed so far; beyond a limit, nothing is
+            yielded.
     """
     run = flow.unwrapped(run)
     if not run or depth > _MAX_DEPTH:
@@ -296,10 +302,12 @@ def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterato
 
 
 def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]:
-    """Yield the expressions that a function returns: the parts of ``a || b`` and ``a ? b : c``.
+    """Yield the parts of the expressions that a function returns, to judge each part separately.
 
-    The operands of ``a ?? b`` are such parts, too. One part can be for loopback addresses, or for
-    debug builds, and another one for all. ``flow`` is the parsed Dart file.
+    The parts of ``a || b``, ``a ? b : c`` and ``a ?? b`` are those that can be the result. For
+    example, one part is true only for loopback addresses or in debug builds, and another one
+    always. An expression without such parts is yielded as a whole. ``flow`` is the parsed Dart
+    file.
     """
     pending = list(flow.returned(function.body))
     while pending:
@@ -319,9 +327,9 @@ def _parts_of_returned(flow: DartFlow, function: Function) -> Iterator[Returned]
 def _conditional(flow: DartFlow, function: Function, conditions: list[list[Node]]) -> Answer:
     """Return the effect of a ``return true`` in a callback, from the conditions around it.
 
-    It is "compare" if a condition compares the certificate with pins, "flag" if there is another
-    condition, or "accept" if there is none except debug or release mode. ``flow`` is the parsed
-    Dart file. Each condition is a list of syntax nodes, and ``function`` is the callback.
+    The effect is "compare" if a condition compares the certificate with pins, "flag" if there is
+    another condition, or "accept" if there is none except debug or release mode. ``flow`` is the
+    parsed Dart file. Each condition is a list of syntax nodes, and ``function`` is the callback.
     """
     if any(_compares(flow, function, run) for run in conditions):
         return "compare"
@@ -352,12 +360,12 @@ def _returned_answers(
 
 
 def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
-    """Return True if an expression can never be true, so that a callback with it refuses.
+    """Return True if an expression can never be true, so that a callback that returns it refuses.
 
-    Examples are ``false``, ``throw …``, and conditional expressions of these. A callback that
-    throws refuses the certificate too: the handshake ends with the exception. ``flow`` is the
-    parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion
-    depth.
+    Such a result of a callback is no mistake. Examples are ``false``, ``throw …``, and conditional
+    expressions of these. A callback that throws refuses the certificate too: the handshake ends
+    with the exception. ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the
+    expression, and ``depth`` is the recursion depth.
     """
     run = flow.unwrapped(run)
     if len(run) != 1 or depth > _MAX_DEPTH:
@@ -376,11 +384,11 @@ def _refuses(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 
 
 def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
-    """Return True if the value of a name is never true, such as ``false``.
+    """Return True if a name has a value in this file that is never true, such as ``false``.
 
-    A callback with this value then refuses every certificate. The value is known only for constants
-    and local variables that this file defines. Code in other files can change other variables, or
-    define the name itself.
+    ``_refuses`` uses this: a callback that returns the name then refuses every certificate. The
+    value is known only for constants and local variables that this file defines. Code in other
+    files can change other variables, or define the name itself.
 
     Args:
         flow: the file.
@@ -399,10 +407,11 @@ def _is_constant_refusal(flow: DartFlow, name: Node, depth: int) -> bool:
 
 
 def _keeps_value(flow: DartFlow, name: Node) -> bool:
-    """Return True if the code at a name doesn't assign another value to the variable.
+    """Return True if the code at one use of a variable's name can't assign another value to it.
 
-    The code only reads the variable, or is its definition with the first value. ``name`` is a
-    syntax node. ``flow`` is the parsed Dart file.
+    This is so if the code only reads the variable there, or defines it with its first value. The
+    first value of a variable counts as its value only if this is True for all uses of its name in
+    the file. ``name`` is the syntax node of the use. ``flow`` is the parsed Dart file.
     """
     parent = flow.tree.parent(name)
     if parent is None or parent.type not in DEFINITIONS:
@@ -411,9 +420,11 @@ def _keeps_value(flow: DartFlow, name: Node) -> bool:
 
 
 def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
-    """Return True if the block, loop, function or class around a definition contains its use.
+    """Return True if a name at ``use`` can mean the variable that ``definition`` defines.
 
-    ``flow`` is the parsed Dart file.
+    This is so if the block, loop, function or class around the definition contains the use, or if
+    the definition is outside of all of these. Other definitions of the same name are ignored. Both
+    arguments are syntax nodes. ``flow`` is the parsed Dart file.
     """
     for each in flow.tree.ancestors(definition):
         if each.type == "for_statement" or each.type.endswith(("block", "_body")):
@@ -424,8 +435,8 @@ def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
 def _is_final(flow: DartFlow, definition: Node) -> bool:
     """Return True if code in other files can't give the defined name another value.
 
-    This is so for constants and for local variables. ``flow`` is the parsed Dart file, and
-    ``definition`` the node that defines the name.
+    Only then its value in this file counts as known. This is so for constants and for local
+    variables. ``flow`` is the parsed Dart file, and ``definition`` the node that defines the name.
     """
     return definition.type == "static_final_declaration" or any(flow.around(definition))
 
@@ -433,8 +444,9 @@ def _is_final(flow: DartFlow, definition: Node) -> bool:
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression calls a certificate callback, such as ``onBadCertificate(…)``.
 
-    The code then only passes the decision of that callback on. ``flow`` is the parsed Dart file,
-    and ``run`` has the syntax nodes of the expression.
+    A callback that returns this expression only passes on the decision of the called one. So it has
+    no effect of its own, and isn't reported. ``flow`` is the parsed Dart file, and ``run`` has the
+    syntax nodes of the expression.
     """
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]
@@ -442,7 +454,7 @@ def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
 
 
 def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
-    """Return the function of this file that an expression calls.
+    """Return the function of this file that an expression calls, to follow its results.
 
     Return None if the expression is not a call, or if the file defines no function or several
     functions with the called name. ``flow`` is the parsed Dart file, and ``run`` has the syntax
@@ -459,7 +471,8 @@ def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
 def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
     """Return True if an expression in a callback seems to compare the certificate with pins.
 
-    The expression then uses the certificate that the callback receives, or a name about pins.
+    The expression then uses the certificate that the callback receives, or a name about pins. The
+    effect of the callback is then "compare", otherwise "accept" or "flag" (see ``_answers``).
 
     Args:
         flow: the file of the callback.
@@ -480,8 +493,9 @@ def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
 def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
     """Return True if an expression can be true only for loopback addresses.
 
-    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth``
-    is the recursion depth.
+    A callback that accepts certificates only under this condition is no mistake. ``flow`` is the
+    parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion
+    depth.
     """
     run = flow.unwrapped(run)
     kind = run[0].type if len(run) == 1 and depth <= _MAX_DEPTH else ""
@@ -497,6 +511,8 @@ def _is_local(flow: DartFlow, run: list[Node], depth: int = 0) -> bool:
 def _accepts_locally(flow: DartFlow, case: Node, depth: int) -> bool:
     """Return True if a case of a ``switch`` expression can be true only for loopback addresses.
 
+    This is so if its pattern needs a loopback address, or if its value is never true. If all cases
+    are so, the whole expression counts as a condition for loopback addresses (``_is_local``).
     ``flow`` is the parsed Dart file, and ``depth`` is the recursion depth.
     """
     parts = flow.code.operands(case, "=>")
@@ -506,9 +522,11 @@ def _accepts_locally(flow: DartFlow, case: Node, depth: int) -> bool:
 def _is_loopback(flow: DartFlow, run: list[Node], depth: int) -> bool:
     """Return True if an expression compares a value only with loopback addresses.
 
-    These are ``host == 'localhost'``, ``['localhost'].contains(host)``, and the condition ``host
-    case 'localhost'``. Any other expression can have another meaning. ``flow`` is the parsed Dart
-    file, ``run`` has the syntax nodes of the expression, and ``depth`` is the recursion depth.
+    Then a callback that accepts certificates under this condition is no mistake. Such expressions
+    are ``host == 'localhost'``, ``['localhost'].contains(host)``, and the condition ``host case
+    'localhost'``. For any other expression return False, because it can have another meaning.
+    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth``
+    is the recursion depth.
     """
     kinds = [each.type for each in run]
     if "case" in kinds:
@@ -530,8 +548,9 @@ def _is_loopback(flow: DartFlow, run: list[Node], depth: int) -> bool:
 def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
     """Return True if a pattern, or the condition ``when`` behind it, needs a loopback address.
 
-    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the expression, and ``depth``
-    is the recursion depth.
+    The pattern is that of an ``if`` with ``case``, or of a case of a ``switch`` expression.
+    ``flow`` is the parsed Dart file, ``run`` has the syntax nodes of the pattern and the condition,
+    and ``depth`` is the recursion depth.
     """
     guard = next((at for at, each in enumerate(run) if each.type == "when"), len(run))
     if _is_local(flow, run[guard + 1 :], depth + 1):
@@ -542,20 +561,21 @@ def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
 
 
 def _is_value(run: list[Node]) -> bool:
-    """Return True if an expression is a name, or members and calls behind it: no operator.
+    """Return True if an expression is a name with members or calls, such as ``uri.host``.
 
-    Only then its comparison with a loopback address is one of a host. ``run`` has the syntax nodes
-    of the expression.
+    An expression with an operator is not one. ``_is_loopback`` accepts a comparison with a loopback
+    address only if the other side is such a value, because it can then be the host. ``run`` has the
+    syntax nodes of the expression.
     """
     kinds = [each.type for each in run]
     return bool(kinds) and kinds[0] in GRAMMAR.names and SELECTORS.issuperset(kinds[1:])
 
 
 def _are_local(flow: DartFlow, nodes: list[Node]) -> bool:
-    """Return True if there are syntax nodes, all of which are texts of loopback addresses.
+    """Return True if syntax nodes are string literals with loopback addresses, and nothing else.
 
-    An expression that compares a host with only these is no mistake. ``flow`` is the parsed Dart
-    file.
+    A comparison of a host with only these values is no mistake. Return False for an empty list.
+    ``flow`` is the parsed Dart file.
     """
     return bool(nodes) and all(
         each.type == "string_literal"

@@ -249,13 +249,18 @@ class DartCode:
     def is_used(self, name: Node) -> bool:
         """Return True if the code calls a name or uses a member of it: ``name(…)``, ``name.x``.
 
-        The name can have a prefix, as in ``library.name(…)``.
+        The name can have a prefix, as in ``library.name(…)``. Other places only name it, such as a
+        type or an import. ``name`` is the syntax node of the name.
         """
         following = next(self.tree.after(self._member(name)), None)
         return following is not None and following.type in {"selector", "arguments"}
 
     def _member(self, name: Node) -> Node:
-        """Return the selector ``.name`` or ``..name`` around a name; the name if there is none."""
+        """Return the whole selector ``.name`` or ``..name``, given the syntax node of its name.
+
+        The siblings after the selector are the next parts of the expression, such as the arguments
+        of a call. If the name is in no selector, return the name's node itself.
+        """
         parent = self.tree.parent(name)
         for _ in range(2):  # `.name` is in a selector, and that in another one
             if parent is None or parent.type not in SELECTORS | {"cascade_selector"}:
@@ -290,10 +295,11 @@ class DartCode:
         return children[:start], children[start + 1 : end], children[end + 1 :]
 
     def alternatives(self, node: Node) -> list[list[Node]]:
-        """Return the expressions of which one is the value of another, as lists of nodes.
+        """Return the expressions that can be the value of a whole expression, as lists of nodes.
 
-        They are the branches of ``a ? b : c``, the cases of a ``switch`` expression, and the
-        operands of ``a ?? b``. The list is empty for other expressions.
+        They are the branches of ``a ? b : c``, the results of the cases of a ``switch`` expression,
+        and the operands of ``a ?? b``. The list is empty for other expressions. ``node`` is the
+        syntax node of the whole expression.
         """
         if node.type == "conditional_expression":
             return list(self.branches(node)[1:])

@@ -101,7 +101,8 @@ class DartFlow:
     def _is_set_once(self, name: str) -> bool:
         """Return True if one variable of the file has this name, and one assignment sets it.
 
-        Its definition doesn't count as an assignment, even if it has a value.
+        Only then an ``assert`` that sets it to true makes it a variable for debug builds
+        (``_assert_flags``). Its definition doesn't count as an assignment, even if it has a value.
         """
         assigned = [x for x in self.tree.names.get(name, ()) if self.assigned(x)]
         return len(assigned) == 1 and len(self.code.definitions.get(name, ())) == 1
@@ -304,7 +305,8 @@ class DartFlow:
     def is_true(self, run: list[Node]) -> bool:
         """Return True if an expression is the literal ``true``.
 
-        ``run`` has the syntax nodes of the expression.
+        The check for callbacks that accept every certificate uses this. ``run`` has the syntax
+        nodes of the expression.
         """
         run = self.unwrapped(run)
         return len(run) == 1 and run[0].type == "true"
@@ -351,6 +353,7 @@ class DartFlow:
     def is_first(self, current: Node, branch: Node) -> bool:
         """Return True if a node is in the condition or first branch of ``if`` or ``a ? b : c``.
 
+        The code in the first branch runs if the condition is true, and other code if it is false.
         ``current`` is the node. ``branch`` is the node of the whole ``if`` or conditional
         expression.
         """

@@ -69,6 +69,7 @@ def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
 def compares_pins(flow: DartFlow, node: Node) -> bool:
     """Return True if the code below a syntax node compares pins (see ``pin_comparisons``).
 
+    The checks for mistakes use this, for example to report an ``assert`` that compares a pin.
     ``flow`` is the parsed Dart file.
     """
     return any(True for _ in pin_comparisons(flow, node))
@@ -91,8 +92,9 @@ def pin_comparisons(flow: DartFlow, node: Node) -> Iterator[Node]:
 def is_of_certificate(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression seems to be computed from a certificate, as a fingerprint is.
 
-    A name in the expression shows this, or a name in the value of a local variable that it uses.
-    ``flow`` is the parsed Dart file, and ``run`` has the syntax nodes of the expression.
+    Its comparison with a digest is then a check of a pin. A name in the expression shows this, or a
+    name in the value of a local variable that it uses. ``flow`` is the parsed Dart file, and
+    ``run`` has the syntax nodes of the expression.
     """
     return any(_CERTIFICATE_NAMES & set(words(name)) for name in flow.origins(run))
 
@@ -122,6 +124,7 @@ def _is_pin_call(flow: DartFlow, arguments: Node) -> bool:
 def _is_certificate_digest(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression, or a local variable in it, seems to hash a certificate.
 
+    A search for this value in a list (``list.contains(…)``) then counts as a comparison of pins.
     ``flow`` is the parsed Dart file, and ``run`` has the syntax nodes of the expression.
     """
     parts = {word for name in (flow.origins(run) if run else ()) for word in words(name)}
@@ -134,8 +137,9 @@ _COMPARISONS = {"arguments": _is_pin_call, "equality_expression": _is_pin_equali
 def enforcing_clients(flow: DartFlow) -> Iterator[Node]:
     """Yield each use of a client that enforces pins, or of a pin check, as the node of its name.
 
-    Imports, types and definitions are left out. So are clients that the code makes, but never uses.
-    ``flow`` is the parsed Dart file.
+    The callers compare these uses with the builds in which they run. Imports, types and definitions
+    are left out. So are clients that the code makes, but never uses. ``flow`` is the parsed Dart
+    file.
     """
     for name in _ENFORCING:
         for node in flow.tree.names.get(name, ()):
@@ -145,12 +149,12 @@ def enforcing_clients(flow: DartFlow) -> Iterator[Node]:
 
 
 def _is_dropped(flow: DartFlow, name: Node) -> bool:
-    """Return True if the code makes a client, and never uses it.
+    """Return True if the code makes a pinning client and never uses it: it then enforces nothing.
 
-    The new client is then a whole statement, or the value of a local variable without a use. A
-    variable that is not local can have uses in other files. A call of a function as a statement is
-    a use, because the function can change its arguments. ``name`` is the node of the class or
-    function that makes the client. ``flow`` is the parsed Dart file.
+    The new client is a whole statement, or the value of a local variable without a use. A variable
+    that is not local can have uses in other files. A call of a function as a statement is a use,
+    because the function can change its arguments. ``name`` is the node of the class or function
+    that makes the client. ``flow`` is the parsed Dart file.
     """
     arguments = flow.code.arguments_of(name)
     around = (x for x in flow.tree.ancestors(name) if x.type not in SELECTORS | CREATIONS)
@@ -168,7 +172,9 @@ def _is_dropped(flow: DartFlow, name: Node) -> bool:
 def _is_unused(flow: DartFlow, definition: Node) -> bool:
     """Return True if a syntax node defines a local variable that its function doesn't use later.
 
-    ``flow`` is the parsed Dart file, and ``definition`` is the node.
+    A pinning client in such a variable enforces nothing (``_is_dropped``). Return False for a
+    variable that isn't local, because other files can use it. ``flow`` is the parsed Dart file, and
+    ``definition`` is the node.
     """
     function = next(flow.around(definition), None)
     if function is None:
@@ -181,7 +187,8 @@ def _is_unused(flow: DartFlow, definition: Node) -> bool:
 def _is_passed_on(flow: DartFlow, name: Node) -> bool:
     """Return True if a name is that of a function, and the code passes it as an argument.
 
-    ``flow`` is the parsed Dart file.
+    This counts as a use of a pin check, as a call of it does. ``flow`` is the parsed Dart file, and
+    ``name`` the node of the name.
     """
     parent = flow.tree.parent(name)
     is_argument = parent is not None and parent.type in {"argument", "named_argument"}
@@ -213,8 +220,10 @@ def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
 def _has_other_branch(flow: DartFlow, node: Node, clients: list[Node]) -> bool:
     """Return True if the ``if`` around a pinning client contains another pinning client.
 
-    Both branches then have one. Return False if there is no ``if``. ``node`` is the name of the
-    client in the code, and ``clients`` has those of all. ``flow`` is the parsed Dart file.
+    Both branches of the ``if`` then have one, so the client is not reported as used in some builds
+    only. Return False if there is no ``if`` around it. ``node`` is the name of the client in the
+    code, and ``clients`` has such nodes for all pinning clients of the file. ``flow`` is the parsed
+    Dart file.
     """
     branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
     if branch is None:
@@ -246,10 +255,11 @@ def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> N
 
 
 def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
-    """Return the ``if`` around a statement that makes it run only in debug builds.
+    """Return the ``if`` around a ``return true`` that makes it run only in debug builds.
 
-    Return None if there is no such ``if`` in the function that contains the statement. ``flow`` is
-    the parsed Dart file.
+    The line of this ``if`` is reported. Return None if there is no such ``if`` in the function that
+    contains the statement. ``statement`` is the node of the ``return true``. ``flow`` is the parsed
+    Dart file.
     """
     current = statement
     for parent in flow.tree.ancestors(statement):
@@ -265,7 +275,9 @@ def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
 def _is_validator(function: Function) -> bool:
     """Return True if a function's name or parameters show that it checks certificates.
 
-    The name has a word for pins, a parameter is an ``X509Certificate``, or is named like one.
+    The name has a word for pins, a parameter is an ``X509Certificate``, or is named like one. If
+    such a function accepts any certificate in debug builds, that is reported; in other functions, a
+    result for debug builds is no mistake.
     """
     if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
         return True
@@ -296,7 +308,8 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
     """Return True if a value is assigned to a variable or parameter with a name such as ``pins``.
 
-    ``node`` is the node of the value. ``flow`` is the parsed Dart file.
+    Only for such a value, ``kDebugMode ? pins : []`` is reported. ``node`` is the node of the
+    value. ``flow`` is the parsed Dart file.
     """
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []

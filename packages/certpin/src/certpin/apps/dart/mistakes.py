@@ -81,9 +81,10 @@ _WITH_PINS = (
 
 
 def may_have_mistakes(lower: bytes) -> bool:
-    """Return True if a Dart file possibly contains mistakes or hosts, by a search for words.
+    """Return True if a Dart file contains words that code with mistakes, or with hosts, needs.
 
-    The file is not parsed.
+    This search is fast. ``read_dart`` parses a file only if the result is True, or if the file may
+    have pins.
 
     Args:
         lower: the content of the file in lower case.
@@ -152,7 +153,8 @@ def _is_certificate(flow: DartFlow, node: Node, owner: str) -> bool:
 def _is_callback(flow: DartFlow, function: Function) -> bool:
     """Return True if a function is a closure that is set as a callback for certificates.
 
-    ``flow`` is the parsed Dart file.
+    The first parameter of such a closure is a certificate, even if the code doesn't give its type.
+    Uses of getters that certificates don't have are then found. ``flow`` is the parsed Dart file.
     """
     for name in (*CALLBACKS, _LATE):
         for node in flow.tree.names.get(name, ()):
@@ -180,8 +182,9 @@ def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
 def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
     """Return True if a client uses a new ``SecurityContext`` without any trust anchor.
 
-    ``node`` is the name ``SecurityContext`` in the code that makes the new object. ``flow`` is the
-    parsed Dart file.
+    This is reported as a mistake. Return False if the code adds anchors, or if this file doesn't
+    show the use of the object. ``node`` is the name ``SecurityContext`` in the code that makes the
+    new object. ``flow`` is the parsed Dart file.
     """
     tree = flow.tree
     creation = node
@@ -206,7 +209,8 @@ def _lacks_anchors(flow: DartFlow, node: Node) -> bool:
 def _sets_anchors(flow: DartFlow, section: Node) -> bool:
     """Return True if a section of a cascade adds trust anchors to a ``SecurityContext``.
 
-    An example is ``..setTrustedCertificatesBytes(…)``. ``flow`` is the parsed Dart file.
+    An example is ``..setTrustedCertificatesBytes(…)``. Then the ``SecurityContext`` is not
+    reported. ``section`` is the node of the section. ``flow`` is the parsed Dart file.
     """
     selector = flow.tree.child(section, "cascade_selector")
     return selector is not None and flow.code.name_of(selector) in _ANCHORS
@@ -215,7 +219,8 @@ def _sets_anchors(flow: DartFlow, section: Node) -> bool:
 def _is_client_context(flow: DartFlow, argument: Node) -> bool:
     """Return True if a named argument is the ``context`` of a client of dart:io.
 
-    ``flow`` is the parsed Dart file.
+    A ``SecurityContext`` is reported only if such a client gets it: servers need no trust anchors.
+    ``argument`` is the node of the named argument. ``flow`` is the parsed Dart file.
     """
     arguments = flow.tree.parent(argument)
     label = flow.tree.child(argument, "label")
@@ -254,8 +259,9 @@ def _late_checks(flow: DartFlow) -> Iterator[Node]:
 def _is_compared(flow: DartFlow, node: Node) -> bool:
     """Return True if code compares a value with a variable: ``certificate!.pem != expected``.
 
-    ``node`` is a node of the value, such as ``certificate``. Return False for a comparison with a
-    literal: ``pin_comparisons`` finds those. ``flow`` is the parsed Dart file.
+    If the value is the certificate of a response, the comparison is reported as a check that runs
+    too late. ``node`` is a node of the value, such as ``certificate``. Return False for a
+    comparison with a literal: ``pin_comparisons`` finds those. ``flow`` is the parsed Dart file.
     """
     for each in islice(flow.tree.ancestors(node), 4):
         if each.type == "equality_expression":
@@ -266,8 +272,9 @@ def _is_compared(flow: DartFlow, node: Node) -> bool:
 def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if a callback returns only ``true`` or ``false``, and no computed value.
 
-    Return False if the callback is not a closure. ``run`` has the syntax nodes of the callback.
-    ``flow`` is the parsed Dart file.
+    Such a callback compares nothing, so it isn't reported as a check that runs too late. Return
+    False if the callback is not a closure. ``run`` has the syntax nodes of the callback. ``flow``
+    is the parsed Dart file.
     """
     function = flow.closure(run)
     if function is None:
@@ -279,7 +286,8 @@ def _is_constant(flow: DartFlow, run: list[Node]) -> bool:
 def _response_handlers(flow: DartFlow) -> Iterator[Node]:
     """Yield the bodies of response handlers: methods, or arguments, named ``onResponse``.
 
-    ``flow`` is the parsed Dart file.
+    They run after the response has arrived, so checks of pins in them are too late. ``flow`` is the
+    parsed Dart file.
     """
     for function in flow.functions.get("onResponse", ()):
         yield function.body
@@ -292,8 +300,8 @@ def _response_handlers(flow: DartFlow) -> Iterator[Node]:
 def _is_check(flow: DartFlow, node: Node) -> bool:
     """Return True if a node is an identifier that reads or checks the certificate of a response.
 
-    Such an identifier is, for example, ``certificate`` or ``HttpCertificatePinning``. ``flow`` is
-    the parsed Dart file.
+    In a response handler, such an identifier is reported as a check that runs too late. Examples
+    are ``certificate`` and ``HttpCertificatePinning``. ``flow`` is the parsed Dart file.
     """
     return node.type == "identifier" and flow.tree.text(node) in _LATE_NAMES
 
@@ -301,7 +309,8 @@ def _is_check(flow: DartFlow, node: Node) -> bool:
 def _is_response(flow: DartFlow, owner: str) -> bool:
     """Return True if a variable contains an HTTP response: a result of ``request.close()``.
 
-    ``flow`` is the parsed Dart file. ``owner`` is the name of the variable.
+    A check of the certificate of such a response runs too late, and is reported. ``flow`` is the
+    parsed Dart file. ``owner`` is the name of the variable.
     """
     for definition in flow.code.definitions.get(owner, ()):
         types = {flow.tree.text(each) for each in flow.tree.children(definition.node)}
@@ -345,7 +354,8 @@ def _other_clients(flow: DartFlow) -> Iterator[Node]:
 def _is_call(flow: DartFlow, node: Node, path: str) -> bool:
     """Return True if a node is the start of a call of ``path``, as in ``Socket.connect(…)``.
 
-    ``flow`` is the parsed Dart file.
+    Only calls are reported, not other uses of the name. ``flow`` is the parsed Dart file, and
+    ``path`` has the names in the call, joined with dots.
     """
     run = [node]
     for each in flow.tree.after(node):
@@ -359,7 +369,9 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
     """Return True if the function around a node opens a socket only to compare its certificate.
 
     The function compares pins, closes the socket, and neither sends data nor returns the socket.
-    ``flow`` is the parsed Dart file.
+    This is reported: the check says nothing about the connection that the app's requests use.
+    ``node`` is the name ``Socket`` or a similar one in the call that connects. ``flow`` is the
+    parsed Dart file.
     """
     function = next(flow.around(node), None)
     if function is None:
@@ -393,7 +405,8 @@ def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
 def _is_of_error(flow: DartFlow, node: Node, owner: list[str]) -> bool:
     """Return True if a text that the code searches is the message of an error.
 
-    The error is recognised by its name, by its type, or by a ``catch`` around the node.
+    A search for words of TLS errors in it is then reported. The error is recognised by its name, by
+    its type, or by a ``catch`` around the node.
 
     Args:
         flow: the functions of the file.

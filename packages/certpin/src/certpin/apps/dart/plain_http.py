@@ -64,7 +64,7 @@ def check_plain_http(flow: DartFlow, reporter: FileReporter) -> None:
 
 
 def _hosts(flow: DartFlow, arguments: Node) -> Iterator[list[Node]]:
-    """Yield the host in a call of ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)``.
+    """Yield the host to which a ``Uri.http(host)`` or ``Uri(scheme: 'http', host: host)`` leads.
 
     ``arguments`` is the node of the call's arguments. Each host is a list of syntax nodes. ``flow``
     is the parsed Dart file.
@@ -94,16 +94,20 @@ def _text(flow: DartFlow, literal: Node) -> str:
 
 
 def _is_pattern(flow: DartFlow, literal: Node) -> bool:
-    """Return True if a string literal is the pattern of a regular expression.
+    """Return True if a string literal is the pattern of a regular expression: ``RegExp('…')``.
 
-    ``flow`` is the parsed Dart file, and ``literal`` the syntax node of the literal.
+    It is no address to connect to, so it isn't reported. ``flow`` is the parsed Dart file, and
+    ``literal`` the syntax node of the literal.
     """
     above = list(islice(flow.tree.ancestors(literal), 2))
     return above[-1].type == "arguments" and flow.code.call(above[-1]) == "RegExp"
 
 
 def _is_local(host: str) -> bool:
-    """Return True if a host is loopback or an IP address of a private network."""
+    """Return True if a host is loopback or an IP address of a private network.
+
+    Addresses without TLS on such hosts are not reported.
+    """
     if _LOOPBACK.fullmatch(host):
         return True
     try:

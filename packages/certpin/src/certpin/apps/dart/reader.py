@@ -209,7 +209,7 @@ class _PinReader:
         """Yield the lists and sets with a string as an element, directly or through a constant.
 
         ``unit`` is the syntax node of the string. The other elements of such a list are probably
-        pins too.
+        pins too, so the user is asked about those with unknown values.
         """
         definition = self.code.definition_of(unit)
         names: list[Node] = []
@@ -225,9 +225,10 @@ class _PinReader:
                     break
 
     def _open_elements(self, collection: Node) -> Iterator[list[Node]]:
-        """Yield the expressions of unknown value that can be elements of a list or set.
+        """Yield the elements of a list or set of pins with values that the reader can't determine.
 
-        ``collection`` is the node of the list or set. Each expression is a list of nodes.
+        The user is asked for these values, because they can be pins. ``collection`` is the node of
+        the list or set. Each yielded expression is a list of nodes.
         """
         children = self.tree.children(collection)
         start = next((at for at, each in enumerate(children) if each.type in {"[", "{"}), 0)
@@ -292,6 +293,7 @@ class _PinReader:
         """Return the line of a pin set that ``certpin export`` wrote into the file.
 
         Such a pin set is a ``PinSet`` with a ``HostPolicy`` in it. Return None if there is none.
+        The pins of an exported set are not read here: ``certpin import flutter`` reads them.
         """
         policies = self.tree.names.get("HostPolicy", ())
         for node in self.tree.names.get("PinSet", ()) if policies else ():
@@ -328,7 +330,8 @@ class _PinReader:
     def _is_environment_key(self, literal: Node) -> bool:
         """Return True if a string names a build option: the key in ``….fromEnvironment(key)``.
 
-        ``literal`` is the syntax node of the string.
+        Such a string contains no pin, even if it looks like one. ``literal`` is the syntax node of
+        the string.
         """
         argument = self.tree.parent(literal)
         if argument is None or argument.type != "argument":
@@ -370,13 +373,19 @@ class _PinReader:
         return list(islice(used, _MAX_USAGES))
 
     def _is_definition(self, name: Node) -> bool:
-        """Return True if a node is the name of a constant or variable in its definition."""
+        """Return True if a node is the name of a constant or variable in its definition.
+
+        Such a node is no use of the constant, so its surroundings are not examined as those of a
+        use.
+        """
         parent, following = self.tree.parent(name), next(self.tree.after(name), None)
         is_assigned = following is not None and following.type == "="
         return is_assigned and parent is not None and parent.type in DEFINITIONS
 
     def _is_debug(self, node: Node, hops: int) -> bool:
         """Return True if only debug builds use a string, directly or through a constant.
+
+        Its pins then don't belong in the pin set of a release.
 
         Args:
             node: the string; in a recursive call, the name of a constant that contains it.

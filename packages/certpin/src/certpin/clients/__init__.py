@@ -12,12 +12,12 @@ Each client takes a pin set, or a ``PinnedSSLContext`` (for ``strict=False``, fa
 clock), and stores the context as ``context``: ``context.swap(pins)`` takes effect with the next
 request. In addition to passing the context to the library, the clients guarantee:
 
-1. A refusal is both the library's own error and a ``PinError``.
-2. A request in clear text (``http://``), also after a redirect, is refused before it is sent. But
-   with ``strict=False``, it is allowed for a host without enforced pins.
+1. A refused request raises an error that is both the library's own error and a ``PinError``.
+2. A request in clear text (``http://``), also after a redirect, raises this error before it is
+   sent. But with ``strict=False``, it is allowed for a host without enforced pins.
 3. Options that would weaken the verification, or bypass the context, raise ``ConfigError``. Every
-   connection in use must have been checked by the context, and a connection that is used again
-   must match the pins in force.
+   connection in use must have been checked by the context, and a connection that is used again must
+   match the pins in force.
 4. The pins apply to the host behind a proxy. The TLS to the proxy is separate, and not pinned by
    default.
 

@@ -1,4 +1,14 @@
-"""Code that all pinned clients share: the context, refused options, and errors with two types."""
+"""Code that the pinned clients for all HTTP libraries share.
+
+- The TLS context with the pins (``context_of``), and a wrapper of it for libraries that change
+  settings of their context (``ContextWrapper``).
+- Refused options: an option such as ``verify=`` that would replace the context raises
+  ``ConfigError`` (``refuse_options``, ``refuse_bundle``).
+- The check before a request is sent: no clear text, and no host without a policy if the context is
+  strict (``admitted``).
+- Errors with two types (``both``): a refused connection raises an error that ``except`` clauses for
+  the library's own error class and for ``PinError`` both catch.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +49,12 @@ _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
-    """Return the error for an HTTP library that is not installed.
+    """Return the error to raise if a client's HTTP library is not installed.
+
+    The error names the extra of certpin that installs the library.
 
     Args:
-        extra: the extra of certpin that installs the library.
+        extra: the name of the extra, which is also that of the module in ``certpin.clients``.
         error: the error that the import of the library raised.
     """
     return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
@@ -71,11 +83,11 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 
 class ContextWrapper(OwnSSLContext):
-    """A wrapper of a pinned context for one client library, with its own ALPN protocols.
+    """A context that a client library uses in place of the pinned one, with its own ALPN list.
 
-    The pinned context makes every connection, with all of its own settings except the ALPN
-    protocols. If the library changes another setting of the wrapper, this has no effect, so that it
-    can't weaken the pinned context.
+    It makes every connection with the pinned context, and uses all settings of that context except
+    the ALPN protocols. If the library changes another setting of the wrapper, this has no effect,
+    so that it can't weaken the pinned context.
 
     The certificate store of the wrapper is empty, but ``cert_store_stats`` reports one root. The
     reason is urllib3-future: for each connection, it counts the roots of the context, and loads the
@@ -84,7 +96,7 @@ class ContextWrapper(OwnSSLContext):
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
-        """Make a wrapper of one pinned context."""
+        """Make a wrapper of the context ``pinned``. The wrapper itself makes no connection."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, pinned: PinnedSSLContext) -> None:
@@ -103,7 +115,10 @@ class ContextWrapper(OwnSSLContext):
             return self._pinned.wrap_bio(*args, **kwargs)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set the ALPN protocols of connections that this wrapper begins."""
+        """Set the ALPN protocols that connections through this wrapper offer to the server.
+
+        The protocols of the pinned context don't change.
+        """
         protocols = list(alpn_protocols)
         super().set_alpn_protocols(protocols)  # raises an error for an invalid name
         self._protocols = protocols
@@ -167,7 +182,15 @@ def port_in(url: Any) -> int | None:
 
 
 def refuse_options(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` if an option with one of these names is set (not ``None``)."""
+    """Raise ``ConfigError`` if an option with one of the names is set (not ``None``).
+
+    Clients call this for options that would replace or weaken the pinned context, such as
+    ``verify``.
+
+    Args:
+        options: the options that the caller of a client gave.
+        names: the names of the options that a pinned client does not accept.
+    """
     for name in names:
         if options.get(name) is not None:
             raise refused_option(name, options[name])
@@ -187,9 +210,9 @@ def refuse_bundle(verify: object) -> None:
 
 
 def refused_option(name: str, value: object) -> ConfigError:
-    """Return the error for an option of a client that would change TLS or its verification.
+    """Return the error to raise for a client's option that would change TLS or its verification.
 
-    Only the pinned context may set up TLS. The error names the type of the value, unless it is a
+    Only the pinned context may set up TLS. The message names the type of the value, unless it is a
     boolean or a number: it may be a password or a private key.
 
     Args:

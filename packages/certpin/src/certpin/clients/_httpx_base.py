@@ -46,7 +46,7 @@ class _Transport:
     """Base class of the pinned transports for httpx and httpx2.
 
     ``_error`` is the error class ``ConnectError`` of the library, and ``_unavailable`` the error
-    ``ConnectionNotAvailable`` of its httpcore.
+    class ``ConnectionNotAvailable`` of its httpcore, after which httpcore uses another connection.
     """
 
     _error: type[Exception]
@@ -69,7 +69,11 @@ class _Transport:
     def _traced(
         self, request: Any, trace: Callable[..., Any], connections: _Connections
     ) -> Iterator[None]:
-        """Make httpcore call ``trace`` for events of a request while the ``with`` block runs."""
+        """Context manager: make httpcore call ``trace`` for the events of a request in the block.
+
+        ``connections`` checks the connections of the request: the connection that sends it finds
+        this object in the request's extensions.
+        """
         given = request.extensions
         request.extensions = {**given, "trace": trace, _EXTENSION: connections}
         try:
@@ -107,25 +111,44 @@ class _KeptConnection:
         self.tls: Any = None  # the TLS object of the connection to the host, once it was checked
 
     def is_refused(self) -> bool:
-        """Return True if the pins were replaced, and the new ones don't accept the connection."""
+        """Return True if the pins were replaced, and the new ones don't accept the connection.
+
+        The pool then takes another connection, or makes a new one.
+        """
         return self.tls is not None and not pins_hold(self.tls)
 
     def is_available(self) -> bool:
-        """Return True if the connection can take a request now."""
+        """Return True if the connection can take a request now.
+
+        The pool calls this before it selects a connection for a request.
+        """
         return self._connection.is_available() and not self.is_refused()
 
     def has_expired(self) -> bool:
-        """Return True if the pool has to close the connection."""
+        """Return True if the pool has to close the connection.
+
+        This is so if httpcore's connection has expired, or if it is idle and the pins in force
+        refuse it.
+        """
         connection = self._connection
         return connection.has_expired() or (connection.is_idle() and self.is_refused())
 
     def handle_request(self, request: Any) -> Any:
-        """Send a request. The pool calls this method after it has selected the connection."""
+        """Send a request over this connection, and return the response.
+
+        httpcore's pool calls this method after it has selected the connection. The connection is
+        recorded in the request's ``_Connections`` as the current one, so that the pin checks apply
+        to it.
+        """
         request.extensions[_EXTENSION].current = self
         return self._connection.handle_request(request)
 
     def handle_async_request(self, request: Any) -> Any:
-        """Return a coroutine that sends a request (see ``handle_request``)."""
+        """Do the same as ``handle_request`` for an asynchronous client: return a coroutine.
+
+        The coroutine sends the request over this connection, and returns the response. httpcore's
+        pool calls this method after it has selected the connection, and awaits the result.
+        """
         request.extensions[_EXTENSION].current = self
         return self._connection.handle_async_request(request)
 
@@ -185,9 +208,11 @@ class _Connections:
             self.current.tls = tls
 
     def require_current_pins(self, event: str) -> None:
-        """Raise the error "unavailable" if a request is sent on a connection that is refused now.
+        """Raise an error if a request is about to be sent over a connection that the pins refuse.
 
-        ``event`` is the name of the trace event.
+        The pins were then replaced after the connection was made. The error (``unavailable``) makes
+        httpcore send the request over another connection. ``event`` is the name of the trace event;
+        events other than the beginning of a request change nothing.
         """
         if event.endswith(".send_request_headers.started") and self.current.is_refused():
             raise self._unavailable
@@ -213,10 +238,15 @@ class PinningTransport(_Transport):
     """Base class that adds the pin checks to a synchronous transport of httpx or httpx2."""
 
     def handle_request(self, request: Any) -> Any:
-        """Send one request, and return the response.
+        """Send one request over a connection that passed the pin check, and return the response.
 
-        If the connection is refused, raise an error that is both a ``ConnectError`` and a
-        ``PinError``.
+        The library's client calls this method for each request, also for each redirect. A failed
+        check ends the connection before the request is sent.
+
+        Raises:
+            PinError: the pinned context refuses the connection, or the request in clear text. The
+                error is also the library's ``ConnectError``. Other errors of the library are raised
+                unchanged.
         """
         base: Any = super()
         theirs = request.extensions.get("trace")
@@ -242,10 +272,15 @@ class AsyncPinningTransport(_Transport):
     """Base class that adds the pin checks to an asynchronous transport of httpx or httpx2."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send one request, and return the response.
+        """Send one request over a connection that passed the pin check, and return the response.
 
-        If the connection is refused, raise an error that is both a ``ConnectError`` and a
-        ``PinError``.
+        The library's client calls this method for each request, also for each redirect. A failed
+        check ends the connection before the request is sent.
+
+        Raises:
+            PinError: the pinned context refuses the connection, or the request in clear text. The
+                error is also the library's ``ConnectError``. Other errors of the library are raised
+                unchanged.
         """
         base: Any = super()
         theirs = request.extensions.get("trace")

@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 class NotCopied:
     """Base class of sessions and adapters that can't be copied or pickled.
 
-    A copy that requests or niquests makes would have no pins.
+    requests and niquests would make the copy without its pinned context, so it would check no pins.
     """
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``. ``pickle``, ``copy`` and ``deepcopy`` call this method."""
+        """Always raise ``ConfigError``, because a copy of this object would check no pins.
+
+        ``copy.copy``, ``copy.deepcopy`` and ``pickle.dumps`` call this method to copy an object.
+        ``protocol`` is the version of the pickle format; it is not used.
+        """
         raise ConfigError(
             "a pinned session cannot be copied or pickled",
             key="pickle",
@@ -103,11 +107,11 @@ class PinningAdapter(NotCopied):
 
     @contextmanager
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
-        """Check the options and the URL of a request, then let the ``with`` block send it.
+        """Context manager: check the options and the URL of a request; the block then sends it.
 
         ``cert=`` raises ``ConfigError``, and so does a ``verify=`` other than ``True`` or a bundle
-        that the environment names. If the connection is refused, raise an error that is both the
-        library's ``SSLError`` and a ``PinError``.
+        that the environment names. If the pinned context refuses the connection, or the request is
+        in clear text, raise an error that is both the library's ``SSLError`` and a ``PinError``.
         """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")

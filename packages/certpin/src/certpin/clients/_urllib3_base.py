@@ -53,14 +53,22 @@ _REQUIRED = frozenset({None, ssl.CERT_REQUIRED, "CERT_REQUIRED", "REQUIRED"})
 
 
 def refuse_tls_options(options: Mapping[str, Any]) -> None:
-    """Raise ``ConfigError`` if an option is set that changes TLS or its verification."""
+    """Raise ``ConfigError`` if an option is set that changes TLS or its verification.
+
+    ``options`` are the options of a pool or of its manager, or the attributes of a connection, by
+    name.
+    """
     refuse_options(options, *_TLS_OPTIONS)
     if options.get("cert_reqs") not in _REQUIRED:
         raise refused_option("cert_reqs", options["cert_reqs"])
 
 
 def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` if one of the named options, which enable HTTP/3, is set."""
+    """Raise ``ConfigError`` if one of the named options, which enable HTTP/3, is not ``None``.
+
+    HTTP/3 doesn't use the pinned context. ``options`` are the caller's options by name, and
+    ``names`` those of the options that enable HTTP/3.
+    """
     for name in names:
         if options.get(name) is not None:
             raise ConfigError(
@@ -74,6 +82,8 @@ class RefusedError(Exception):
     """Raised by a pinned connection instead of a ``PinError``, which it carries as ``error``.
 
     urllib3 does not catch this type, so it does not retry. A retry would contact an attacker again.
+    The pool of the connection catches it, and raises an error for the caller that is both the
+    library's ``SSLError`` and the ``PinError``.
     """
 
     def __init__(self, error: PinError) -> None:
@@ -196,7 +206,11 @@ class AsyncPinningConnection(_BaseConnection):
 
 
 class _BasePool:
-    """Base class of the pools of pinned connections. ``_error`` is the library's ``SSLError``."""
+    """Base class of the pools of pinned connections. ``_error`` is the library's ``SSLError``.
+
+    If the pinned context refuses a connection, a request through the pool raises an error that is
+    both this ``SSLError`` and a ``PinError``.
+    """
 
     _error: Any
 
@@ -223,8 +237,8 @@ class PinningPool(_BasePool):
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and return the response.
 
-        If the connection is refused, raise an error that is both an ``SSLError`` and a
-        ``PinError``.
+        If the pinned context refuses the connection, raise an error that is both an ``SSLError``
+        and a ``PinError``.
         """
         base: Any = super()
         with self._refusing():
@@ -237,8 +251,8 @@ class AsyncPinningPool(_BasePool):
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and return the response.
 
-        If the connection is refused, raise an error that is both an ``SSLError`` and a
-        ``PinError``.
+        If the pinned context refuses the connection, raise an error that is both an ``SSLError``
+        and a ``PinError``.
         """
         base: Any = super()
         with self._refusing():
@@ -290,8 +304,8 @@ class _Manager:
     def _admitted_pool(self, key: Mapping[str, Any]) -> AbstractContextManager[None]:
         """Return a context manager that checks a pool's host as ``_admitted`` does.
 
-        ``key`` has the pool's scheme, host and port. There is no check if this is the address of
-        the proxy: such a pool sends requests in clear text to other hosts, and
+        ``key`` has the pool's scheme, host and port. If they are those of the proxy, nothing is
+        checked: such a pool sends requests in clear text to other hosts, and
         ``connection_from_host`` has checked those hosts.
         """
         target = (key["scheme"], key["host"], key["port"])
@@ -391,5 +405,8 @@ def _socks_pool(theirs: Any, like: Any) -> Any:
 
 
 def _name(host: str) -> str:
-    """Return a host as urllib3 passes it to TLS: an IPv6 address without brackets and zone."""
+    """Return a host in the form in which urllib3 passes it to TLS, to compare it with that name.
+
+    An IPv6 address has no brackets and no zone in this form.
+    """
     return host.strip("[]").partition("%")[0]

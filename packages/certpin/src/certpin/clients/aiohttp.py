@@ -3,10 +3,11 @@
     async with aiohttp.ClientSession(connector=PinnedConnector(pins)) as session:
         await session.get("https://api.bank.example/")
 
-A refusal raises an error that is both an ``aiohttp.ClientConnectorCertificateError`` and the
-``PinError``. A request with ``ssl=False`` makes aiohttp use another context, and the pinned context
-can't notice this. So the connector raises ``ConfigError`` for ``ssl=False``,
-``ssl=Fingerprint(…)``, another context, and another ``server_hostname``.
+If the pinned context refuses a connection, the request raises an error that is both an
+``aiohttp.ClientConnectorCertificateError`` and a ``PinError``. A request with ``ssl=False`` makes
+aiohttp use another context, and the pinned context can't notice this. So the connector raises
+``ConfigError`` for ``ssl=False``, ``ssl=Fingerprint(…)``, another context, and another
+``server_hostname``.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class PinnedConnector(TCPConnector):
         """Return a checked connection, new or from the pool. aiohttp calls this for redirects too.
 
         Raises an error that is both a ``ClientConnectorCertificateError`` and a ``PinError`` if the
-        connection is refused, and ``ConfigError`` if an option of the request would bypass the
-        pinned context.
+        pinned context refuses the connection or the request is in clear text, and ``ConfigError``
+        if an option of the request would bypass the pinned context.
         """
         if req.ssl is not True and req.ssl is not self.context:
             raise refused_option("ssl", req.ssl)
@@ -101,7 +102,8 @@ class PinnedConnector(TCPConnector):
     def _require_checked(self, connection: Connection, host: str) -> None:
         """Raise ``UncheckedConnectionError`` if the pinned context did not check this connection.
 
-        This is rule 14 of docs/concepts/matching.md.
+        The connection is then closed. ``host`` is the host of the request. This is rule 14 of
+        docs/concepts/matching.md.
         """
         try:
             assert_pinned(connection.transport, host, strict=self.context.strict)

@@ -3,11 +3,11 @@
     with PinnedClient(pins, http2=True) as client:
         client.get("https://api.bank.example/")
 
-The clients take the options of their base classes except ``verify`` and ``cert``. A refusal raises
-an error that is both an ``httpx.ConnectError`` and the ``PinError``. An HTTP/2 connection serves
-only the host that it was made to, so that every host is checked. ``httpx.Proxy(url,
-ssl_context=…)`` sets the TLS to an ``https://`` proxy: verified by default, and unpinned unless
-that context pins.
+The clients take the options of their base classes except ``verify`` and ``cert``. If the pinned
+context refuses a connection, the request raises an error that is both an ``httpx.ConnectError`` and
+a ``PinError``. An HTTP/2 connection serves only the host that it was made to, so that every host is
+checked. ``httpx.Proxy(url, ssl_context=…)`` sets the TLS to an ``https://`` proxy: verified by
+default, and unpinned unless that context pins.
 """
 
 from __future__ import annotations

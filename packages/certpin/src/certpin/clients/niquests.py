@@ -6,10 +6,11 @@
     async with AsyncPinnedSession(pins) as session:
         await session.get("https://api.bank.example/")
 
-The sessions take the options of their base classes except those about TLS. A refusal raises an
-error that is both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 and the TLS
-backends rtls and utls are not used for pinned hosts, because each has its own TLS without pins.
-``verify=``, ``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
+The sessions take the options of their base classes except those about TLS. If the pinned context
+refuses a connection, the request raises an error that is both a ``niquests.exceptions.SSLError``
+and a ``PinError``. HTTP/3 and the TLS backends rtls and utls are not used for pinned hosts, because
+each has its own TLS without pins. ``verify=``, ``cert=`` and ``tls_configuration=`` raise
+``ConfigError``.
 
 niquests' revocation check is off unless ``revocation_configuration=`` is given, because it contacts
 hosts that a certificate names, over ``http://`` and without pins.
@@ -116,7 +117,10 @@ class _Adapter(PinningAdapter):
         super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
-        """Do nothing. The method of niquests would load a CA bundle into the context."""
+        """Do nothing, and return False. niquests calls this method for each request.
+
+        The method of niquests would load a CA bundle into the context.
+        """
         return False
 
 
@@ -140,8 +144,8 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
     ) -> Any:
         """Send one request, and return the response.
 
-        If the connection is refused, raise an error that is both an ``SSLError`` and a
-        ``PinError``.
+        If the pinned context refuses the connection, raise an error that is both an ``SSLError``
+        and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -170,8 +174,8 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
     ) -> Any:
         """Send one request, and return the response.
 
-        If the connection is refused, raise an error that is both an ``SSLError`` and a
-        ``PinError``.
+        If the pinned context refuses the connection, raise an error that is both an ``SSLError``
+        and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -258,7 +262,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's options with HTTP/3 off, and without revocation checks by default.
+    """Return an adapter's options, changed to turn off HTTP/3 and, by default, revocation checks.
 
     The caller can turn the revocation checks on with ``revocation_configuration``.
     """

@@ -3,11 +3,12 @@
     with PinnedSession(pins) as session:
         session.get("https://api.bank.example/")
 
-A refusal raises an error that is both a ``requests.exceptions.SSLError`` and the ``PinError``.
-``verify=False``, ``verify=PATH`` and ``cert=`` raise ``ConfigError``. Neither certifi's bundle is
-used, nor one that the environment names (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``): the pin file
-names the trust anchors. Proxies that the environment names are used. The TLS to an ``https://``
-proxy is verified with the platform's roots, and unpinned.
+If the pinned context refuses a connection, the request raises an error that is both a
+``requests.exceptions.SSLError`` and a ``PinError``. ``verify=False``, ``verify=PATH`` and ``cert=``
+raise ``ConfigError``. Neither certifi's bundle is used, nor one that the environment names
+(``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``): the pin file names the trust anchors. Proxies that the
+environment names are used. The TLS to an ``https://`` proxy is verified with the platform's roots,
+and unpinned.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
         return host, {}
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
-        """Do nothing. The method of requests would load certifi's bundle into the context."""
+        """Do nothing. requests calls this method for each request.
+
+        The method of requests would load certifi's bundle into the context.
+        """
 
     def send(
         self,
@@ -66,8 +70,8 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     ) -> Response:
         """Send one request, and return the response.
 
-        If the connection is refused, raise an error that is both an ``SSLError`` and a
-        ``PinError``.
+        If the pinned context refuses the connection, raise an error that is both an ``SSLError``
+        and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.

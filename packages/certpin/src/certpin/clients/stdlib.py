@@ -2,9 +2,10 @@
 
     opener(pins).open("https://api.bank.example/")
 
-A refusal raises an error that is both a ``urllib.error.URLError`` and the ``PinError``; its
-``reason`` is the ``PinError``, too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and
-``asyncio`` take a ``PinnedSSLContext``; docs/guides/python-clients.md has an example of each.
+If the pinned context refuses a connection, ``open`` raises an error that is both a
+``urllib.error.URLError`` and a ``PinError``; its ``reason`` is the ``PinError``, too.
+``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``asyncio`` take a ``PinnedSSLContext``;
+docs/guides/python-clients.md has an example of each.
 """
 
 from __future__ import annotations
@@ -72,8 +73,9 @@ class _ProxyHandler(request.ProxyHandler):
     def proxy_open(self, req: request.Request, proxy: str, type: str) -> Any:  # noqa: A002
         """Let a request use a proxy, but not one that needs more than HTTP in clear text.
 
-        ``urllib`` ignores the scheme: it would send the password of an ``https://`` proxy, and the
-        name of the host, without TLS.
+        ``urllib`` calls this method for a request that goes through a proxy. Without this check, it
+        would ignore the scheme of the proxy, and send the password of an ``https://`` proxy, and
+        the name of the host, without TLS.
 
         Raises:
             ConfigError: the scheme of the proxy is not ``http``.

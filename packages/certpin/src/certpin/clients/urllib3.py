@@ -3,10 +3,11 @@
     with PinnedPoolManager(pins) as http:
         http.request("GET", "https://api.bank.example/")
 
-The managers take the options of their base classes except those that set up TLS. A refusal raises
-an error that is both a ``urllib3.exceptions.SSLError`` and the ``PinError``, without a retry. TLS
-to an ``https://`` proxy uses ``proxy_ssl_context``: verified with the platform's roots by default,
-and unpinned unless that context pins. HTTP/3 of urllib3-future is off.
+The managers take the options of their base classes except those that set up TLS. If the pinned
+context refuses a connection, the request raises an error that is both a
+``urllib3.exceptions.SSLError`` and a ``PinError``, without a retry. TLS to an ``https://`` proxy
+uses ``proxy_ssl_context``: verified with the platform's roots by default, and unpinned unless that
+context pins. HTTP/3 of urllib3-future is off.
 """
 
 from __future__ import annotations

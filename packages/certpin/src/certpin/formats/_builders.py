@@ -158,9 +158,11 @@ class _Code:
             self._labelled = False
 
     def site(self, place: int) -> CallSite:
-        """Return the site of the call with its name in the last token that was read.
+        """Return the builder object and the branch of the code to which a method call belongs.
 
-        A site is the builder and branch of a call. ``place`` is the index of this token.
+        Call this after ``step`` has read the token with the name of the called method; ``place`` is
+        the index of this token. If two calls have equal results, they are always made together, and
+        on the same builder. Only then an import may put their pins into one list.
         """
         builder = self._values[place]
         site = self._at(self._starts[place], builder)

@@ -88,11 +88,19 @@ def require_client(uri: ServiceURI) -> None:
 
 @contextmanager
 def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
-    """Turn errors of a key service's client into ``TokenError``, and silence the client's loggers.
+    """Context manager: raise ``TokenError`` instead of errors of a key service's client library.
+
+    The message of the ``TokenError`` names the service, the key, and the error code of the service
+    (or the class of the exception). It never repeats the text of the original error, which may
+    contain secrets. While the ``with`` block runs, log records of the client libraries are dropped,
+    for the same reason.
 
     Args:
-        uri: the URI of the key, for the message.
-        passed: the classes of exceptions that are not turned into ``TokenError``.
+        uri: the URI of the key in the key service (such as AWS KMS), for the message.
+        passed: classes of exceptions that leave the block unchanged.
+
+    Raises:
+        TokenError: the block raised any other ``Exception``.
     """
     try:
         with _silence:

@@ -119,17 +119,25 @@ def verify(
     debug_anchors: frozenset[bytes] = frozenset(),
     pins_only: bool = False,
 ) -> Verdict:
-    """Return the verdict on a verified chain.
+    """Decide if the verified chain of a connection satisfies the policy of the host.
 
-    Signatures, names and dates of the chain are not checked here: OpenSSL did that.
+    These are checked in this order: the debug anchors, keys marked compromised, the expiry of the
+    pins, a match between a pin and a certificate of the chain, and the number of SCTs (promises of
+    Certificate Transparency logs) if the policy requires them. Signatures, names and dates of the
+    chain are not checked here: OpenSSL did that.
 
     Args:
-        chain: the chain that OpenSSL verified, or ``None`` if there is none.
+        chain: the chain that OpenSSL verified. For ``None`` and for a chain without certificates,
+            the decision is ``refuse`` in every mode, with the reason ``no-chain``.
         policy: the policy of the host.
         now: the time of the connection, with a time zone.
         debug_anchors: SHA-256 fingerprints of the trust anchors that are accepted without a pin.
         pins_only: True to skip the check of Certificate Transparency. Set this only for a planned
             chain that no authority has issued yet, which has no SCTs; never for a connection.
+
+    Returns:
+        The decision (accept, refuse, or accept and report) and its reason. A refusal raises no
+        error here: use ``decision`` or ``raise_for_refusal`` of the verdict.
     """
     verdict = _verify_pins(chain, policy, now, debug_anchors)
     if chain is None or policy.ct_logs is None or pins_only or verdict.reason != "match":
@@ -148,9 +156,10 @@ def _verify_pins(
 ) -> Verdict:
     """Return the verdict on a verified chain, without the check of Certificate Transparency.
 
-    ``debug_anchors`` has fingerprints of trust anchors that are accepted without a pin. The verdict
-    follows from the debug override, the keys marked compromised, the expiry of the pins, and the
-    match between the pins and the certificates of the chain.
+    The verdict follows from the debug override, the keys marked compromised, the expiry of the
+    pins, and the match between the pins and the certificates of the chain. It is a refusal if
+    ``chain`` is None or empty. ``debug_anchors`` has the SHA-256 fingerprints of trust anchors that
+    are accepted without a pin.
     """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)

@@ -99,15 +99,17 @@ _TLS_FAILURES = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server to contact.
+    """A server to contact, and the host name for which its certificate must be valid.
 
     Attributes:
-        host: the normalised host, for which the server's certificate must be valid.
-        port: the TCP port.
+        host: the normalised name or IP address of the host. certpin connects to it, unless
+            ``connect`` is set. It is also sent as SNI, and the certificate must be valid for it,
+            unless ``server_name`` is set.
+        port: the TCP port of the host; used to connect unless ``connect`` is set.
         connect: another address and port to connect to, as with curl's ``--connect-to``; ``None``
             for ``host`` and ``port``.
-        server_name: a name that replaces ``host`` in SNI and in the check of the certificate's
-            name; ``None`` for ``host``.
+        server_name: the name to send as SNI, and for which the certificate must be valid, in place
+            of ``host``. It doesn't change the address to connect to. ``None`` for ``host``.
         starttls: the protocol that upgrades to TLS, a key of ``probe.starttls.PROTOCOLS`` such as
             ``smtp``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.

@@ -437,9 +437,10 @@ def app_cohort(
 
 
 def named_releases(deployed: DeployedVersions) -> list[tuple[Version, AppRelease]]:
-    """Return the releases of apps with known names, each with its version of the pin set.
+    """Return each app release with a known name of the app, and the pin set version in its binary.
 
-    ``deployed`` has the published versions.
+    Releases of apps without a recorded name are left out (see ``is_unnamed``). A version appears
+    once for each release that contains it. ``deployed`` has the published versions.
     """
     return [
         (version, each) for version in deployed.versions for each in version.releases if each.app

@@ -163,12 +163,13 @@ class History:
         )
 
     def past(self, pattern: HostPattern) -> PinHistory:
-        """Return the states of a host's pins, and the pins of known, compromised and lost keys.
+        """Return what the journal records about the pins of a host, and about stolen and lost keys.
 
-        It also has the pins of all certificates that servers presented (``same_keys``).
-
-        ``pattern`` is the host pattern. Known keys are those that the owner generated, or added to
-        the pin file. A key that is COMPROMISED or LOST at one host counts as such at every host.
+        ``pattern`` is the host pattern of a policy. The last state of each pin (``states``) is that
+        at this host; a pin that was COMPROMISED there keeps this state. All other fields are the
+        same for every host: the pins of keys that the owner generated or added to the pin file
+        (``known``), of stolen keys (``compromised``), of lost keys (``lost``), and all pins of the
+        same key, for each pin of a certificate that a server presented (``same_keys``).
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):

@@ -59,7 +59,12 @@ json.dump(error, sys.stdout)
 
 
 class KeyLimitError(KeyParseError):
-    """Reading a file's keys takes too much time or memory, or can't be done in another process."""
+    """A file's private keys were not read, because reading them takes too much time or memory.
+
+    ``within_limits`` raises this error if another process can't read the keys within its limits (10
+    s and 2 GiB), or if no other process can be used. It has its own class because callers try
+    another format after other ``KeyParseError``s, but not after this one.
+    """
 
 
 def is_short(key: bytes) -> bool:

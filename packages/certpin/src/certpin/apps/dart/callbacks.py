@@ -561,7 +561,7 @@ def _is_loopback_pattern(flow: DartFlow, run: list[Node], depth: int) -> bool:
 
 
 def _is_value(run: list[Node]) -> bool:
-    """Return True if an expression is a name with members or calls, such as ``uri.host``.
+    """Return True if an expression is a name, perhaps with members and calls: ``uri.host``.
 
     An expression with an operator is not one. ``_is_loopback`` accepts a comparison with a loopback
     address only if the other side is such a value, because it can then be the host. ``run`` has the

@@ -1,9 +1,10 @@
 """Find which builder object and which branch each call in Java or Kotlin code belongs to.
 
 A pin file has one list of pins for a host, but code can have several: one per builder object (for
-example, of debug builds), or one per branch. An import must not mix these lists. This module
-therefore computes the *site* of each call: its builder and its branch. If the module can't show
-that two calls belong to the same builder and the same branch, their sites are different.
+example, of debug builds), or one per branch. An import must not mix these lists: clients could then
+accept the key of a debug build. This module therefore computes the *site* of each call: its builder
+and its branch. If the module can't show that two calls belong to the same builder and the same
+branch, their sites are different.
 
 In this module, a *place* is the index of a token in the code, a *chain* is an expression such as
 ``a.b(c).d``, and its *value* is the object that it returns. The module doesn't parse these
@@ -116,9 +117,10 @@ def call_sites(pieces: list[Token], calls: Iterable[int], *, ternary: bool) -> d
 
 
 class _Code:
-    """Code that is read token by token, to find the site (builder and branch) of each call.
+    """Reads code token by token, to find the builder and the branch of each call of a method.
 
-    It has the open brackets and the variables read so far.
+    Call ``step`` for each token in order, and ``site`` after the token with the name of a call. The
+    object keeps the open brackets, and the objects in the variables that it has read so far.
     """
 
     def __init__(self, pieces: list[Token], *, ternary: bool) -> None:
@@ -137,7 +139,10 @@ class _Code:
         self._colons: set[int] = set()  # the token indexes of those of labels
 
     def step(self, place: int) -> None:
-        """Read the token with the index ``place``. Each token is read once, in order."""
+        """Read the token with the index ``place``, and record its brackets, variables and branches.
+
+        Call it once for each token, in order.
+        """
         value: _Builder = place
         start, name = place, ""
         if self._pieces[place].kind == "word":
@@ -239,7 +244,10 @@ class _Code:
         return bracket.callee, value
 
     def _leave(self, place: int) -> None:
-        """Record an exit, such as a ``return``, at ``place``: code after it does not always run."""
+        """Record that the code can leave the function at ``place``, as by a ``return`` in a branch.
+
+        Code after this token doesn't always run, so calls before and after it get different sites.
+        """
         if self._is_guarded(place):
             self._exit = self._possible_exit = place
         elif self._text(place) != "break" or not self._open[-1].chooses:  # the end of a `case`
@@ -252,11 +260,10 @@ class _Code:
             self._variables.assign(name, first)
 
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
-        """Return the site of the expression that starts at the token ``start``.
+        """Return the builder and the branch of the expression that starts at the token ``start``.
 
-        A site is the builder and branch of a call. ``builder`` is the object on which the
-        expression calls a method; None if there is none, or if it is unknown. A call on the object
-        of a Kotlin scope function has that function's site.
+        ``builder`` is the object on which the expression calls a method; None if there is none, or
+        if it is unknown. A call on the object of a Kotlin scope function has that function's site.
         """
         inside = self._open[-1].site
         if builder is not None and builder == self._open[-1].receiver:
@@ -268,10 +275,11 @@ class _Code:
         return inside
 
     def _is_guarded(self, start: int) -> bool:
-        """Return True if an expression runs only under a condition.
+        """Return True if an expression runs only under a condition, so that it is a branch itself.
 
         This is so after ``else``, ``?``, ``:``, ``&&``, ``||``, the ``->`` of a ``when``, and an
-        ``if`` without braces. ``start`` is the index of the expression's first token.
+        ``if`` without braces. Calls in this branch have another site than calls around it.
+        ``start`` is the index of the expression's first token.
         """
         place = self._before(start)
         text = self._text(place)
@@ -285,8 +293,9 @@ class _Code:
     def _is_function(self, start: int) -> bool:
         """Return True if an expression is the body of a function, which runs only if it is called.
 
-        Examples of such functions are ``fun f() = …`` and ``x -> …``. A body in braces is not one:
-        the site of a call in it is that block. ``start`` is the index of the first token.
+        Calls in it then have another site than calls around it. Examples of such functions are
+        ``fun f() = …`` and ``x -> …``. A body in braces is not one: the site of a call in it is
+        that block. ``start`` is the index of the first token.
         """
         place = self._before(start)
         if self._text(place) == ")":
@@ -424,11 +433,10 @@ class _Variables:
         self._chains: dict[int, _Builder] = {}  # by the start of each chain, its value so far
 
     def read(self, start: int, value: _Builder) -> None:
-        """Record the value of the part of a chain that was read so far.
+        """Record the object that the first part of an expression returns, such as ``a.b(c)``.
 
-        A chain is an expression such as ``a.b(c).d``, and ``start`` is the token index at which it
-        begins. ``value`` is the object that the part returns. A later call for the same chain
-        replaces the value.
+        ``start`` is the token index at which the expression begins, and ``value`` the object. A
+        later call for the same expression, after more of it was read, replaces the object.
         """
         self._chains[start] = value
 

@@ -67,7 +67,11 @@ def _is_other_address(name: str) -> bool:
 
 
 def _other_spelling(name: str) -> FormatError:
-    """Return the error for a host name that the platform never finds, so that it pins nothing."""
+    """Return the error for a host name in a spelling that the platform never finds.
+
+    An example is a name with capital letters: the platform compares it with the host in lower case,
+    so its pins would be ignored.
+    """
     problem = f"the platform compares {quoted(name)} literally, and finds no host"
     return FormatError(problem, fix=_right_spelling(name))
 

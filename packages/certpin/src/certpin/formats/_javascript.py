@@ -1,8 +1,8 @@
 """The parts of JavaScript that depend on the code before them, such as regular expressions.
 
 A ``/`` divides, or begins a regular expression (ECMA-262, section 12.9.5). After a wrong guess,
-code could be read as a string or a comment, or the other way round: an unclear ``/`` is refused if
-that is possible.
+code could be read as a string or a comment, or the other way round: if that is possible, an unclear
+``/`` raises ``FormatError``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Slashes:
             raise _unclear("-->", line)
 
     def add(self, kind: str, piece: str, *, joined: bool, line: int) -> None:
-        """Note a token of the code, other than a space or a comment.
+        """Take note of a token of the code, because it decides the meaning of the next ``/``.
+
+        Spaces and comments are left out.
 
         Args:
             kind: its kind: "mark", "word", "regex", or that of another literal.

@@ -59,10 +59,11 @@ def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
 
 
 def settings(text: str) -> list[set[str]]:
-    """Return the setting lines of a configuration file for curl or wget, in a list of one set.
+    """Return the setting lines of a configuration file for curl or wget, as a list with one set.
 
-    ``certpin lint --exported`` compares them with those of a new export; other formats have a set
-    for each connection. The pins are shortened to ``…``, because their order can differ.
+    ``certpin lint --exported`` compares them with those of a new export. The list has one set
+    because all lines are for one connection; other formats have a set for each connection. Comments
+    are left out. The pins are shortened to ``…``, because their order can differ.
     """
     found = {_PINS.sub("…", " ".join(line.split())) for line in text.split("\n")}
     return [{line for line in found if line[:1] not in {"", "#"}}]

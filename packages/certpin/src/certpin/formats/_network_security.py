@@ -142,7 +142,7 @@ class _Scope:
 def read(source: Source, add: Addition = lambda found, _element: found) -> ParsedFile:
     """Parse a network security configuration. Raises ``FormatError``.
 
-    Warns about every element and attribute that a pin file cannot express.
+    Issues a ``FormatWarning`` about every element and attribute that a pin file cannot express.
 
     Args:
         source: the XML file.
@@ -167,7 +167,7 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 
 
 def _report_unread(root: Element, pinned: list[_Scope]) -> None:
-    """Warn about the settings of a file that the import did not read.
+    """Issue a ``FormatWarning`` about the settings of a file that the import did not read.
 
     The warning about a setting is marked as unrelated to pins if the setting can't weaken how a
     release build verifies hosts with pins.
@@ -325,8 +325,9 @@ def _weak_domains(config: Element, *, pinned: bool, cleartext: int) -> Iterator[
 def _children(element: Element, name: str) -> list[Element]:
     """Return all child elements with this name, without marking them as read.
 
-    Android refuses a file that repeats some elements. All of them are returned, so that certpin
-    still finds the weaknesses of such a file.
+    The import of pins still warns about those that it doesn't read. Android refuses a file that
+    repeats some elements. All of them are returned, so that certpin still finds the weaknesses of
+    such a file.
     """
     return [each for each in element.children if each.name == name]
 
@@ -336,10 +337,11 @@ def _permits_cleartext(config: Element) -> bool:
 
 
 def _denies_cleartext(config: Element | None) -> bool:
-    """Return True if an element refuses ``http://``.
+    """Return True if an element refuses ``http://`` for its hosts.
 
-    Also return True if there is no element: the platform's default applies then. ``config`` is the
-    element with the attribute ``cleartextTrafficPermitted``.
+    Also return True if there is no element: the platform's default applies then. If an element
+    permits ``http://`` for hosts with pins, a warning about it is not marked as unrelated to pins.
+    ``config`` is the element with the attribute ``cleartextTrafficPermitted``.
     """
     return config is None or config.attributes[_CLEARTEXT].strip().lower() == "false"
 
@@ -457,8 +459,9 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     """Return the trust anchors that a ``<trust-anchors>`` element takes from files.
 
     Return None if it names no files, or if there is no element: the system's authorities are then
-    trusted. Warns if authorities that the user installed are trusted too, because a pin file can't
-    express that. Raises ``FormatError`` if the file of an anchor can't be read.
+    trusted. Issues a ``FormatWarning`` if authorities that the user installed are trusted too,
+    because a pin file can't express that. Raises ``FormatError`` if the file of an anchor can't be
+    read.
     """
     names = [_source(each) for each in element.all("certificates")] if element else []
     if element and "user" in names:
@@ -470,8 +473,8 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
     """Return the trust anchors that debug builds accept without a pin; None if there are none.
 
-    Warns about anchors of debug builds that a pin file can't contain: those of the system and the
-    user, and those to which pins apply. Raises ``FormatError``.
+    Issues a ``FormatWarning`` about anchors of debug builds that a pin file can't contain: those of
+    the system and the user, and those to which pins apply. Raises ``FormatError``.
 
     Args:
         source: the XML file.

@@ -110,8 +110,8 @@ def address(pattern: str) -> str:
 def read_kotlin(source: Source) -> ParsedFile:
     """Parse every ``.add("host", "sha256/…", …)`` in Kotlin code, and return the hosts' settings.
 
-    Warns about every other call of ``add``, and about pins outside of such calls. ``source`` is the
-    file with the code.
+    Issues a ``FormatWarning`` about every other call of ``add``, and about pins outside of such
+    calls. ``source`` is the file with the code.
 
     Raises:
         FormatError: the code has no such call, a call is invalid, or an imported host can get a pin
@@ -201,9 +201,10 @@ def _calls(pieces: list[Token]) -> tuple[dict[int, list[int]], list[int]]:
 def _may_add_pins(pieces: list[Token], place: int, builder: int | str) -> bool:
     """Return True if a call of ``add`` possibly adds pins to a ``CertificatePinner.Builder``.
 
-    Collections, and OkHttp's builders of forms and headers, also have a method ``add``. Return
-    False if the call has at most one argument, or if the code creates another known builder right
-    before it. An object of unknown type counts as a pinner's builder.
+    If not, the import's warning about the call is marked as unrelated to pins. Collections, and
+    OkHttp's builders of forms and headers, also have a method ``add``. Return False if the call has
+    at most one argument, or if the code creates another known builder right before it. An object of
+    unknown type counts as a pinner's builder.
 
     Args:
         pieces: the tokens of the code.
@@ -330,10 +331,10 @@ def _key(pattern: str) -> str:
 
 
 def _overlapping(name: str) -> Iterator[str]:
-    """Yield the host patterns whose pins OkHttp possibly adds to those of the pattern ``name``.
+    """Yield all other host patterns that can cover a host of the pattern ``name``.
 
-    They are all other patterns that can cover a host of ``name``. ``name`` is a host pattern in
-    normalised form (``_key``).
+    OkHttp adds the pins of all patterns that cover a host. So the pins of these patterns may apply
+    together with those of ``name``. ``name`` is a host pattern in normalised form (``_key``).
     """
     wildcard: Wildcard = "**." if name[:3] == "**." else "*." if name[:2] == "*." else ""
     pattern = HostPattern(wildcard, name.removeprefix(wildcard))

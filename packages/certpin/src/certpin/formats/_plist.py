@@ -1,6 +1,6 @@
 """Apple's property lists in XML (``man 5 plist``).
 
-Binary property lists are refused; ``plutil -convert xml1`` converts them to XML.
+A binary property list raises ``FormatError``; ``plutil -convert xml1`` converts them to XML.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read(source: Source) -> Shape:
 
 
 def report_unread(root: Shape, settings: str, of_pins: str) -> None:
-    """Warn about all values of a property list that the import did not read.
+    """Issue a ``FormatWarning`` about all values of a property list that the import did not read.
 
     A value's *place* is its path of keys, such as ``TSKConfiguration.TSKPinnedDomains``.
 

@@ -102,8 +102,8 @@ def read(
 
     If certpin exported the file, the host pattern and the pins are read from its comments.
     Otherwise, the trust anchors of a host are pinned: these pins accept the same chains as the
-    program. Warns about each connection that the program does not verify, and about settings that a
-    pin file can't contain.
+    program. Issues a ``FormatWarning`` about each connection that the program does not verify, and
+    about settings that a pin file can't contain.
 
     Args:
         source: the file.
@@ -137,10 +137,11 @@ def read(
 
 
 def _distinct(connections: Iterable[Connection]) -> list[Connection]:
-    """Return one connection for each host: the first one. Warn about the problems of each.
+    """Return the first connection to each host, and issue a ``FormatWarning`` for each problem.
 
-    Raises ``FormatError`` if two connections to a host have different anchors. Also raises it if
-    several connections have no host name, because their hosts can be different.
+    The problems are those of all connections: some can accept other certificates than the pin file
+    allows. Raises ``FormatError`` if two connections to a host have different anchors. Also raises
+    it if several connections have no host name, because their hosts can be different.
     """
     first: dict[str, Connection] = {}
     for each in connections:
@@ -194,8 +195,9 @@ def _refuse_other_name(pattern: str, connection: Connection) -> None:
 def is_name_of(pattern: str, host: str) -> bool:
     """Return True if a program that verifies the name ``host`` checks a host of ``pattern``.
 
-    That is so if the pattern covers the host. If the settings name no host (``host`` is empty), it
-    is so if the pattern is a wildcard. Return False if the pattern or the host is invalid.
+    If not, the import refuses the file: its comment names another host than its settings. The
+    result is True if the pattern covers the host, or if the settings name no host (``host`` is
+    empty) and the pattern is a wildcard. It is False if the pattern or the host is invalid.
     """
     try:
         parsed = HostPattern.parse(pattern)

@@ -37,8 +37,9 @@ _STRICT: dict[str, tuple[object, ...]] = {
 def report_exceptions(root: Shape, found: Iterable[Found]) -> None:
     """Warn about the exceptions from App Transport Security in a property list.
 
-    If an exception applies to no host with pins, or allows nothing, its warning is marked as
-    unrelated to pins. With ``http://``, a host presents no certificate, and so no pin is checked.
+    Each warning is a ``FormatWarning``. If an exception applies to no host with pins, or allows
+    nothing, its warning is marked as unrelated to pins (``UnrelatedWarning``). With ``http://``, a
+    host presents no certificate, and so no pin is checked.
 
     Args:
         root: the property list.
@@ -75,17 +76,19 @@ def _report(value: Shape, *, weak: bool) -> None:
     """Warn about an exception from App Transport Security, which the import skips.
 
     ``value`` is the exception in the property list. ``weak`` is True if it weakens connections to
-    hosts with pins.
+    hosts with pins. The warning is a ``FormatWarning``; if ``weak`` is False, it is marked as
+    unrelated to pins.
     """
     pass_over(f"{value.place}{', also for hosts with pins' if weak else ''}", unrelated=not weak)
 
 
 def _applies(name: str, entry: Shape, pattern: str) -> bool:
-    """Return True if an exception for the domain ``name`` may apply to a host of a pattern.
+    """Return True if an exception for the domain ``name`` may apply to a host with pins.
 
-    Apple documents that ``NSIncludesSubdomains`` covers names with one more label. Here it covers
-    all names below, so that no exception is missed. ``entry`` has the settings of the exception,
-    and ``pattern`` is the host pattern.
+    The warning about the exception is then not marked as unrelated to pins. Apple documents that
+    ``NSIncludesSubdomains`` covers names with one more label. Here it covers all names below, so
+    that no exception is missed. ``entry`` has the settings of the exception, and ``pattern`` is the
+    pattern of the host with pins.
     """
     name = name.lower().rstrip(".")
     host = pattern.lstrip("*.")
@@ -99,10 +102,11 @@ def _applies(name: str, entry: Shape, pattern: str) -> bool:
 
 
 def _replaces(name: str, entry: Shape, pattern: str) -> bool:
-    """Return True if an exception for ``name`` certainly applies to all hosts of a pattern.
+    """Return True if an exception for the domain ``name`` certainly applies to a pattern's hosts.
 
-    ``NSAllowsArbitraryLoads`` then doesn't apply to these hosts. ``entry`` has the settings of the
-    exception, and ``pattern`` is the host pattern.
+    The setting ``NSAllowsArbitraryLoads`` for all domains then doesn't apply to these hosts, and
+    can't weaken their connections. ``entry`` has the settings of the exception, and ``pattern`` is
+    the host pattern with pins.
     """
     flag = entry.get(_BELOW)
     below = flag is not None and flag.is_one_of(True)

@@ -32,6 +32,8 @@ _NO_SETTINGS = ("xmlns", "tools:")
 class Element:
     """An element of an XML file that is imported, with a record of which parts the import has read.
 
+    The import warns about all parts that it has not read.
+
     Attributes:
         name: the name of the element.
         attributes: the values of its attributes, including inherited ones.
@@ -110,9 +112,10 @@ class Element:
         return found.take() if found else None
 
     def find(self, name: str) -> Element | None:
-        """Return the child element with this name, not marked as read; None if there is none.
+        """Return the child element with this name; None if there is none.
 
-        Raises ``FormatError`` if there are several.
+        It is not marked as read, so the import still warns about it. Raises ``FormatError`` if
+        there are several.
         """
         first, *more = [*(child for child in self.children if child.name == name), None]
         if any(more):
@@ -140,7 +143,10 @@ class Element:
                 yield child, f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
 
     def with_descendants(self) -> Iterator[Element]:
-        """Yield this element, and all elements inside it, not marked as read."""
+        """Yield this element and all elements inside it, without marking them as read.
+
+        The import still warns about those that it doesn't read later.
+        """
         yield self
         for child in self.children:
             yield from child.with_descendants()

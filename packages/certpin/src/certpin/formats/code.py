@@ -9,8 +9,8 @@ The table of policies in exported source code has the same fields in every langu
 
 A field is one of these words (in any case), then a colon or an equals sign, then a string or a list
 of strings. A policy is a pair of brackets that has only fields, one of which is the pattern. All
-other code in a policy, and between the policies of a list, is refused: its values are known only at
-run time, and a skipped pin would lock clients out.
+other code in a policy, and between the policies of a list, raises ``FormatError``: its values are
+known only at run time, and a skipped pin would lock clients out.
 """
 
 from __future__ import annotations

@@ -70,15 +70,16 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``cacert``, and return the hosts' settings.
 
-    ``cacert`` without ``pinnedpubkey`` is used only if certpin exported the file. It is ignored in
-    other files, because curl possibly trusts other roots too. A file with several sections,
-    separated by ``next``, is refused, because each section is for other URLs; so are pins and
-    anchors that curl computes (``expand-``). Warns if curl does not verify chains, and about
-    options that make curl accept other chains.
+    The hosts are those of the option ``url``: curl checks the pins for each of them. ``cacert``
+    without ``pinnedpubkey`` is used only if certpin exported the file. It is ignored in other
+    files, because curl possibly trusts other roots too. Issues a ``FormatWarning`` if curl does not
+    verify chains, and about options that make curl accept other chains. ``source`` is the
+    configuration file.
 
-    The hosts are those of the option ``url``: curl checks the pins for each of them. An exported
-    file is refused if its comment names another host. ``source`` is the configuration file. Raises
-    ``FormatError``.
+    Raises:
+        FormatError: a value is invalid; the file has several sections, separated by ``next``, each
+            of which is for other URLs; curl computes pins or anchors (``expand-``); or the file was
+            exported, and its comment names another host.
     """
     if separator := _NEXT.search(source.text):
         line = source.text.count("\n", 0, separator.start()) + 1
@@ -160,10 +161,11 @@ def _setting(text: str, name: str) -> str | None:
 
 
 def _is_on(text: str, name: str, *, short: str = "") -> bool:
-    """Return True if a curl option without a value is on. If it is repeated, the last one counts.
+    """Return True if a curl option without a value, such as ``insecure``, is on.
 
-    ``text`` is the content of the file. ``name`` is the option, and ``short`` its letter, if it has
-    one.
+    If the option is repeated, the last one counts. The import warns about options that weaken the
+    verification. ``text`` is the content of the file. ``name`` is the option, and ``short`` its
+    letter, if it has one.
     """
     letter = f"{_SHORT}{short}|" if short else ""
     flag = rf"^[ \t]*+(?:{letter}(?:--)?(no-)?(?:expand-)?{name}(?=[\s=:]|$))"
@@ -173,7 +175,7 @@ def _is_on(text: str, name: str, *, short: str = "") -> bool:
 def _report_left_out(text: str) -> None:
     """Warn about options that make curl accept chains that the pin file does not allow.
 
-    ``text`` is the content of curl's configuration file.
+    ``text`` is the content of curl's configuration file. Each warning is a ``FormatWarning``.
     """
     if _is_on(text, "insecure", short="k"):
         pass_over("insecure, so curl verifies no chain")

@@ -133,9 +133,9 @@ def read(source: Source) -> ParsedFile:
     """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
     ``source`` is the file; the result has the settings of its hosts. Other contexts are skipped.
-    Warns about those that take their verification from another place, about settings with which
-    Envoy accepts other chains or names, and about other settings of the verification, such as a
-    CRL.
+    Issues a ``FormatWarning`` about those that take their verification from another place, about
+    settings with which Envoy accepts other chains or names, and about other settings of the
+    verification, such as a CRL.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
@@ -159,10 +159,11 @@ def _has_pins(context: dict[Any, Any]) -> bool:
 
 
 def _skip(context: Shape, *, is_only: bool) -> None:
-    """Warn about a TLS context without pins if its verification settings are in another place.
+    """Issue a ``FormatWarning`` if a TLS context has its verification settings in another place.
 
-    ``context`` is an ``UpstreamTlsContext``. Raises ``FormatError`` instead if no context of the
-    file has pins (``is_only``): the pins can be in that place.
+    The context has no pins, and is not imported. Raises ``FormatError`` instead if no context of
+    the file has pins (``is_only``): the pins can be in that place. ``context`` is an
+    ``UpstreamTlsContext``.
     """
     common = context.get("common_tls_context") or Shape({})
     for name in _ELSEWHERE:
@@ -294,7 +295,8 @@ def _names(validation: Shape) -> list[str]:
 def _is_name_of(name: str, host: str) -> bool:
     """Return True if certpin's clients accept a certificate with the name ``name`` at ``host``.
 
-    ``name`` can be a wildcard, ``*.name``.
+    If no name that Envoy accepts is valid for its ``sni``, the import refuses the file, because
+    certpin's clients would refuse the server. ``name`` can be a wildcard, ``*.name``.
     """
     try:
         pattern = HostPattern.parse(name)
@@ -331,7 +333,7 @@ def _verifies_sni(context: Shape) -> bool:
 
 
 def _report_names(context: Shape, sni: str, names: list[str]) -> None:
-    """Warn if Envoy accepts certificates for names other than the host of the requests.
+    """Issue a ``FormatWarning`` if Envoy accepts certificates for other names than the host's.
 
     Args:
         context: the TLS settings of a cluster.
@@ -361,7 +363,7 @@ def _report_names(context: Shape, sni: str, names: list[str]) -> None:
 def _report_unverified(validation: Shape) -> None:
     """Warn about settings with which Envoy accepts chains that it did not verify.
 
-    ``validation`` is the ``validation_context`` in the file.
+    ``validation`` is the ``validation_context`` in the file. Each warning is a ``FormatWarning``.
     """
     verification = validation.get("trust_chain_verification")
     if verification is not None and verification.text() not in {"VERIFY_TRUST_CHAIN", "0"}:

@@ -55,8 +55,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``ca-file``, ``sni`` and ``verifyhost`` in ``server`` lines, and certpin's comments.
 
-    ``source`` is the configuration; the result has the settings of its hosts. Warns about servers
-    in a block of ``.if``. Raises ``FormatError``.
+    ``source`` is the configuration; the result has the settings of its hosts. Issues a
+    ``FormatWarning`` about servers in a block of ``.if``. Raises ``FormatError``.
     """
     lines = _lines(source.text)
     _report_conditions(lines)
@@ -64,7 +64,10 @@ def read(source: Source) -> ParsedFile:
 
 
 def _report_conditions(lines: list[_Line]) -> None:
-    """Warn about servers in a block of ``.if``, because HAProxy possibly skips their lines."""
+    """Warn about servers in a block of ``.if``, because HAProxy possibly skips their lines.
+
+    Each warning is a ``FormatWarning``. ``lines`` are those of the configuration.
+    """
     depth = 0
     for number, (word, *_) in lines:
         depth += _CONDITIONS.get(word, 0)
@@ -95,7 +98,8 @@ def settings(text: str) -> list[set[str]]:
 def _weaker(words: list[str]) -> Iterator[str]:
     """Yield the parameters of a server line that let HAProxy verify less, such as ``force-tlsv10``.
 
-    ``words`` are the words of the line. A line with a ``ca-file`` has no result.
+    ``words`` are the words of the line. Nothing is yielded for a line with a ``ca-file``, because
+    ``settings`` returns that line as a whole.
     """
     if "ca-file" not in words:
         for name, value in pairwise([*words[_SERVERS[words[0]] :], ""]):
@@ -106,8 +110,8 @@ def _weaker(words: list[str]) -> Iterator[str]:
 def _connections(lines: list[_Line]) -> Iterator[_proxy.Connection]:
     """Yield how HAProxy verifies the connections to each server that has a ``ca-file``.
 
-    ``lines`` are those of the configuration. Warns about the other servers of a section that has
-    such a server.
+    ``lines`` are those of the configuration. Issues a ``FormatWarning`` about the other servers of
+    a section that has such a server.
 
     A server also has the parameters of the ``default-server`` lines before it in its section, and
     of the ``defaults`` section that applies. A section that has only ``default-server`` lines, as

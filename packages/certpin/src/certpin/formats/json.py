@@ -60,9 +60,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse the JSON object that ``write`` returns.
 
-    ``source`` is the file; the result has the settings of its hosts. Warns about each unknown key.
-    But a key that resembles a known one is an error, because its value would be lost: a compromised
-    pin without its state would be accepted. Raises ``FormatError``.
+    ``source`` is the file; the result has the settings of its hosts. Issues a ``FormatWarning``
+    about each unknown key. But a key that resembles a known one is an error, because its value
+    would be lost: a compromised pin without its state would be accepted. Raises ``FormatError``.
     """
     document = Shape.json(source.text)
     parsed = _parsed(document)

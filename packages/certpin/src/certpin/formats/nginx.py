@@ -84,9 +84,9 @@ def read(source: Source) -> ParsedFile:
     """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
 
     ``source`` is the configuration; the result has the settings of its hosts. Files that the
-    configuration includes are not read. Warns about an ``upstream`` from which nginx can take a
-    connection that it did not verify in this way, and about blocks that connect without TLS
-    although they have trust anchors. Raises ``FormatError``.
+    configuration includes are not read. Issues a ``FormatWarning`` about an ``upstream`` from which
+    nginx can take a connection that it did not verify in this way, and about blocks that connect
+    without TLS although they have trust anchors. Raises ``FormatError``.
     """
     outermost = _parse(source.text)
     _report_includes(outermost)
@@ -132,9 +132,9 @@ class _Block:
     blocks: list[_Block] = field(default_factory=list)
 
     def add(self, words: list[str], line: int) -> None:
-        """Record a directive of the block: ``words`` are its name and its arguments.
+        """Record one directive of the block: ``words`` are its name and its arguments.
 
-        ``line`` is its line.
+        ``line`` is the number of its line.
         """
         self.statements.append(tuple(words))
         file = words[1] if words[0] == "include" and len(words) > 1 else ""
@@ -149,7 +149,8 @@ class _Block:
     def walk(self, outer: Mapping[str, str]) -> Iterator[tuple[_Block, Mapping[str, str]]]:
         """Yield this block and each block inside it, with the directives of TLS in force there.
 
-        ``outer`` has those that this block inherits.
+        Each pair is a block, and the first argument of each directive by the directive's name.
+        ``outer`` has the directives that this block inherits, in the same form.
         """
         own = {
             name: word
@@ -199,9 +200,10 @@ class _Block:
             yield from block.texts()
 
     def verified(self, outer: set[tuple[str, ...]]) -> Iterator[set[str]]:
-        """Yield the directives of TLS of each block that connects with trust anchors.
+        """Yield one set for each block that connects with trust anchors: its directives of TLS.
 
-        ``outer`` has the directives that this block inherits.
+        This block and the blocks inside it are examined. A directive in a set is its text, with its
+        semicolon. ``outer`` has the directives that this block inherits, as tuples of words.
         """
         names = {words[0] for words in self.statements}
         valid = {words for words in outer if words[0] not in names}
@@ -267,8 +269,9 @@ class _Block:
     def _has_secured(self, module: str, outer: Mapping[str, str]) -> bool:
         """Return True if this block, or a block inside it, connects over TLS.
 
-        Only connections of the nginx module ``module``, such as ``proxy``, count. ``outer`` has the
-        directives that this block inherits.
+        If none does, trust anchors in the block are meant for its connections, and a connection
+        without TLS is reported. Only connections of the nginx module ``module``, such as ``proxy``,
+        count. ``outer`` has the directives that this block inherits.
         """
         return any(
             module in block.connecting(stream=valid.get(_STREAM) == "on")
@@ -348,8 +351,9 @@ class _Block:
 def _report_includes(outermost: _Block) -> None:
     """Warn about the other files that a configuration includes, because they are not read.
 
-    ``outermost`` is the whole configuration. A warning is marked as unrelated to pins, unless the
-    block with the ``include`` has directives of TLS: then the included file can change these.
+    ``outermost`` is the whole configuration. Each warning is a ``FormatWarning``. It is marked as
+    unrelated to pins, unless the block with the ``include`` has directives of TLS: then the
+    included file can change these.
     """
     for block, _ in outermost.walk({}):
         concerns_tls = any("_ssl_" in name for name in block.directives)
@@ -361,7 +365,7 @@ def _report_shared(outermost: _Block) -> None:
     """Warn about each upstream with ``keepalive`` that locations with other verification share.
 
     nginx verifies a connection when it opens it. It then keeps it for every location with this
-    upstream. ``outermost`` is the whole configuration.
+    upstream. ``outermost`` is the whole configuration. Each warning is a ``FormatWarning``.
     """
     kept = set(outermost.upstreams(kept=True))
     users: dict[str, dict[frozenset[str], int]] = {}
@@ -380,7 +384,7 @@ def _report_plain(outermost: _Block) -> None:
     """Warn about each block that connects without TLS, so that its trust anchors have no effect.
 
     ``outermost`` is the whole configuration. In a location, an ``if``, a ``limit_except`` or a
-    location inside it can connect to another address.
+    location inside it can connect to another address. Each warning is a ``FormatWarning``.
     """
     for module in _MODULES:
         for line, address in outermost.plain(module, {}):

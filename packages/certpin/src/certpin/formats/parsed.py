@@ -94,10 +94,11 @@ class Source:
 
 
 class Shape:
-    """A value in an untrusted file. It records which parts of the value were read.
+    """A value in an untrusted file, with a record of which parts of it the import has read.
 
-    ``place`` is the location of the value in the file, as text for error messages. The methods that
-    read the value, or a part of it, raise ``FormatError`` if it has another type.
+    The import warns about all parts that it has not read. ``place`` is the location of the value in
+    the file, as text for error messages. The methods that read the value, or a part of it, raise
+    ``FormatError`` if it has another type.
     """
 
     def __init__(self, value: object, place: str = "it") -> None:
@@ -551,6 +552,8 @@ def row(policy: HostPolicy) -> Row:
 
 def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
     """Return the settings of a host from exported source code or JSON.
+
+    It is the inverse of ``row``.
 
     Args:
         fields: the values of each setting, by its name.

@@ -186,9 +186,9 @@ def _refuse_operators(pieces: list[Token], table: Brackets) -> None:
 def _may_precede(pieces: list[Token], place: int) -> bool:
     """Return True if a whole value begins after a token, such as ``=`` or the colon of a property.
 
-    Return False after an operator such as ``&&``: only an operand of an expression begins there.
-    ``pieces`` are the tokens of the code, and ``place`` is the index of the token; -1 if the value
-    begins the code.
+    Return False after an operator such as ``&&``: only an operand of an expression begins there,
+    and the import refuses the file, because the expression computes the pins. ``pieces`` are the
+    tokens of the code, and ``place`` is the index of the token; -1 if the value begins the code.
     """
     if place < 0 or pieces[place].text in _KEYWORDS:
         return True
@@ -211,9 +211,10 @@ def _is_property(pieces: list[Token], colon: int) -> bool:
 def _may_follow(pieces: list[Token], place: int) -> bool:
     """Return True if the value before a token is whole: a token such as ``;`` or ``}`` follows it.
 
-    Return False if the token is an operator such as ``&&``, so that the value is its operand.
-    ``pieces`` are the tokens of the code, and ``place`` is the index of the token. At the end of
-    the code, and before a word on another line, the value is whole, too.
+    Return False if the token is an operator such as ``&&``, so that the value is its operand. The
+    import then refuses the file, because the expression computes the pins. ``pieces`` are the
+    tokens of the code, and ``place`` is the index of the token. At the end of the code, and before
+    a word on another line, the value is whole, too.
     """
     if place == len(pieces) or any(is_mark(pieces, place, mark) for mark in ";,)}"):
         return True

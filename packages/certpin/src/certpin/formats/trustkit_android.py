@@ -44,9 +44,9 @@ def read(source: Source) -> ParsedFile:
     """Parse every domain-config with own or inherited pins. Raises ``FormatError``.
 
     ``source`` is the XML file; the result has the settings of its hosts. Hosts without
-    ``enforcePinning`` get report-only policies, because TrustKit then only reports. Warns if
-    TrustKit also reports to its vendor (the default), because the import does not keep the vendor's
-    address.
+    ``enforcePinning`` get report-only policies, because TrustKit then only reports. Issues a
+    ``FormatWarning`` if TrustKit also reports to its vendor (the default), because the import does
+    not keep the vendor's address.
     """
     return _network_security.read(source, _with_config)
 

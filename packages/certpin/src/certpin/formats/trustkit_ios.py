@@ -40,8 +40,9 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``TSKPinnedDomains``, inside ``TSKConfiguration`` or at the top level.
 
-    ``source`` is the property list; the result has the settings of its hosts. Warns about all other
-    settings, and about reports to TrustKit's vendor, which are the default. Raises ``FormatError``.
+    ``source`` is the property list; the result has the settings of its hosts. Issues a
+    ``FormatWarning`` about all other settings, and about reports to TrustKit's vendor, which are
+    the default. Raises ``FormatError``.
     """
     root = _plist.read(source)
     settings = root.get("TSKConfiguration") or root

@@ -46,8 +46,8 @@ def read(source: Source) -> ParsedFile:
     """Parse the settings ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
     ``source`` is the configuration file; the result has the settings of its host. wget ignores
-    case, dashes and underscores in the names of settings. Warns if wget verifies no chain, and
-    about settings that change which chains it accepts.
+    case, dashes and underscores in the names of settings. Issues a ``FormatWarning`` if wget
+    verifies no chain, and about settings that change which chains it accepts.
     """
     checks = _setting(source.text, "check_certificate")
     if checks is not None and checks.lower() not in _ON:

@@ -292,10 +292,12 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield a policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover: exports need it.
+    """Yield a policy for each host that two wildcards cover, neither of which is broader.
 
-    Neither pattern is broader than the other, so ``y.x`` needs its own policy: a copy of that of
-    ``**.y.x``. Hosts that have their own policy already are left out.
+    This is the host ``y.x`` if the pin set has ``*.x`` and ``**.y.x``. The platform accepts the
+    pins of both for it, so the export needs a separate policy for ``y.x``: a copy of that of
+    ``**.y.x``, to which the caller adds the pins of ``*.x``. Hosts that have their own policy
+    already are left out.
     """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:

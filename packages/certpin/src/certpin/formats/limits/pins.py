@@ -312,8 +312,9 @@ def _anchors(trust: TrustAnchors | None) -> tuple[Certificate, ...]:
 def _is_no_server(certificate: Certificate) -> bool:
     """Return True if a trust anchor is only an authority: it has no host names and IP addresses.
 
-    Otherwise a server may use it as its own certificate. basicConstraints don't decide this: the
-    self-signed certificate of a server often may issue certificates (openssl req -x509).
+    Otherwise a server may use it as its own certificate, so its pin can match a leaf.
+    basicConstraints don't decide this: the self-signed certificate of a server often may issue
+    certificates (openssl req -x509).
     """
     return not (certificate.dns_names or certificate.addresses)
 
@@ -369,8 +370,9 @@ class LeafOrAnchors(LeafOnly):
 def lacks_anchors(policy: HostPolicy) -> bool:
     """Return True if a policy can match only authorities, and has no trust anchors (``trust``).
 
-    This is so if it pins no server's key, or if ``match`` is ``ca``. Some platforms can enforce
-    such a policy only if the user gives certificates of the authorities (``--ca-file``).
+    This is so if it pins no server's key, or if ``match`` is ``ca``. A platform that can only
+    compare leaves, or only verify chains, can enforce such a policy only if the user gives
+    certificates of the authorities (``--ca-file``).
     """
     return policy.trust is None and (policy.match == "ca" or not _for_leaves(policy))
 

@@ -2,7 +2,7 @@
 
 certpin uses one signature algorithm for each kind of key (``x509.signing``): ECDSA with SHA-256 on
 P-256 and with SHA-384 on P-384, RSA PKCS#1 v1.5 with SHA-256, Ed25519. A key that its service
-restricts to another algorithm is refused.
+restricts to another algorithm raises ``TokenError``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _USABLE = {
 
 
 class _UnusableTypeError(Exception):
-    """A key has a type that certpin can't use. The message is the type, as the service names it."""
+    """A key has a type that certpin can't use. The message is the type, as the service names it.
+
+    ``read_public_key`` turns this error into a ``TokenError`` with the URI of the key.
+    """
 
 
 def read_public_key(uri: ServiceURI) -> tuple[SignerPublicKey, SSlibKey]:

@@ -27,10 +27,10 @@ _MAX_PIN = 255  # bytes; the limit of SoftHSM (MAX_PIN_LEN); hardware allows few
 
 @contextmanager
 def translated(token: str = "") -> Iterator[None]:
-    """Turn each PKCS#11 error in the ``with`` block into a ``TokenError``.
+    """Context manager: turn each PKCS#11 error in the ``with`` block into a ``TokenError``.
 
-    ``token`` is the token's label, which the message contains. OpenSSL's error queue is cleared at
-    the end of the block.
+    ``token`` is the label of the token, which the message contains; empty if none is known. At the
+    end of the block, OpenSSL's error queue is cleared (see ``_clear_openssl_errors``).
     """
     import pkcs11
 
@@ -103,9 +103,10 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
 
 @contextmanager
 def closed_on_failure(session: Session) -> Iterator[Session]:
-    """Close the session of a token if the ``with`` block raises an exception.
+    """Context manager: close the session of a token if the ``with`` block raises an exception.
 
-    Errors while the session is closed are ignored, because the token may have been removed.
+    The session stays open if the block ends without one. Errors while the session is closed are
+    ignored, because the token may have been removed.
     """
     import pkcs11
 

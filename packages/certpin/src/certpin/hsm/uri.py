@@ -2,9 +2,9 @@
 
     pkcs11:token=bank;object=next?module-path=/usr/lib/softhsm/libsofthsm2.so
 
-A URI with an unknown attribute is refused. By RFC 7512 section 2.5, such a URI matches no key; if
-the attribute were ignored, the URI could match too many keys. No error contains a value of the URI,
-because the value may be a PIN.
+A URI with an unknown attribute raises ``TokenError``. By RFC 7512 section 2.5, such a URI matches
+no key; if the attribute were ignored, the URI could match too many keys. No error contains a value
+of the URI, because the value may be a PIN.
 """
 
 from __future__ import annotations

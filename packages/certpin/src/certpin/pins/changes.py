@@ -126,7 +126,7 @@ def _added(
     kept: AbstractSet[HostPattern],
     now: datetime,
 ) -> Iterator[Finding]:
-    """Yield findings for a pattern that only the new set has.
+    """Yield the effects (weight and text) of a pattern that only the new set has.
 
     Args:
         policy: the new set's policy for the pattern.
@@ -157,7 +157,7 @@ def _added(
 def _removed(
     policy: HostPolicy, covering: Sequence[HostPolicy | None], now: datetime
 ) -> Iterator[Finding]:
-    """Yield findings for a pattern that only the old set has.
+    """Yield the effects (weight and text) of a pattern that only the old set has.
 
     Args:
         policy: the old set's policy for the pattern.
@@ -189,10 +189,11 @@ def _moved_weight(old: HostPolicy, new: HostPolicy) -> Weight:
 
 
 def _moved(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
-    """Yield findings for hosts to which the two sets apply policies with different patterns.
+    """Yield the effects on hosts for which the two sets have policies with different patterns.
 
-    ``old`` is the policy of the old set for these hosts, and ``new`` that of the new set. Pins are
-    not compared if both policies enforce pins and have none in common: the caller reports that.
+    Each effect has a weight and a text. ``old`` is the policy of the old set for these hosts, and
+    ``new`` that of the new set. Pins are not compared if both policies enforce pins and have none
+    in common: the caller reports that.
     """
     if not _no_key_satisfies_both(old, new):
         yield from _pins(old, new)
@@ -214,16 +215,18 @@ def _settings(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Findi
 def _no_key_satisfies_both(old: HostPolicy, new: HostPolicy) -> bool:
     """Return True if both policies enforce pins, and have no pin in common.
 
-    Servers then can use no key that clients with the old and with the new pin set accept.
+    Servers then can use no key that clients with the old and with the new pin set accept. The
+    caller reports this as a change that breaks clients.
     """
     enforced = old.mode == new.mode == "enforce"
     return enforced and not old.live_pins.keys() & new.live_pins.keys()
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each pin that was added, was removed, or changed its state.
+    """Yield the effect on clients of each pin that was added, was removed, or changed its state.
 
-    ``old`` and ``new`` are the policies of one host in the old and in the new pin set.
+    Each effect has a weight and a text. ``old`` and ``new`` are the policies of one host in the old
+    and in the new pin set.
     """
     before, after = old.live_pins, new.live_pins
     for pin, entry in after.items():
@@ -253,7 +256,7 @@ def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy, new: HostPolicy) -> Fi
 
 
 def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Finding:
-    """Return the finding for a pin that the old set accepts and the new set does not.
+    """Return the effect (weight, text) of a pin that the old set accepts and the new doesn't.
 
     Args:
         pin: the pin.
@@ -287,10 +290,10 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 
 
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each pin that was newly marked compromised, or no longer is.
+    """Yield the effect of each pin that was newly marked compromised, or no longer is.
 
-    ``old`` and ``new`` are the policies of one host in the old and in the new pin set. Clients
-    refuse a path that contains a compromised key at any position.
+    Each effect has a weight and a text. ``old`` and ``new`` are the policies of one host in the old
+    and in the new pin set. Clients refuse a path that contains a compromised key at any position.
     """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
@@ -381,9 +384,10 @@ def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding
 
 
 def _refuses_all(policy: HostPolicy, now: datetime) -> bool:
-    """Return True if clients refuse every connection at the time ``now``.
+    """Return True if clients with this policy refuse every connection at the time ``now``.
 
-    That is so if the pins have expired in mode ``enforce`` with ``on_expiry = "fail-closed"``.
+    That is so if the pins have expired in mode ``enforce`` with ``on_expiry = "fail-closed"``. A
+    new policy of this kind is reported as a change that breaks clients.
     """
     return policy.refuses_from is not None and policy.expired(now)
 

@@ -387,7 +387,10 @@ def unreadable_address(text: str) -> HostError:
 
 
 def _is_bare_ipv6(text: str) -> bool:
-    """Return True for an IPv6 address without brackets, which can't have a port."""
+    """Return True for an IPv6 address without brackets.
+
+    The number after its last colon is then no port.
+    """
     return text.count(":") > 1 and not text.startswith("[") and not {"/", "@"} & set(text)
 
 

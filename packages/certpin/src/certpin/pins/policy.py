@@ -108,7 +108,7 @@ class Pin:
     def is_placeholder(self) -> bool:
         """True if the pin is an example from documentation, or repeats one byte or letter.
 
-        A policy with such a pin is refused.
+        ``HostPolicy`` raises ``ConfigError`` for such a pin.
         """
         digest = self.digest
         if digest[3:31] == digest[:28]:  # a repeated letter of base64 repeats three bytes

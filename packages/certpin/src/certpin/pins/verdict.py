@@ -178,10 +178,10 @@ def _verify_pins(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path that the policy marks compromised.
+    """Return the first certificate on the path that the policy marks compromised; None if none is.
 
-    The mark is on the pin of its key, or on that of the whole certificate. ``None`` if there is
-    none.
+    The mark is on the pin of its key, or on that of the whole certificate. In mode ``enforce``,
+    ``verify`` refuses such a path, even if another pin matches.
     """
     if not policy.compromised:
         return None

@@ -127,12 +127,15 @@ class Endpoint:
 
     @property
     def server(self) -> tuple[str, int]:
-        """The address and port of the server: ``connect`` if set, else ``host`` and ``port``."""
+        """The address and port of the server: ``connect`` if set, else ``host`` and ``port``.
+
+        The address can be a name, which has to be resolved.
+        """
         return self.connect or (self.host, self.port)
 
     @property
     def address(self) -> tuple[str, int]:
-        """The address and port to connect to: those of the server, with ``resolved`` if set."""
+        """The address and port to connect to: those of ``server``, or ``resolved`` if it is set."""
         address, port = self.server
         return self.resolved or address, port
 
@@ -308,8 +311,9 @@ def _lacks_family(answer: object) -> bool:
 def could_not_ask(error: DialError) -> bool:
     """Return True if a failed connection is due to this machine, and not to the server.
 
-    For example, the machine has no IPv6 address or route, or could not resolve the name because its
-    resolver failed temporarily. Return False if the name doesn't exist, or the server refused.
+    The failure then doesn't show that the server is gone. For example, the machine has no IPv6
+    address or route, or could not resolve the name because its resolver failed temporarily. Return
+    False if the name doesn't exist, or the server refused.
     """
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):
@@ -532,7 +536,10 @@ def _read_chains(
 
 
 def unverified_context() -> ssl.SSLContext:
-    """Make a TLS context that accepts any chain: only for reading a chain that did not verify."""
+    """Make a TLS context that accepts any chain, to read a chain that did not verify.
+
+    Data from such a connection proves nothing about the server.
+    """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

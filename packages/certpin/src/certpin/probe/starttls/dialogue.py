@@ -79,7 +79,8 @@ class Protocol:
 class Wire:
     """The bytes from and to the server in one STARTTLS dialogue.
 
-    The script of a protocol (a generator function) reads and writes them.
+    The script of a protocol (a generator function) reads and writes them. The methods that read are
+    generators: call them with ``yield from``.
 
     Attributes:
         protocol: the protocol.

@@ -3,8 +3,9 @@
 A signing event is a branch of the repository that has the pin file. It consists of a proposal (the
 pin file, its trust files, new lines of the rotation journal, and *drafts*: TUF metadata without
 enough signatures), then of signatures, each commit by one key. CI merges the branch without a
-person who reads it, so everything else is refused. In particular, ``site/`` and ``publish.toml``
-may not change in the branch: CI writes ``site/``, and ``publish.toml`` needs a separate review.
+person who reads it, so everything else raises ``ConfigError``. In particular, ``site/`` and
+``publish.toml`` may not change in the branch: CI writes ``site/``, and ``publish.toml`` needs a
+separate review.
 
 Pure functions: ``certpin.cli.publish.review`` reads the repository.
 """
@@ -61,7 +62,10 @@ class FileChange:
 
     @property
     def only_signs(self) -> bool:
-        """True if the commit adds the file, and the file is a signature of draft metadata."""
+        """True if the commit adds the file, and the file is a signature of draft metadata.
+
+        After the proposal, commits may contain only such changes.
+        """
         return self.signature is not None and self.before is None and self.after is not None
 
 
@@ -194,7 +198,11 @@ def require_valid(event: SigningEvent, state: FolderState) -> SigningEvent:
 
 
 def _has_signed(key: str, metadata: Metadata[Any], roots: Iterable[Root]) -> bool:
-    """Return True if one of the roots lists the key for the metadata's role, and it has signed."""
+    """Return True if a root lists a key for the metadata's role, and the key has signed it validly.
+
+    If no root does, the signature of the key doesn't count. ``key`` is the ID of the key, and
+    ``roots`` are the roots to look in.
+    """
     return any(key in signers(metadata, root) for root in roots)
 
 

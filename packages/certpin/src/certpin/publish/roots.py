@@ -143,7 +143,10 @@ def check(
 
 
 def is_spec_version(version: str) -> bool:
-    """Return True if the text is a version of the TUF specification that tuf writes: 1.0.x."""
+    """Return True if the text is a version of the TUF specification that tuf writes: 1.0.x.
+
+    certpin signs only metadata with such a version.
+    """
     return bool(_SPEC.fullmatch(version))
 
 
@@ -297,12 +300,12 @@ def moved_keys(root: Root, earlier: Sequence[Root]) -> frozenset[MovedKey]:
 def _wrong_moves(
     root: Root, earlier: Sequence[Root], new_key: str | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield a problem and its fix for each moved key because of which a root is refused.
+    """Yield a problem and its fix for each moved key that ``check`` refuses in a root.
 
     ``earlier`` are the roots before ``root``. ``new_key`` is the ID of the key that was just added
-    to a draft; ``None`` if the root is to be signed. A renewal with unchanged keys is never
-    refused: clients trust these keys already, and without it all updates would end. The signer gets
-    a warning instead.
+    to a draft; ``None`` if the root is to be signed. Nothing is yielded for a renewal with
+    unchanged keys: clients trust these keys already, and without it all updates would end. The
+    signer gets a warning instead.
     """
     moved = moved_keys(root, earlier)
     if earlier:

@@ -95,7 +95,7 @@ class SigningPolicy:
     def ends_soon(self, role: str, expires: datetime) -> bool:
         """Return True if at most a third of the lifetime of this TUF role's metadata is left.
 
-        ``expires`` is the time at which the metadata expires.
+        The metadata is then signed again. ``expires`` is the time at which it expires.
         """
         return expires - self.now <= self.settings.life(role) / 3
 

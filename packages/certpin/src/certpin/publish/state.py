@@ -192,7 +192,8 @@ def pin_file_errors(path: Path) -> Iterator[None]:
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
     """Return the IDs of the keys of ``root`` that have signed the metadata.
 
-    Only valid signatures count, by keys that the root lists for the metadata's role.
+    Invalid signatures are ignored, and so are keys that the root doesn't list for the metadata's
+    role.
     """
     return frozenset(trust.signing_keys(root, metadata))
 
@@ -200,8 +201,8 @@ def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
     """Return True if enough keys that the root lists have signed the metadata.
 
-    Enough is the threshold of the metadata's role. A key that the root lists under two IDs counts
-    once.
+    Only then it goes to ``publish/site/``, and clients can fetch it. Enough is the threshold of the
+    metadata's role. A key that the root lists under two IDs counts once.
     """
     try:
         trust.require_signed(root, metadata)

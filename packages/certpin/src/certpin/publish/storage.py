@@ -6,8 +6,9 @@
 Files are replaced atomically: in a folder by renaming, in object storage by its design. Stored
 files are untrusted, because anyone with write access can replace them.
 
-``[storage]`` of publish.toml has the options of fsspec. Secrets are refused, because that file is
-in version control. Unknown options are refused, because fsspec ignores misspelt ones.
+``[storage]`` of publish.toml has the options of fsspec. A secret in it raises ``ConfigError``,
+because that file is in version control. So does an unknown option, because fsspec ignores misspelt
+ones.
 """
 
 from __future__ import annotations

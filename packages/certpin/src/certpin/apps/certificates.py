@@ -110,8 +110,8 @@ def _read_items(
 def _is_secret(file: SourceFile, data: bytes) -> bool:
     """Return True if a PEM block is a private key (encrypted or not), or the file a key store.
 
-    ``data`` is the PEM block, or the content of the file. A key store is recognised by the suffix
-    of its name, such as ``.p12``.
+    In a released app, this is reported as a mistake. ``data`` is the PEM block, or the content of
+    the file. A key store is recognised by the suffix of its name, such as ``.p12``.
     """
     first = data[: data.find(b"\n")] if data.startswith(b"-----BEGIN ") else b""
     return b"PRIVATE KEY-----" in first or file.path.lower().endswith(KEY_STORES)

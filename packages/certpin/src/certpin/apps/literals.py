@@ -438,7 +438,8 @@ class LiteralReader:
 def _pattern(text: str, port: str) -> str:
     """Return a host or host pattern in normalised form, with its port unless that is 443.
 
-    Return an empty string if the host is invalid. ``port`` is empty, or begins with a colon.
+    Return an empty string if the host ``text`` is invalid. ``port`` is empty, or begins with a
+    colon.
     """
     if len(text) > _MAX_HOST:
         return ""
@@ -479,7 +480,11 @@ def _is_hexadecimal(text: str) -> bool:
 
 
 def _decoded(text: str) -> bytes | None:
-    """Return the bytes of strict base64; None if the string isn't canonical base64."""
+    """Return the bytes that a base64 text encodes; None if the text isn't canonical base64.
+
+    Canonical means the standard alphabet, padding, and no other characters or stray bits, so that
+    each digest has only one spelling.
+    """
     digest = binascii.a2b_base64(text)
     return digest if base64.b64encode(digest).decode() == text else None
 
@@ -490,7 +495,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Return the start of a string of the source file for a message: quoted, and safe to print."""
+    """Return a string of the source file for a message: shortened, quoted, and safe to print."""
     text = printable(text.strip()[:_MAX_PLACEHOLDER])
     return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
 

@@ -124,7 +124,11 @@ def read_project(
 
 
 def _nothing_read(paths: list[str], project: Project, language: Language) -> FormatError:
-    """Return the error for paths without a file to read: a check of nothing must not pass."""
+    """Return the error to raise if no file was read: a check of nothing must not pass.
+
+    The message says why, for example that the files are of another language. ``paths`` are those
+    that the user named, and ``project`` has the files that were left out.
+    """
     reasons = []
     if project.left_out:
         reasons.append(f"tests are left out ({', '.join(project.left_out)})")

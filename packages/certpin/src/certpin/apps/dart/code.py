@@ -211,9 +211,10 @@ class DartCode:
         return self.name_of(selector)  # an enum constant
 
     def arguments(self, arguments: Node) -> Iterator[tuple[str, list[Node]]]:
-        """Yield the name and value of each argument of a call; the name may be empty.
+        """Yield the name and value of each argument of a call.
 
-        A positional argument has no name.
+        The name of a positional argument is empty, and the value is a list of syntax nodes.
+        ``arguments`` is the node of the call's arguments.
         """
         for each in self.tree.children(arguments):
             children = self.tree.children(each)
@@ -224,7 +225,10 @@ class DartCode:
                 yield "", children
 
     def first_argument(self, arguments: Node) -> list[Node]:
-        """Return the value of a call's first positional argument; empty if there is none."""
+        """Return the value of a call's first positional argument, as a list of syntax nodes.
+
+        The list is empty if there is none. ``arguments`` is the node of the call's arguments.
+        """
         return next((run for name, run in self.arguments(arguments) if not name), [])
 
     def arguments_of(self, name: Node) -> Node | None:

@@ -128,7 +128,10 @@ class ContextWrapper(OwnSSLContext):
         return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``, because a copy of the context would have no pins."""
+        """Always raise ``ContextCopyError``, because a copy of the context would have no pins.
+
+        Libraries that copy a context call this method first, to copy the roots.
+        """
         self._pinned.get_ca_certs(binary_form)
 
 
@@ -170,9 +173,10 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
 
 def port_in(url: Any) -> int | None:
-    """Return the port of a split URL; ``None`` if the URL has no port or an invalid one.
+    """Return the port of a URL; ``None`` if the URL has no port or an invalid one.
 
-    An invalid port is not an error here, because the HTTP library reports it.
+    An invalid port is not an error here, because the HTTP library reports it. ``url`` is a result
+    of ``urllib.parse.urlsplit``, or a similar object with an attribute ``port``.
     """
     try:
         port: int | None = url.port

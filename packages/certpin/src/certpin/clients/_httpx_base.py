@@ -221,8 +221,9 @@ class _Connections:
 def _raise_refusal(event: str, info: dict[str, Any]) -> None:
     """Raise the ``PinError`` that ended a TLS handshake, if a trace event reports one.
 
-    Without this function, httpcore would turn the ``PinError`` into a ``ConnectError``, and connect
-    again if the transport has ``retries``. A retry would contact an attacker again.
+    ``event`` is the name of the trace event of httpcore, and ``info`` has its exception. Without
+    this function, httpcore would turn the ``PinError`` into a ``ConnectError``, and connect again
+    if the transport has ``retries``. A retry would contact an attacker again.
     """
     if not event.endswith(".start_tls.failed"):
         return

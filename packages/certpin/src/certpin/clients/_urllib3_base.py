@@ -340,7 +340,8 @@ class PinningManager(_Manager):
     def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> Any:
         """Return the connection pool for a key, or raise an error as ``connection_from_host`` does.
 
-        The library calls this method for every pool, also for ``connection_from_context``.
+        The library calls this method for every pool, also for ``connection_from_context``. The key
+        and ``request_context`` have the scheme, host, port and options of the pool.
         """
         base: Any = super()
         with self._admitted_pool(request_context):
@@ -371,7 +372,8 @@ class AsyncPinningManager(_Manager):
     async def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> Any:
         """Return the connection pool for a key, or raise an error as ``connection_from_host`` does.
 
-        The library calls this method for every pool, also for ``connection_from_context``.
+        The library calls this method for every pool, also for ``connection_from_context``. The key
+        and ``request_context`` have the scheme, host, port and options of the pool.
         """
         base: Any = super()
         with self._admitted_pool(request_context):

@@ -110,7 +110,8 @@ def exclusion(found: Iterable[Found], unpinned: Iterable[str]) -> FormatError | 
 def read_digest(text: str, place: str) -> Pin:
     """Parse the SHA-256 of a public key in base64, which these platforms read without a prefix.
 
-    ``place`` is the location in the file, for errors. Raises ``FormatError``.
+    ``text`` is the digest, and ``place`` the location in the file, for errors. Raises
+    ``FormatError`` if the text is no such digest.
     """
     digest = _PREFIX.sub("", text)
     if digest != text:
@@ -131,7 +132,7 @@ def read_digest(text: str, place: str) -> Pin:
 def read_day(text: str) -> datetime:
     """Parse the date at which a platform stops pinning, such as ``2027-06-01``.
 
-    Raises ``FormatError``.
+    ``text`` is the date, without a time and a zone. Raises ``FormatError`` for any other text.
     """
     if len(text) != len("2027-06-01"):
         raise FormatError(f"{text[:40]!r} is not a date", fix="write it as 2027-06-01")

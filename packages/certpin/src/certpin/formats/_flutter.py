@@ -86,9 +86,10 @@ def import_vendored(file: File) -> File:
 
 
 def label(pins: PinSet) -> str:
-    """Return the name of the pin set for Dart code, with ``_`` for each unsafe character.
+    """Return the name of the pin set ``pins`` for Dart code, with ``_`` for each unsafe character.
 
-    Safe are ASCII letters, digits, space, dot, underscore and hyphen.
+    Safe are ASCII letters, digits, space, dot, underscore and hyphen: the name can then be written
+    into a string literal without escapes.
     """
     return _NOT_IN_A_LABEL.sub("_", pins.name)
 

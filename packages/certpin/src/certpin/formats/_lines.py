@@ -63,7 +63,8 @@ def settings(text: str) -> list[set[str]]:
 
     ``certpin lint --exported`` compares them with those of a new export. The list has one set
     because all lines are for one connection; other formats have a set for each connection. Comments
-    are left out. The pins are shortened to ``…``, because their order can differ.
+    are left out. The pins are shortened to ``…``, because their order can differ. ``text`` is the
+    content of the file.
     """
     found = {_PINS.sub("…", " ".join(line.split())) for line in text.split("\n")}
     return [{line for line in found if line[:1] not in {"", "#"}}]
@@ -77,7 +78,8 @@ def spelled(policy: HostPolicy) -> str:
 def pattern_of(text: str) -> str:
     """Return the host pattern from the comment below certpin's header; empty if there is none.
 
-    In another place, ``# for production`` is a comment of the file's author.
+    In another place, ``# for production`` is a comment of the file's author. ``text`` is the
+    content of the configuration file.
     """
     host = _HOST.search(text)
     return host[1] if host else ""
@@ -113,7 +115,8 @@ def read_lines(
 def last_value(text: str, name: str) -> str | None:
     """Return the last value of the setting ``name`` in a file; None if the file lacks the setting.
 
-    If a setting is repeated, curl and wget use the last value too. ``name`` is that of ``values``.
+    If a setting is repeated, curl and wget use the last value too. ``text`` is the content of the
+    file, and ``name`` a regular expression for the name (see ``values``).
     """
     return next(reversed(values(text, name)), None)
 
@@ -121,8 +124,8 @@ def last_value(text: str, name: str) -> str | None:
 def values(text: str, name: str) -> list[str]:
     """Return each value of the setting ``name`` in a file, in the order of the lines.
 
-    ``name`` is a regular expression. The name is followed by ``=``, ``:`` or a space; the value
-    ends with the line.
+    ``text`` is the content of the file. ``name`` is a regular expression. The name is followed by
+    ``=``, ``:`` or a space; the value ends with the line.
     """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([^\r\n]*+)"

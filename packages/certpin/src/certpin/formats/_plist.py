@@ -40,7 +40,7 @@ class _Once(dict[str, Any]):
 def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
     """Return ``document`` as the text of an XML property list, with certpin's header as a comment.
 
-    ``name`` is the name of the format.
+    The header names the pin set ``pins`` and the format ``name``.
     """
     text = plistlib.dumps(document, sort_keys=False).decode()
     lines = "".join(f"  {line}\n" for line in header(pins, name))

@@ -40,7 +40,10 @@ _LISTS: dict[Match, str] = {"leaf": "NSPinnedLeafIdentities", "ca": "NSPinnedCAI
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a property list with the key ``NSAppTransportSecurity``: one entry per domain name."""
+    """Return a property list with the key ``NSAppTransportSecurity``: one entry per domain name.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     domains: dict[str, dict[str, Any]] = {}
     for policy in pins.policies:
         entry = domains.setdefault(policy.pattern.name, {"NSIncludesSubdomains": False})

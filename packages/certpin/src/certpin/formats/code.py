@@ -172,9 +172,10 @@ def _after_name(text: str, line: int) -> Token:
 
 
 def _end_of_comment(text: str, place: int, line: int) -> int:
-    """Return the index after the comment that begins at ``place``, in line ``line``.
+    """Return the index after the block comment that begins at ``place``, in line ``line``.
 
-    Raises ``FormatError`` if it is not closed.
+    All indexes are those of characters in ``text``, the source code. Raises ``FormatError`` if the
+    comment is not closed.
     """
     depth = 0
     for mark in _COMMENT_MARK.finditer(text, place):

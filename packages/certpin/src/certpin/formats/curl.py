@@ -51,7 +51,10 @@ _COMPUTED = re.compile(r"^[ \t]*+(?:--)?expand-(pinnedpubkey|cacert)(?=[\s=:]|$)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a configuration file for one curl command, and the file of its trust anchors."""
+    """Return a configuration file for one curl command, and the file of its trust anchors.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     [policy] = pins.policies
     # By default, --location also follows redirects to http://.
     settings = {"proto": "=https"}
@@ -128,8 +131,9 @@ def _of_hosts(found: ParsedFile, hosts: list[str]) -> ParsedFile:
 def _hosts(text: str) -> list[str]:
     """Return the hosts of the URLs in a file, in their order and without duplicates.
 
-    A URL is left out if its host is not known: curl makes several URLs of ``{a,b}`` and ``[1-9]``,
-    and reads those of ``@FILE`` from a file.
+    ``text`` is the content of curl's configuration file. A URL is left out if its host is not
+    known: curl makes several URLs of ``{a,b}`` and ``[1-9]``, and reads those of ``@FILE`` from a
+    file.
     """
     from urllib.parse import urlsplit  # a large part of the import time of certpin
 

@@ -37,7 +37,8 @@ _CSHARP = TableSyntax(
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a C# file with the class ``Certpin.PinnedHandler``.
 
-    The class is a handler for ``HttpClient`` that checks the pins.
+    The class is a handler for ``HttpClient`` that checks the pins. ``pins`` is a pin set that
+    ``project`` has reduced to what the platform can express.
     """
     return (program(pins, DOTNET.name, DOTNET.file, "dotnet.cs", _CSHARP),)
 

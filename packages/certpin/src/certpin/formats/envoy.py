@@ -83,7 +83,10 @@ _ELSEWHERE = ("combined_validation_context", "validation_context_sds_secret_conf
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the YAML transport socket of one Envoy cluster, with TLS session resumption off."""
+    """Return the YAML transport socket of one Envoy cluster, with TLS session resumption off.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     [policy] = pins.policies
     socket = _SOCKET.format(
         type=_TYPE,
@@ -201,9 +204,10 @@ def _named(context: Shape, pattern: str, source: Source, *, is_only: bool) -> Fo
 
 
 def settings(text: str) -> list[set[str]]:
-    """Return the fields of each ``UpstreamTlsContext`` with pins, without the pins.
+    """Return the fields of each ``UpstreamTlsContext`` with pins, one set each, without the pins.
 
-    ``certpin lint --exported`` compares them with those of a new export. Raises ``FormatError``,
+    ``certpin lint --exported`` compares them with those of a new export. A field is a text with its
+    location and value (``_fields``). ``text`` is the content of the file. Raises ``FormatError``,
     and ``ConfigError`` if PyYAML is not installed.
     """
     contexts = [set(_fields(each)) for each in _mappings(text) if _is_context(Shape(each))]

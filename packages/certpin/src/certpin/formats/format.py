@@ -209,8 +209,8 @@ class Format:
     def _anchored(self, pins: PinSet, file: AuthorityFile) -> tuple[PinSet, tuple[Omission, ...]]:
         """Make certificates in ``file`` the trust anchors of policies that pin only authorities.
 
-        Such a policy gets the certificates that have one of its pinned keys. Policies that have
-        trust anchors already are not changed.
+        Such a policy of the pin set ``pins`` gets the certificates that have one of its pinned
+        keys. Policies that have trust anchors already are not changed.
 
         Returns:
             The new pin set, and an omission for each changed policy with a pin that no certificate

@@ -40,7 +40,10 @@ _LITERAL_NAME = re.compile(r"str\(([A-Za-z0-9._-]+)\)")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return HAProxy's ``server`` line for the host, and the file of its trust anchors."""
+    """Return HAProxy's ``server`` line for the host, and the file of its trust anchors.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     [policy] = pins.policies
     name = policy.pattern.name
     # sni sets the requested and verified name; verifyhost sets the verified name without SNI.
@@ -76,12 +79,12 @@ def _report_conditions(lines: list[_Line]) -> None:
 
 
 def settings(text: str) -> list[set[str]]:
-    """Return the lines that apply to the servers of each section with a ``ca-file``.
+    """Return the lines that apply to the servers of each section with a ``ca-file``, one set each.
 
-    ``certpin lint --exported`` compares them with those of a new export. In a file without
-    sections, as exported, these are all lines. In a whole configuration, they are the lines with
-    the ``ca-file``, and each weaker parameter of the other lines about servers. Lines in a section
-    without servers have no effect.
+    ``certpin lint --exported`` compares them with those of a new export. ``text`` is the content of
+    the configuration. In a file without sections, as exported, these are all lines. In a whole
+    configuration, they are the lines with the ``ca-file``, and each weaker parameter of the other
+    lines about servers. Lines in a section without servers have no effect.
     """
     lines = _lines(text)
     if not any(words[0] in _SECTIONS for _, words in lines):

@@ -39,7 +39,7 @@ def commented(pins: PinSet, name: str, mark: str) -> str:
 def read_header(text: str) -> tuple[str, int]:
     """Return the name and version of the pin set in the header of an exported file.
 
-    Return ``("", 1)`` if certpin did not write the file.
+    ``text`` is the content of the file. Return ``("", 1)`` if certpin did not write the file.
 
     Raises:
         FormatError: the header is damaged.

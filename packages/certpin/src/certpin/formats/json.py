@@ -53,7 +53,10 @@ _KEYS = (
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return the exported file, which contains the pin set as a JSON object."""
+    """Return the exported file, which contains the pin set as a JSON object.
+
+    ``pins`` needs no reduction: JSON can express each setting that concerns clients.
+    """
     return (File(JSON.file, json.dumps(to_json(pins), indent=2) + "\n"),)
 
 

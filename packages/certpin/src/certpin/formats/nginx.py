@@ -71,7 +71,10 @@ proxy_ssl_session_reuse off;
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return nginx's directives for connections to the host, and the file of its trust anchors."""
+    """Return nginx's directives for connections to the host, and the file of its trust anchors.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     [policy] = pins.policies
     # For wildcards, the name of proxy_pass (the default). A client must not choose the name.
     name = "$proxy_host" if policy.pattern.wildcard else policy.pattern.name
@@ -98,12 +101,13 @@ def read(source: Source) -> ParsedFile:
 
 
 def settings(text: str) -> list[set[str]]:
-    """Return the directives that apply to each verified connection in a configuration.
+    """Return the directives that apply to each verified connection in a configuration, as sets.
 
-    ``certpin lint --exported`` compares them with those of a new export. In a file to include, as
-    exported, these are all directives, also the beginnings of blocks: nginx applies no directive in
-    a block to the connections of the location around it. In a whole configuration, they are the
-    directives of TLS that are in force in each block that connects.
+    ``certpin lint --exported`` compares them with those of a new export. ``text`` is the content of
+    the configuration. In a file to include, as exported, these are all directives, also the
+    beginnings of blocks: nginx applies no directive in a block to the connections of the location
+    around it. In a whole configuration, they are the directives of TLS that are in force in each
+    block that connects.
 
     Raises ``FormatError``.
     """

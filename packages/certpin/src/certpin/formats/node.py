@@ -28,7 +28,8 @@ _JAVASCRIPT = TableSyntax(
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return an ES module that exports the function ``pinnedAgent``.
 
-    The function returns an agent for ``node:https`` that checks the pins.
+    The function returns an agent for ``node:https`` that checks the pins. ``pins`` is a pin set
+    that ``project`` has reduced to what the platform can express.
     """
     return (program(pins, NODE.name, NODE.file, "node.mjs", _JAVASCRIPT),)
 

@@ -283,7 +283,10 @@ def pem(anchors: TrustAnchors) -> str:
 
 
 def read_timestamp(text: str) -> datetime:
-    """Parse a date or a time; without a time zone it is in UTC. Raises ``FormatError``."""
+    """Parse a date or a time, and return it as a time. Without a time zone it is in UTC.
+
+    Raises ``FormatError`` for other texts.
+    """
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -294,7 +297,7 @@ def read_timestamp(text: str) -> datetime:
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a time as RFC 3339 text in UTC, which every platform can parse."""
+    """Return a time with a zone as RFC 3339 text in UTC, which every platform can parse."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -62,7 +62,8 @@ class Limitation(ABC):
     def apply(self, pins: PinSet) -> Projection:
         """Return a copy of the pin set without the setting, and the list of omitted settings.
 
-        The list is empty if the pin set does not use the setting.
+        The setting is the one that this limitation is about, which the platform can't express. The
+        list is empty if the pin set ``pins`` does not use it.
 
         Raises:
             ConfigError: a pin set without the setting would be unsafe.

@@ -54,7 +54,10 @@ _KEYWORDS = frozenset({"return", "default"})  # words before a value
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a TypeScript module with the value ``certpinPins``: the options with the pins."""
+    """Return a TypeScript module with the value ``certpinPins``: the options with the pins.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     domains = "".join(map(_domain, pins.policies))
     header = commented(pins, REACT_NATIVE.name, "//")
     return (File(REACT_NATIVE.file, _SOURCE.format(header=header, domains=domains)),)

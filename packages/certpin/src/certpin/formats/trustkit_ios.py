@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a property list with TrustKit's settings for the pins, in ``TSKConfiguration``."""
+    """Return a property list with TrustKit's settings for the pins, in ``TSKConfiguration``.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
     settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}
     text = _plist.write(pins, TRUSTKIT_IOS.name, {"TSKConfiguration": settings})

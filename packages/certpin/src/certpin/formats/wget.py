@@ -28,7 +28,10 @@ _BUNDLE = "wget-anchors.pem"
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a configuration file for one wget command, and the file of its trust anchors."""
+    """Return a configuration file for one wget command, and the file of its trust anchors.
+
+    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    """
     [policy] = pins.policies
     settings = {
         "check_certificate": "on",

@@ -34,7 +34,7 @@ class OneHost(Limitation):
     def apply(self, pins: PinSet) -> Projection:
         """Return the pin set unchanged, and an empty list of omissions.
 
-        Raises ``ConfigError`` if it has more than one policy.
+        Raises ``ConfigError`` if the pin set has more than one policy.
         """
         if len(pins.policies) > 1:
             raise ConfigError(

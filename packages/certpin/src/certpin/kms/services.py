@@ -89,7 +89,10 @@ def _usable(public_key: Any, scheme: str) -> tuple[SignerPublicKey, SSlibKey]:
 
 
 def sslib_key(public_key: SignerPublicKey) -> SSlibKey:
-    """Return a public key in the format of TUF root metadata, with certpin's signature scheme."""
+    """Return a public key in the format of TUF root metadata, with certpin's signature scheme.
+
+    The ID of the key in the result is computed from its content.
+    """
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from securesystemslib.signer import SSlibKey
 

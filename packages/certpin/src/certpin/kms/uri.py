@@ -191,7 +191,7 @@ def require_leaf_service(text: str) -> None:
 def unsupported_scheme(text: str) -> TokenError:
     """Return the error to raise for a key URI with a scheme that certpin does not support.
 
-    The error gives the reason, if certpin knows the scheme.
+    The error gives the reason, if certpin knows the scheme. ``text`` is the URI.
     """
     scheme = text.partition(":")[0][:40]
     reason, fix = _UNSUPPORTED.get(scheme.lower(), _OTHERWISE)

@@ -204,10 +204,10 @@ def destroy_key(key: TokenKey) -> None:
 
 
 def _verified_key(uri: TokenURI, session: Session) -> TokenKey:
-    """Open the key that a URI names, and verify its signature of a random challenge.
+    """Open the key pair that ``uri`` names, and verify its signature of a random challenge.
 
-    ``session`` is the session after the login. Raises ``TokenError`` if the key can't be used or
-    the signature is wrong.
+    The returned key uses ``session``, the session of the token after the login. Raises
+    ``TokenError`` if the key can't be used or the signature is wrong.
     """
     with translated(session.token.label):
         private = _private_key(uri, session)
@@ -246,8 +246,8 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
 def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
     """Sign data with a private key on the token, and return the signature (ECDSA: as DER).
 
-    ``public_key`` gives the algorithm. For ECDSA the data is hashed here and not on the token,
-    because few tokens support CKM_ECDSA_SHA256.
+    ``private`` is the object of the private key. ``public_key`` gives the algorithm. For ECDSA the
+    data is hashed here and not on the token, because few tokens support CKM_ECDSA_SHA256.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism

@@ -43,10 +43,10 @@ def translated(token: str = "") -> Iterator[None]:
 
 
 def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> Token:
-    """Return the token that a PKCS#11 URI names.
+    """Return the token that a PKCS#11 URI (``uri``) names.
 
-    If the URI names no PKCS#11 module, ``environment`` has the path of the module, as in
-    ``os.environ``. Raises ``TokenError`` if no token matches, or several do.
+    ``environment`` has environment variables, as ``os.environ``: one of them has the path of the
+    PKCS#11 module if the URI names none. Raises ``TokenError`` if no token matches, or several do.
     """
     library = _load(_module_path(uri, environment))
     failed: list[str] = []

@@ -192,8 +192,8 @@ def _moved(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]
     """Yield the effects on hosts for which the two sets have policies with different patterns.
 
     Each effect has a weight and a text. ``old`` is the policy of the old set for these hosts, and
-    ``new`` that of the new set. Pins are not compared if both policies enforce pins and have none
-    in common: the caller reports that.
+    ``new`` that of the new set; ``now`` is the current time. Pins are not compared if both policies
+    enforce pins and have none in common: the caller reports that.
     """
     if not _no_key_satisfies_both(old, new):
         yield from _pins(old, new)

@@ -349,7 +349,7 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
 
 def join_address(host: str, port: int) -> str:
-    """Return ``HOST:PORT``, with an IPv6 address in brackets."""
+    """Return ``HOST:PORT``, with the brackets that an IPv6 address needs there."""
     return f"{bracketed(host)}:{port}"
 
 
@@ -410,7 +410,7 @@ def is_report_address(address: str) -> bool:
 
 
 def check_report_address(address: str) -> None:
-    """Raise ``ConfigError`` unless reports can be sent to this URL."""
+    """Raise ``ConfigError`` unless reports can be sent to this URL (see ``is_report_address``)."""
     if not is_report_address(address):
         raise ConfigError(
             f"{quoted(address)} is not an https:// address",

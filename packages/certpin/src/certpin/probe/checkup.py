@@ -153,12 +153,12 @@ def check_up(
 def _unverified(policy: HostPolicy, observation: Observation, now: datetime) -> tuple[str, str]:
     """Return the reason why a chain did not verify, and advice to the user.
 
-    ``policy`` is that of the host, and ``observation`` has the chain that the server sent. The
-    advice is empty unless the chain ends at no trust anchor, or at an expired one. If it ends at no
-    trust anchor, several possible causes look alike: a man in the middle, a root that is not
-    trusted, or intermediates that the server did not send. So the advice names more than one cause.
-    But it names no man in the middle if an issuer was not sent and the leaf is pinned: the server
-    has then proved that it has the pinned key.
+    ``now`` is the current time. ``policy`` is that of the host, and ``observation`` has the chain
+    that the server sent. The advice is empty unless the chain ends at no trust anchor, or at an
+    expired one. If it ends at no trust anchor, several possible causes look alike: a man in the
+    middle, a root that is not trusted, or intermediates that the server did not send. So the advice
+    names more than one cause. But it names no man in the middle if an issuer was not sent and the
+    leaf is pinned: the server has then proved that it has the pinned key.
 
     Returns:
         The reason and the advice, as texts. The advice may be empty.
@@ -207,7 +207,7 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
     """Return advice to replace a trust anchor, if it has expired and no certificate below it has.
 
     Otherwise return an empty text. ``path`` is the path that the server sent, and ``trust`` has the
-    policy's anchors.
+    policy's anchors. ``now`` is the current time.
     """
     anchors = _anchors_above(path, trust)
     with suppress(CertificateParseError):
@@ -244,6 +244,7 @@ def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> t
 def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
     """Return a text that says where a served path ends, and which trust anchors are expected.
 
+    ``policy`` is that of the host, and ``path`` the part of the chain that the server sent.
     ``is_namesake`` is True if a trust anchor has the name of the issuer of the path's last
     certificate, but a different key.
     """
@@ -265,7 +266,8 @@ def _compare(policy: HostPolicy) -> str:
     """Return advice for a chain that ends at no trust anchor, and may be that of an attacker.
 
     The advice is to compare it with the chain that the server presents in another network. The
-    advice also says how to trust the chain's authority, if it is the right one.
+    advice also says how to trust the chain's authority, if it is the right one. ``policy`` is that
+    of the host.
     """
     if policy.trust is None:
         return (
@@ -294,9 +296,10 @@ def _send_own(path: ServedPath) -> str:
 def _send_or_trust(policy: HostPolicy, path: ServedPath, sent: int) -> str:
     """Return advice for a server with a pinned key, if an issuer of its chain was not sent.
 
-    The issuer is that of the last certificate in ``path``. If this is the leaf, the issuer is
-    usually an intermediate, which the server has to send. Otherwise the issuer is usually a root,
-    which the client has to trust. ``sent`` is the number of certificates that were sent.
+    ``policy`` is that of the host, and ``path`` is the path that the server sent. The issuer is
+    that of the last certificate in ``path``. If this is the leaf, the issuer is usually an
+    intermediate, which the server has to send. Otherwise the issuer is usually a root, which the
+    client has to trust. ``sent`` is the number of certificates that were sent.
     """
     issuer = issuer_of(path.end)
     if policy.trust is None:

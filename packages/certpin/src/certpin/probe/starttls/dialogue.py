@@ -261,8 +261,9 @@ def quote(data: bytes) -> str:
 def not_tls_error(protocol: Protocol, host: str, port: int) -> StartTLSError:
     """Return the error for a server that agreed to TLS, and then sent bytes that are not TLS.
 
-    An attacker may have injected them. Injected bytes arrive together with the server's consent, or
-    a moment later.
+    The caller raises it. The arguments name the protocol and the server in its message. An attacker
+    may have injected the bytes. Injected bytes arrive together with the server's consent, or a
+    moment later.
     """
     return StartTLSError(
         f"{protocol.name} STARTTLS: the server sent something other than TLS after its go-ahead",

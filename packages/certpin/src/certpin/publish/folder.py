@@ -272,7 +272,8 @@ def _read_signed(path: Path, limit: int) -> bytes | None:
     """Return the bytes of a file in ``publish/site/``, or None if it is missing.
 
     Raises:
-        PinFileError: the file can't be read, is longer than ``limit`` bytes, or has a conflict.
+        PinFileError: the file can't be read, is longer than ``limit`` bytes, or contains the marks
+            of a conflict in version control.
     """
     data = _read(path, limit)
     if data is not None and data.startswith(_CONFLICT):
@@ -288,8 +289,9 @@ def _read_signed(path: Path, limit: int) -> bytes | None:
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
     """Return the bytes of ``drafts/ROLE.json``, the metadata that needs signatures.
 
-    Return None if the file is missing. If the file can't be read, return the error. The error is
-    not raised, because an unreadable draft must block only the people who sign this draft.
+    ``path`` is the file, and ``limit`` its largest size in bytes. Return None if the file is
+    missing. If the file can't be read, return the error. The error is not raised, because an
+    unreadable draft must block only the people who sign this draft.
     """
     try:
         return _read(path, limit)

@@ -312,7 +312,8 @@ def _overtaken(path: str) -> UpdateError:
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
     """Read an uploaded file back from the storage, and raise an error if it differs from ``data``.
 
-    The error is ``UpdateError``. The file can differ if another push is running at the same time.
+    ``path`` is the path of the file in the storage. The error is ``UpdateError``. The file can
+    differ if another push is running at the same time.
     """
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
@@ -478,9 +479,10 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 def _require_same_roots(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` unless the root metadata in the storage equals the local root metadata.
 
-    Local files are those in ``publish/site/``. Missing roots in the storage are accepted, unless
-    all are missing and the storage has a timestamp. A root in the storage that is later than all
-    local ones is refused. This is condition 1 in the docstring of this module.
+    Local files are those in ``publish/site/``, and ``remote`` has the files in the storage. Missing
+    roots in the storage are accepted, unless all are missing and the storage has a timestamp. A
+    root in the storage that is later than all local ones is refused. This is condition 1 in the
+    docstring of this module.
     """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
@@ -513,9 +515,9 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 def _require_numbers_free(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` if the storage has other bytes under a version number of a local file.
 
-    Local files are those in ``publish/site/``. Targets and snapshot metadata are compared. A stored
-    file without a valid signature is ignored, unless it has the same path as a local file. This is
-    condition 3 in the docstring of this module.
+    Local files are those in ``publish/site/``, and ``remote`` has the files in the storage. Targets
+    and snapshot metadata are compared. A stored file without a valid signature is ignored, unless
+    it has the same path as a local file. This is condition 3 in the docstring of this module.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -528,6 +530,7 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 def _require_not_newer(local: Local, remote: Remote) -> None:
     """Raise ``UpdateError`` if the pin set in the storage is newer than the one to push.
 
+    ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage.
     The versions of timestamp, snapshot and targets metadata are compared with the local ones.
     Metadata counts only if the keys of the newest local root have signed it. But targets metadata
     also counts if these keys have signed the snapshot that names it, because clients remember the
@@ -552,9 +555,10 @@ def _require_not_newer(local: Local, remote: Remote) -> None:
 def _require_followed(local: Local, remote: Remote, shipped: AnyPinSet | None) -> None:
     """Raise ``UpdateError`` unless clients with the stored pin set would accept the local one.
 
-    If the newest root has replaced the targets keys that signed the stored pin set, clients ignore
-    the version of that pin set. The local version then must not be lower than that of ``shipped``,
-    the newest pin set in an app. This is a part of condition 4 in the docstring of this module.
+    ``local`` has the signed files in ``publish/site/``, and ``remote`` the files in the storage. If
+    the newest root has replaced the targets keys that signed the stored pin set, clients ignore the
+    version of that pin set. The local version then must not be lower than that of ``shipped``, the
+    newest pin set in an app. This is a part of condition 4 in the docstring of this module.
     """
     stored = remote.signed.pins if remote.signed else None
     known = shipped if _is_recovery(local, remote) else stored

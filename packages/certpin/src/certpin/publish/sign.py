@@ -275,10 +275,10 @@ def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
 def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
     """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed.
 
-    A new snapshot is needed for new targets, if the current one expires soon or is in ``renew``, or
-    if the chosen root has a different online key. ``choice`` has the root and the targets that
-    ``publish/site/`` will have next. ``renew`` has the TUF roles to sign again although their
-    metadata has not expired.
+    ``plan`` has the current snapshot. A new snapshot is needed for new targets, if the current one
+    expires soon or is in ``renew``, or if the chosen root has a different online key. ``choice``
+    has the root and the targets that ``publish/site/`` will have next. ``renew`` has the TUF roles
+    to sign again although their metadata has not expired.
     """
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:

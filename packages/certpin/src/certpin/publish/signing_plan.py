@@ -182,11 +182,11 @@ def _root(
 ) -> Metadata[Root] | None:
     """Return the draft of the next root: the existing one, or a new one that ``keys`` must sign.
 
-    ``keys`` has the IDs of the available keys, and ``renew`` the TUF roles to sign again although
-    their metadata has not expired. Return None if no new root is needed, or if its draft must not
-    be signed. The reason why a root has to be signed is added to ``reasons``, and the reason why it
-    must not be signed to ``problems``. Raises ``ConfigError`` if ``keys`` would sign a draft that
-    must not be signed.
+    ``policy`` has the current root, and the existing draft. ``keys`` has the IDs of the available
+    keys, and ``renew`` the TUF roles to sign again although their metadata has not expired. Return
+    None if no new root is needed, or if its draft must not be signed. The reason why a root has to
+    be signed is added to ``reasons``, and the reason why it must not be signed to ``problems``.
+    Raises ``ConfigError`` if ``keys`` would sign a draft that must not be signed.
     """
     try:
         draft = drafted_root(policy.state)
@@ -234,7 +234,8 @@ def _next_root(
 def drafted_root(state: FolderState) -> Metadata[Root] | None:
     """Return a copy of the next root's draft in ``publish/drafts/``, which needs signatures.
 
-    Return None if there is no draft, or if ``publish/site/`` already has a root of that version.
+    ``state`` has the contents of the folder ``publish/``. Return None if there is no draft, or if
+    ``publish/site/`` already has a root of that version.
 
     Raises:
         PinFileError: the draft can't be read.
@@ -498,7 +499,7 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
     """Return a copy of the draft of the targets metadata; None if it is missing or out of date.
 
-    ``content`` is the pin set and files to sign.
+    ``policy`` has the draft, and ``content`` is the pin set and the files to sign.
 
     Raises:
         ConfigError: the draft is for the version to sign, but differs from the metadata that

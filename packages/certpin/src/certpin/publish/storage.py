@@ -85,7 +85,7 @@ class Storage(Protocol):
         """
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, replacing an existing one."""
+        """Write ``data`` to the file at ``path``, replacing an existing file."""
 
     def sweep(self) -> None:
         """Delete temporary files that killed pushes left, if they are at least an hour old."""
@@ -268,7 +268,10 @@ def _folder(folder: Path, url: str) -> FolderStorage:
 
 
 def _require_plain(url: str) -> None:
-    """Raise ``ConfigError`` if a URL is no place to push to, or has a password, ``?`` or ``#``."""
+    """Raise ``ConfigError`` if a URL is no place to push to, or has a password, ``?`` or ``#``.
+
+    ``url`` is the setting of the user. The error never contains the password.
+    """
     try:
         parts = urlsplit(url)
         odd = not (url.isascii() and url.isprintable()) or "::" in url or " " in url

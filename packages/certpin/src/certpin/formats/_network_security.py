@@ -60,8 +60,8 @@ def write(
     """Return the XML file of a network security configuration, and the files of its trust anchors.
 
     ``name`` is the name of the format. ``add`` is a function that returns additional lines for the
-    ``<domain-config>`` of a policy. ``pins`` is a pin set that ``project`` has reduced to what the
-    platform can express.
+    ``<domain-config>`` of a policy. ``pins`` is a pin set that ``project`` has reduced to the
+    settings that this platform can express.
     """
     lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
     if pins.debug:

@@ -30,7 +30,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return the network security configuration of a pin set, and the files of its trust anchors.
 
     It has one ``<domain-config>`` for each domain name. ``pins`` is a pin set that ``project`` has
-    reduced to what the platform can express.
+    reduced to the settings that this platform can express.
     """
     return _network_security.write(pins, ANDROID.name)
 

@@ -42,7 +42,8 @@ _LISTS: dict[Match, str] = {"leaf": "NSPinnedLeafIdentities", "ca": "NSPinnedCAI
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a property list with the key ``NSAppTransportSecurity``: one entry per domain name.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     domains: dict[str, dict[str, Any]] = {}
     for policy in pins.policies:

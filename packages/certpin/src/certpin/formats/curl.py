@@ -53,7 +53,8 @@ _COMPUTED = re.compile(r"^[ \t]*+(?:--)?expand-(pinnedpubkey|cacert)(?=[\s=:]|$)
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a configuration file for one curl command, and the file of its trust anchors.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     [policy] = pins.policies
     # By default, --location also follows redirects to http://.

@@ -38,7 +38,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return a C# file with the class ``Certpin.PinnedHandler``.
 
     The class is a handler for ``HttpClient`` that checks the pins. ``pins`` is a pin set that
-    ``project`` has reduced to what the platform can express.
+    ``project`` has reduced to the settings that this platform can express.
     """
     return (program(pins, DOTNET.name, DOTNET.file, "dotnet.cs", _CSHARP),)
 

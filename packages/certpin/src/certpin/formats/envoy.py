@@ -85,7 +85,8 @@ _ELSEWHERE = ("combined_validation_context", "validation_context_sds_secret_conf
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return the YAML transport socket of one Envoy cluster, with TLS session resumption off.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     [policy] = pins.policies
     socket = _SOCKET.format(

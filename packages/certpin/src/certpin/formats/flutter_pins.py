@@ -19,8 +19,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
     The file of the first flavour, an export in the format ``flutter``, has a constant of the same
     name, so the app has to import this file with a prefix. Unlike that format, this one has no
-    other files. ``pins`` is a pin set that ``project`` has reduced to what the platform can
-    express.
+    other files. ``pins`` is a pin set that ``project`` has reduced to the settings that this
+    platform can express.
     """
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 

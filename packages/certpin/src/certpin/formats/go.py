@@ -35,7 +35,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return a Go file with functions that make clients check the pins.
 
     ``Transport`` is for net/http, and ``Config`` for other TLS connections. ``pins`` is a pin set
-    that ``project`` has reduced to what the platform can express.
+    that ``project`` has reduced to the settings that this platform can express.
     """
     return (program(pins, GO.name, GO.file, "go.go", _GO),)
 

@@ -42,7 +42,8 @@ _LITERAL_NAME = re.compile(r"str\(([A-Za-z0-9._-]+)\)")
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return HAProxy's ``server`` line for the host, and the file of its trust anchors.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     [policy] = pins.policies
     name = policy.pattern.name

@@ -22,7 +22,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return a Kotlin file with the function ``pinnedHttpClient``.
 
     The function returns a Ktor client that checks the pins. ``pins`` is a pin set that ``project``
-    has reduced to what the platform can express.
+    has reduced to the settings that this platform can express.
     """
     calls = _okhttp.calls(pins, indent=4) + "\n"
     template = files("certpin.formats").joinpath("ktor.kt").read_text(encoding="utf-8")

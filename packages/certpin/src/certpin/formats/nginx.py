@@ -73,7 +73,8 @@ proxy_ssl_session_reuse off;
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return nginx's directives for connections to the host, and the file of its trust anchors.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     [policy] = pins.policies
     # For wildcards, the name of proxy_pass (the default). A client must not choose the name.

@@ -29,7 +29,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return an ES module that exports the function ``pinnedAgent``.
 
     The function returns an agent for ``node:https`` that checks the pins. ``pins`` is a pin set
-    that ``project`` has reduced to what the platform can express.
+    that ``project`` has reduced to the settings that this platform can express.
     """
     return (program(pins, NODE.name, NODE.file, "node.mjs", _JAVASCRIPT),)
 

@@ -33,7 +33,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     """Return a Java class with the function ``CertpinPinner.create()``.
 
     The function returns an OkHttp ``CertificatePinner`` with the pins. ``pins`` is a pin set that
-    ``project`` has reduced to what the platform can express.
+    ``project`` has reduced to the settings that this platform can express.
     """
     calls = _okhttp.calls(pins, indent=12)
     text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)

@@ -25,7 +25,8 @@ val certpinPinner: CertificatePinner = CertificatePinner.Builder()
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a Kotlin file with the value ``certpinPinner``, an OkHttp pinner with the pins.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     calls = _okhttp.calls(pins, indent=4)
     text = _SOURCE.format(header=commented(pins, OKHTTP_KOTLIN.name, "//"), calls=calls)

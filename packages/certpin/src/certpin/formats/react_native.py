@@ -56,7 +56,8 @@ _KEYWORDS = frozenset({"return", "default"})  # words before a value
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a TypeScript module with the value ``certpinPins``: the options with the pins.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     domains = "".join(map(_domain, pins.policies))
     header = commented(pins, REACT_NATIVE.name, "//")

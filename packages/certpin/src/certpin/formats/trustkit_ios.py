@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a property list with TrustKit's settings for the pins, in ``TSKConfiguration``.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
     settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}

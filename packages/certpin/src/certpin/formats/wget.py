@@ -30,7 +30,8 @@ _BUNDLE = "wget-anchors.pem"
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return a configuration file for one wget command, and the file of its trust anchors.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     [policy] = pins.policies
     settings = {

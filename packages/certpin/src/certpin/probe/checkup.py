@@ -244,9 +244,9 @@ def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> t
 def _end_of(policy: HostPolicy, path: ServedPath, *, is_namesake: bool) -> str:
     """Return a text that says where a served path ends, and which trust anchors are expected.
 
-    ``policy`` is that of the host, and ``path`` the part of the chain that the server sent.
-    ``is_namesake`` is True if a trust anchor has the name of the issuer of the path's last
-    certificate, but a different key.
+    ``policy`` is that of the host, and ``path`` is the path that the server sent. ``is_namesake``
+    is True if a trust anchor has the name of the issuer of the path's last certificate, but a
+    different key.
     """
     name, issuer = name_of(path.end), issuer_of(path.end)
     missing = f"the chain ends at {name}: the certificate of {issuer} that issued it was not sent"

@@ -44,7 +44,8 @@ const SignedSource signedSource = SignedSource(
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return ``pins.dart``, the Dart file with the pins as a constant.
 
-    ``pins`` is a pin set that ``project`` has reduced to what the platform can express.
+    ``pins`` is a pin set that ``project`` has reduced to the settings that this platform can
+    express.
     """
     return (_flutter.pins_file(pins, FLUTTER.name),)
 

@@ -372,7 +372,12 @@ def _phrase(summary: str) -> str:
 
 @dataclass
 class FileReporter:
-    """Adds mistakes to the results of one file: at most one for each rule and line."""
+    """Adds mistakes to the results of one file: at most one for each rule and line.
+
+    Attributes:
+        path: the path of the file, for the place of each mistake.
+        findings: the results, to which mistakes and questions are added.
+    """
 
     path: str
     findings: FileFindings

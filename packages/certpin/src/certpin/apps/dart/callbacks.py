@@ -444,9 +444,9 @@ def _is_final(flow: DartFlow, definition: Node) -> bool:
 def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
     """Return True if an expression calls a certificate callback, such as ``onBadCertificate(…)``.
 
-    A callback that returns this expression only passes on the decision of the called one. So it has
-    no effect of its own, and isn't reported. ``flow`` is the parsed Dart file, and ``run`` has the
-    syntax nodes of the expression.
+    A callback that returns this expression only passes on the decision of the called one. So it
+    adds no effect, and isn't reported. ``flow`` is the parsed Dart file, and ``run`` has the syntax
+    nodes of the expression.
     """
     name = flow.code.last_name(run)
     values = [list(each.value) for each in flow.code.definitions.get(name, ())]

@@ -46,6 +46,8 @@ class Quote:
 
     Attributes:
         name: the name of the quote in ``advice.toml``. It begins with the name of the source.
+        source: the text that contains the sentence.
+        text: the sentence.
         supports: the names of the advice (``AdviceAnswer``) that the sentence argues for, in the
             context of its source.
         opposes: the names of the advice that it argues against.
@@ -60,9 +62,11 @@ class Quote:
 
 @dataclass(frozen=True)
 class AdviceOption:
-    """A possible answer to a question of ``certpin decide``: its value, and its text.
+    """A possible answer to a question of ``certpin decide``.
 
-    The value is the one that the user gives on the command line.
+    Attributes:
+        value: the answer as the user gives it on the command line.
+        text: the answer in words, as it is shown to the user.
     """
 
     value: str
@@ -71,7 +75,13 @@ class AdviceOption:
 
 @dataclass(frozen=True)
 class AdviceQuestion:
-    """A question of ``certpin decide``, with its name, its text and the possible answers."""
+    """A question of ``certpin decide``, to which the user gives one of several answers.
+
+    Attributes:
+        name: the name of the question in ``advice.toml``.
+        text: the question, as it is shown to the user.
+        options: the possible answers.
+    """
 
     name: str
     text: str
@@ -136,8 +146,12 @@ class AdviceRule:
 class AdviceAddition:
     """A remark that ``certpin decide`` prints below its advice if certain conditions hold.
 
-    ``when`` are conditions about the user's answers, ``answers`` are the names of the advice
-    (``AdviceAnswer``) to which the remark may be added, and ``text`` is the remark.
+    Attributes:
+        name: the name of the remark in ``advice.toml``.
+        when: the conditions about the user's answers, all of which must hold.
+        answers: the names of the advice (``AdviceAnswer``) to which the remark may be added.
+        text: the remark.
+        quotes: sentences of sources that agree.
     """
 
     name: str
@@ -178,7 +192,11 @@ class Advice:
 
     Attributes:
         edition: the day on which the sources were read last, in the form of RFC 3339.
+        questions: the questions, by name.
+        answers: the possible results, by name.
+        rules: the rules, in the order in which they are tried.
         additions: the remarks.
+        quotes: the sentences of sources, by name.
         unread: title and address of sources that could not be read, and are not quoted.
     """
 

@@ -164,7 +164,8 @@ class _Connections:
 
     ``wrapper`` is the ``ContextWrapper`` with which httpcore makes TLS connections to hosts. TLS
     connections to an ``https://`` proxy use another context, and are not checked. ``unavailable``
-    is the error that makes httpcore send the request over another connection.
+    is the error that makes httpcore send the request over another connection. ``current`` is the
+    connection that the pool selected for the request.
     """
 
     current: _KeptConnection  # the one that the pool selected for the request

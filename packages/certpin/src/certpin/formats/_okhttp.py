@@ -130,7 +130,14 @@ def read_java(source: Source) -> ParsedFile:
 
 @dataclass(frozen=True)
 class _Addition:
-    """A call of ``add`` with a host pattern and pins. ``site`` is its builder and branch."""
+    """A call of ``add`` with a host pattern and pins, all of them literal strings.
+
+    Attributes:
+        pattern: the host pattern, as written.
+        pins: the pins.
+        line: the line of the call.
+        site: the builder and the branch of the call.
+    """
 
     pattern: str
     pins: tuple[Pin, ...]

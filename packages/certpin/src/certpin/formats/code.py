@@ -69,8 +69,12 @@ _OF_LISTS = frozenset({"new", "const", "string", "String", "List", "IReadOnlyLis
 class Token:
     """A token of source code: a string, a word, or a punctuation mark.
 
-    ``text`` is the text of the token; for a string, the text between its quotes. ``computed`` is
-    True if the value of a string differs from that text, because of escapes or ``${…}``.
+    Attributes:
+        kind: ``string``, ``word`` or ``mark``.
+        text: the text of the token; for a string, the text between its quotes.
+        line: the line in which the token begins.
+        computed: True if the value of a string differs from its text, because of escapes or
+            ``${…}``.
     """
 
     kind: Kind

@@ -42,7 +42,12 @@ _PLAIN_ADDRESS = re.compile(r"https://[A-Za-z0-9.:/_~%\[\]-]+/")
 
 @dataclass(frozen=True)
 class File:
-    """An exported file: its text, and its ``path`` relative to the output folder."""
+    """A file that an export writes.
+
+    Attributes:
+        path: the path relative to the output folder.
+        text: the content.
+    """
 
     path: str
     text: str
@@ -52,7 +57,9 @@ class File:
 class SignedSource:
     """The URL from which an app updates its pins, and the root metadata (TUF) that the app trusts.
 
-    ``root`` is the content of a ``root.json``.
+    Attributes:
+        url: the ``https://`` URL of the folder with the signed pin set.
+        root: the content of a ``root.json``.
 
     Raises:
         ConfigError: the URL would need escapes in source code.

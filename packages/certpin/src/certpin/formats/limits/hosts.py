@@ -49,7 +49,9 @@ class _OneEntryAName(Limitation):
     """Export limitation: the platform's file has one entry per domain name, with a subdomains flag.
 
     All policies with the same domain name (``name``, ``*.name``, ``**.name``) become one entry,
-    which has the pins of all of them.
+    which has the pins of all of them. ``spellings`` has the wildcards that the platform applies in
+    place of each wildcard of a pattern (empty for none). ``lost`` has a clause that says what each
+    replaced wildcard then covers or lacks.
     """
 
     aspect = "subdomains"

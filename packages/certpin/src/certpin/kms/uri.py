@@ -128,7 +128,12 @@ _OTHERWISE = (
 
 @dataclass(frozen=True)
 class ServiceURI:
-    """The parsed URI of a key in a key service: the scheme in lower case, and the key's name."""
+    """The parsed URI of a key in a key service.
+
+    Attributes:
+        scheme: the scheme of the service in lower case, such as ``awskms``.
+        name: the part after the scheme, which names the key, and its version except for AWS KMS.
+    """
 
     scheme: str
     name: str

@@ -62,8 +62,11 @@ class PinEntry:
 class AnchorFile:
     """A file of trust anchors that the pin file names.
 
-    ``key`` is the TOML key whose value names the file, such as ``debug.anchors``. ``problem`` is
-    the reason why the file can't be read; empty if it can.
+    Attributes:
+        key: the TOML key with the name of the file as its value, such as ``debug.anchors``.
+        name: the name of the file, as the pin file contains it.
+        certificates: the certificates in the file; empty if it can't be read.
+        problem: the reason why the file can't be read; empty if it can.
     """
 
     key: str
@@ -234,8 +237,12 @@ class LiveResult:
 class ExportedFile:
     """A file that certpin exported earlier, and its differences from a new export of the pin set.
 
-    ``problem`` is the reason why the file can't be compared; empty if it can. ``differences`` are
-    phrases that say how clients with this file behave differently from clients with a new export.
+    Attributes:
+        format: the name of the format, such as ``android``.
+        path: the path of the file.
+        problem: the reason why the file can't be compared; empty if it can.
+        differences: phrases that say how clients with this file behave differently from clients
+            with a new export; empty if they don't.
     """
 
     format: str

@@ -60,9 +60,11 @@ _EXPIRY_EFFECTS = {
 class Pin:
     """The SHA-256 digest of a public key or a certificate.
 
-    ``kind`` is ``sha256`` for the digest of a SubjectPublicKeyInfo (RFC 7469 section 2.4), which
-    stays valid through every renewal with the same key; or ``cert-sha256`` for the digest of one
-    certificate.
+    Attributes:
+        digest: the 32 bytes of the digest.
+        kind: ``sha256`` for the digest of a SubjectPublicKeyInfo (RFC 7469 section 2.4), which
+            stays valid through every renewal with the same key; or ``cert-sha256`` for the digest
+            of one certificate.
 
     Raises:
         PinParseError: the digest does not have 32 bytes.
@@ -669,7 +671,18 @@ class PinSet:
 class PolicyMeaning(NamedTuple):
     """The fields of a host's policy that affect clients, to compare two policies.
 
-    If all fields of two policies are equal, clients treat the host in the same way.
+    If all fields of two policies are equal, clients treat the host in the same way. The fields are
+    those of ``HostPolicy``, with these differences:
+
+    Attributes:
+        pins: the pins that clients accept, without roles, states and notes.
+        compromised: the pins of keys that clients refuse.
+        on_expiry: None if the pins never expire.
+        trust: the trust anchors as DER; None for the platform's roots.
+        strict_x509: True if paths must satisfy RFC 5280, False if they need not; None for the
+            default of the running Python.
+        report_to: the addresses for reports, in any order.
+        ct_logs: the digest of the list of Certificate Transparency logs; None if none is required.
     """
 
     pins: frozenset[Pin]
@@ -696,7 +709,8 @@ class Meaning(NamedTuple):
 
     Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
     the order of entries are left out. States of pins are reduced to three cases: clients accept the
-    pin, refuse it as compromised, or ignore it.
+    pin, refuse it as compromised, or ignore it. ``policies`` are the policies by their patterns.
+    ``debug`` has the trust anchors of the debug section as DER; None if there is none.
     """
 
     policies: dict[str, PolicyMeaning]

@@ -15,7 +15,12 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
 class Reply(NamedTuple):
-    """One reply of a server: its three-digit code, and the text of each of its lines."""
+    """One reply of a server.
+
+    Attributes:
+        code: the three-digit code at the start of its lines, such as 220.
+        lines: the text behind the code, for each line.
+    """
 
     code: int
     lines: list[bytes]

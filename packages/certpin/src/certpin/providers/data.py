@@ -75,10 +75,12 @@ class Provider:
         title: the name to show to people, such as "Let's Encrypt".
         kind: an ``authority`` operates its roots. A ``service`` (a CDN, a cloud) gets certificates
             from authorities.
-        uses: the names of the authorities that a service uses; empty if it lists none.
-        note: the limits of the entry, as sentences; empty if none are known.
+        roots: the roots, including expired ones.
+        sources: the pages of the provider from which the roots come.
         changed: the last day on which certifi added or removed one of the provider's roots, or on
             which a page of the provider was changed.
+        uses: the names of the authorities that a service uses; empty if it lists none.
+        note: the limits of the entry, as sentences; empty if none are known.
     """
 
     name: str

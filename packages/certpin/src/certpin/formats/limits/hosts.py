@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class OneHost(Limitation):
-    """Export limitation: the platform's file supports only one host or host pattern."""
+    """Export limitation: the platform's file supports only one host or host pattern.
+
+    The export of several policies raises ``ConfigError``.
+    """
 
     aspect = "hosts"
     summary = "more than one host: export each separately with `--host`"
@@ -174,7 +177,8 @@ def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
 class NamesOnly(PolicyLimitation):
     """Export limitation: the platform pins only host names.
 
-    For an IP address, the platform would fail or not compare pins.
+    The export of a policy for an IP address raises ``ConfigError``. For an IP address, the platform
+    would fail or not compare pins.
     """
 
     aspect = "hosts"
@@ -195,7 +199,10 @@ class NamesOnly(PolicyLimitation):
 
 
 class NoWildcard(PolicyLimitation):
-    """Export limitation: the platform verifies only the one host name that its file contains."""
+    """Export limitation: the platform verifies only the one host name that its file contains.
+
+    The export of a policy for a wildcard raises ``ConfigError``.
+    """
 
     aspect = "hosts"
     summary = "`*.name` and `**.name`: refused"
@@ -218,7 +225,8 @@ class NoWildcard(PolicyLimitation):
 class United(Limitation):
     """Export limitation: the platform accepts the pins of every pattern that covers a host.
 
-    certpin's clients accept only the pins of the policy with the most specific pattern.
+    certpin's clients accept only the pins of the policy with the most specific pattern. So the
+    export adds the pins of broader patterns to each policy, and reports this.
     """
 
     aspect = "overlap"
@@ -246,7 +254,8 @@ class OneDateInOverlaps(Limitation):
     """Export limitation: patterns that overlap must have the same expiry date.
 
     Clients of the platform disagree about a host that several patterns cover. Some apply the most
-    specific pattern, even if it has expired; others apply all unexpired patterns.
+    specific pattern, even if it has expired; others apply all unexpired patterns. The export of
+    different dates raises ``ConfigError``.
     """
 
     aspect = "overlap"

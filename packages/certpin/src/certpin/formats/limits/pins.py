@@ -30,7 +30,10 @@ _ABOVE = frozenset({"intermediate", "root"})
 
 
 class KeysOnly(PolicyLimitation):
-    """Export limitation: the platform compares only public keys, not whole certificates."""
+    """Export limitation: the platform compares only public keys, not whole certificates.
+
+    The export omits the pins of whole certificates.
+    """
 
     aspect = "pins"
     summary = "pins of whole certificates (`cert-sha256/…`): omitted"
@@ -53,7 +56,10 @@ class KeysOnly(PolicyLimitation):
 
 
 class TwoPins(PolicyLimitation):
-    """Export limitation: the platform requires two pins per host, also in report-only mode."""
+    """Export limitation: the platform requires two pins per host, also in report-only mode.
+
+    The export of a policy with one pin raises ``ConfigError``.
+    """
 
     aspect = "pins"
     summary = 'a single pin, which `mode = "report"` allows: refused'
@@ -75,7 +81,8 @@ class TwoPins(PolicyLimitation):
 class NoCompromised(PolicyLimitation):
     """Export limitation: the platform has a list of keys to accept, but no list of keys to refuse.
 
-    A format lists this limitation first, so that the limitations after it get no compromised pins.
+    The export omits the pins that are marked compromised. A format lists this limitation first, so
+    that the limitations after it get no compromised pins.
     """
 
     aspect = "compromised"
@@ -133,7 +140,9 @@ class NoCompromisedAnchors(PolicyLimitation):
 class DartKeys(PolicyLimitation):
     """Export limitation: Dart's TLS library, BoringSSL, can't use each type of key.
 
-    Only the keys in ``trust`` are known: a pin is a digest, which doesn't show the type.
+    The export reports trust anchors with keys that it can't use, and raises ``ConfigError`` if no
+    anchor is usable. Only the keys in ``trust`` are known: a pin is a digest, which doesn't show
+    the type.
     """
 
     aspect = "trust"
@@ -165,7 +174,10 @@ class DartKeys(PolicyLimitation):
 
 
 class AnywhereInChain(PolicyLimitation):
-    """Export limitation: the platform compares the pins with every certificate of the chain."""
+    """Export limitation: the platform compares the pins with every certificate of the chain.
+
+    The export changes ``match`` of a policy to ``any``.
+    """
 
     aspect = "match"
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
@@ -182,7 +194,10 @@ class AnywhereInChain(PolicyLimitation):
 
 
 class LeafOnly(PolicyLimitation):
-    """Export limitation: the platform compares only the leaf certificate with the pins."""
+    """Export limitation: the platform compares only the leaf certificate with the pins.
+
+    The export omits the pins that no leaf can match.
+    """
 
     aspect = "match"
     summary = "pins of authorities: only the leaf's key is compared"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class NoExpiry(PolicyLimitation):
-    """Export limitation: the platform has no expiry date, so that pins stay until replaced."""
+    """Export limitation: the platform has no expiry date, so that pins stay until replaced.
+
+    The export omits the date.
+    """
 
     aspect = "expires"
     summary = "`expires`: the pins stay in force after it"
@@ -96,7 +99,10 @@ class NoReportOnly(PolicyLimitation):
 
 
 class NoTrust(PolicyLimitation):
-    """Export limitation: the exported file can't replace the platform's roots for a host."""
+    """Export limitation: the exported file can't replace the platform's roots for a host.
+
+    The export omits the trust anchors of a policy.
+    """
 
     aspect = "trust"
     summary = "`trust`: the platform uses its own roots"
@@ -112,7 +118,8 @@ class RootsOnly(PolicyLimitation):
     """Export limitation: on the platform, every chain must end at a root.
 
     certpin's clients also accept a trust anchor that is an intermediate or the server's own
-    certificate, if the policy's anchors contain no root above it.
+    certificate, if the policy's anchors contain no root above it. The export of such a policy
+    raises ``ConfigError``.
     """
 
     aspect = "trust"
@@ -134,7 +141,10 @@ class RootsOnly(PolicyLimitation):
 
 
 class NoTransparency(PolicyLimitation):
-    """Export limitation: the platform checks no signed certificate timestamps (SCTs)."""
+    """Export limitation: the platform checks no signed certificate timestamps (SCTs).
+
+    The export omits the requirement of SCTs.
+    """
 
     aspect = "require_ct"
     summary = "`require_ct`: a certificate without SCTs is accepted"
@@ -147,7 +157,10 @@ class NoTransparency(PolicyLimitation):
 
 
 class PlatformTransparency(PolicyLimitation):
-    """Export limitation: the platform checks SCTs with its own list of public logs."""
+    """Export limitation: the platform checks SCTs with its own list of public logs.
+
+    The export replaces the list of the policy, so the platform may count other logs.
+    """
 
     aspect = "require_ct"
     summary = (
@@ -171,7 +184,10 @@ class PlatformTransparency(PolicyLimitation):
 
 
 class NoReports(PolicyLimitation):
-    """Export limitation: the platform sends no reports of pin failures."""
+    """Export limitation: the platform sends no reports of pin failures.
+
+    The export omits the URLs for reports.
+    """
 
     aspect = "report_to"
     summary = "`report_to`: failures are not reported"
@@ -184,7 +200,10 @@ class NoReports(PolicyLimitation):
 
 
 class NoDebug(Limitation):
-    """Export limitation: the platform can't replace pins in debug builds."""
+    """Export limitation: the platform can't replace pins in debug builds.
+
+    The export omits the debug section of the pin set.
+    """
 
     aspect = "debug"
     summary = "`[debug]`: omitted"
@@ -205,7 +224,10 @@ _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 class PlainAddresses(PolicyLimitation):
-    """Export limitation: report URLs must have only the ASCII characters that RFC 3986 allows."""
+    """Export limitation: report URLs must have only the ASCII characters that RFC 3986 allows.
+
+    The export percent-encodes all other characters.
+    """
 
     aspect = "report_to"
     summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"

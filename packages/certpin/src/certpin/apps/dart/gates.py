@@ -336,7 +336,8 @@ def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
 def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
     """Report pins that come from a build option (``String.fromEnvironment``).
 
-    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    A build without the option has the default, or no pins. ``flow`` is the parsed Dart file, and
+    ``reporter`` collects the mistakes.
     """
     for arguments in _calls(flow, "fromEnvironment", "String.fromEnvironment"):
         key = flow.code.value(flow.code.first_argument(arguments)) or ""

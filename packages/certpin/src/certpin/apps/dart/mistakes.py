@@ -109,7 +109,8 @@ def check_dart(flow: DartFlow, path: str, findings: FileFindings) -> None:
 def _check_getters(flow: DartFlow, reporter: FileReporter) -> None:
     """Report uses of getters that ``X509Certificate`` doesn't have, such as ``cert.sha256``.
 
-    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    Such code compiles only with an extension that adds the getter; a file that can have one is left
+    out. ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
     """
     names = [name for name in _NO_GETTERS if name in flow.tree.names]
     if not names or _EXTENSION.search(flow.tree.data):
@@ -167,7 +168,8 @@ def _is_callback(flow: DartFlow, function: Function) -> bool:
 def _check_anchors(flow: DartFlow, reporter: FileReporter) -> None:
     """Report each ``SecurityContext`` without trust anchors with which a client connects.
 
-    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    Such a client refuses every server, unless a callback accepts the refused certificates. ``flow``
+    is the parsed Dart file, and ``reporter`` collects the mistakes.
     """
     for node in flow.tree.names.get("SecurityContext", ()):
         arguments = flow.code.arguments_of(node)
@@ -232,7 +234,8 @@ def _is_client_context(flow: DartFlow, argument: Node) -> bool:
 def _check_late(flow: DartFlow, reporter: FileReporter) -> None:
     """Report checks of pins that run after the response has arrived.
 
-    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    Such a check is too late: the app has already sent the request, perhaps to an attacker. ``flow``
+    is the parsed Dart file, and ``reporter`` collects the mistakes.
     """
     for node in _late_checks(flow):
         reporter.report("check-after-response", flow.tree.line(node))
@@ -324,7 +327,9 @@ def _is_response(flow: DartFlow, owner: str) -> bool:
 def _check_other_connection(flow: DartFlow, reporter: FileReporter) -> None:
     """Report certificate checks that use a separate connection, not that of the request.
 
-    ``flow`` is the parsed Dart file, and ``reporter`` collects the mistakes.
+    The certificate of the request's own connection is then not checked, and an attacker can
+    intercept only that one. ``flow`` is the parsed Dart file, and ``reporter`` collects the
+    mistakes.
     """
     for node in _other_clients(flow):
         reporter.report("check-on-other-connection", flow.tree.line(node))
@@ -388,7 +393,8 @@ def _is_probe(flow: DartFlow, node: Node) -> bool:
 def _check_error_texts(flow: DartFlow, reporter: FileReporter) -> None:
     """Report code that detects a TLS error by a search in the error's message.
 
-    An example is ``error.message.contains('certificate')``. ``flow`` is the parsed Dart file, and
+    The texts differ between platforms, languages and versions, so the code can miss the error. An
+    example is ``error.message.contains('certificate')``. ``flow`` is the parsed Dart file, and
     ``reporter`` collects the mistakes.
     """
     for node in flow.tree.names.get("contains", ()):

@@ -23,14 +23,21 @@ except ModuleNotFoundError as exc:
 
 
 class PinnedTransport(PinningTransport, httpx.HTTPTransport):
-    """An ``httpx.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``."""
+    """An ``httpx.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``.
+
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class, except
+    ``verify`` and ``cert``, and ``on_failure``: functions to call for each failure.
+    """
 
     _error = httpx.ConnectError
     _unavailable = httpcore.ConnectionNotAvailable
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx.AsyncHTTPTransport):
-    """A pinned ``httpx.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
+    """A pinned ``httpx.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``.
+
+    The arguments are those of ``PinnedTransport``.
+    """
 
     _error = httpx.ConnectError
     _unavailable = httpcore.ConnectionNotAvailable

@@ -23,14 +23,21 @@ except ModuleNotFoundError as exc:
 
 
 class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
-    """An ``httpx2.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``."""
+    """An ``httpx2.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``.
+
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class, except
+    ``verify`` and ``cert``, and ``on_failure``: functions to call for each failure.
+    """
 
     _error = httpx2.ConnectError
     _unavailable = httpcore2.ConnectionNotAvailable
 
 
 class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
-    """A pinned ``httpx2.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``."""
+    """A pinned ``httpx2.AsyncHTTPTransport``: ``AsyncPinnedTransport(pins, **options)``.
+
+    The arguments are those of ``PinnedTransport``.
+    """
 
     _error = httpx2.ConnectError
     _unavailable = httpcore2.ConnectionNotAvailable

@@ -285,8 +285,8 @@ class Format:
 
         For a host that several patterns cover, some platforms accept the pins of all of them, but
         certpin's clients use only the most specific policy. For these platforms, each policy gets
-        the pins of the broader patterns too. If the expiry dates of such patterns differ, the file
-        is refused, because a policy has only one date.
+        the pins of the broader patterns too. If the expiry dates of such patterns differ,
+        ``FormatError`` is raised, because a policy has only one date.
 
         Args:
             source: the file.

@@ -25,8 +25,9 @@ except ModuleNotFoundError as exc:
 class PinnedTransport(PinningTransport, httpx.HTTPTransport):
     """An ``httpx.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``.
 
-    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class, except
-    ``verify`` and ``cert``, and ``on_failure``: functions to call for each failure.
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
     """
 
     _error = httpx.ConnectError
@@ -47,7 +48,8 @@ class PinnedClient(PinningClient, httpx.Client):
     """An ``httpx.Client`` that enforces pins: ``PinnedClient(pins, **options)``.
 
     ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
-    client uses the proxies that the environment names.
+    client uses the proxies that the environment names. ``pins`` and ``on_failure`` are those of
+    ``PinnedTransport``. The options are those of ``httpx.Client``, without those about TLS.
     """
 
     _transport_type = PinnedTransport
@@ -57,7 +59,8 @@ class AsyncPinnedClient(PinningClient, httpx.AsyncClient):
     """An ``httpx.AsyncClient`` that enforces pins: ``AsyncPinnedClient(pins, **options)``.
 
     ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
-    client uses the proxies that the environment names.
+    client uses the proxies that the environment names. ``pins`` and ``on_failure`` are those of
+    ``PinnedTransport``. The options are those of ``httpx.AsyncClient``, without those about TLS.
     """
 
     _transport_type = AsyncPinnedTransport

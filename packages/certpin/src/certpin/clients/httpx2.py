@@ -25,8 +25,9 @@ except ModuleNotFoundError as exc:
 class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
     """An ``httpx2.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``.
 
-    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class, except
-    ``verify`` and ``cert``, and ``on_failure``: functions to call for each failure.
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
     """
 
     _error = httpx2.ConnectError
@@ -47,7 +48,8 @@ class PinnedClient(PinningClient, httpx2.Client):
     """An ``httpx2.Client`` that enforces pins: ``PinnedClient(pins, **options)``.
 
     ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
-    client uses the proxies that the environment names.
+    client uses the proxies that the environment names. ``pins`` and ``on_failure`` are those of
+    ``PinnedTransport``. The options are those of ``httpx2.Client``, without those about TLS.
     """
 
     _transport_type = PinnedTransport
@@ -57,7 +59,8 @@ class AsyncPinnedClient(PinningClient, httpx2.AsyncClient):
     """An ``httpx2.AsyncClient`` that enforces pins: ``AsyncPinnedClient(pins, **options)``.
 
     ``transport`` and ``mounts`` accept only pinned transports. By default (``trust_env``) the
-    client uses the proxies that the environment names.
+    client uses the proxies that the environment names. ``pins`` and ``on_failure`` are those of
+    ``PinnedTransport``. The options are those of ``httpx2.AsyncClient``, without those about TLS.
     """
 
     _transport_type = AsyncPinnedTransport

@@ -128,6 +128,9 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
     """A niquests ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
     Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
     """
 
     _managers = (_PoolManager, _ProxyManager)
@@ -158,6 +161,9 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
     """A niquests ``AsyncHTTPAdapter`` that enforces pins: ``AsyncPinnedAdapter(pins, **options)``.
 
     Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
     """
 
     _managers = (_AsyncPoolManager, _AsyncProxyManager)
@@ -228,7 +234,12 @@ class _Session(NotCopied):
 
 
 class PinnedSession(_Session, Session):
-    """A ``niquests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``."""
+    """A ``niquests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
+
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
+    """
 
     _pinned_adapter = PinnedAdapter
     _plain_adapter = HTTPAdapter
@@ -237,7 +248,9 @@ class PinnedSession(_Session, Session):
 class AsyncPinnedSession(_Session, AsyncSession):
     """A pinned ``niquests.AsyncSession``: ``AsyncPinnedSession(pins, **options)``.
 
-    It sends only through pinned adapters.
+    It sends only through pinned adapters. ``pins`` is a pin set or a ``PinnedSSLContext``. The
+    options are those of the base class, without those about TLS. ``on_failure`` are functions to
+    call for each failure, allowed only if ``pins`` is a pin set.
     """
 
     _pinned_adapter = AsyncPinnedAdapter

@@ -37,6 +37,9 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     """An ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
     Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
     """
 
     _managers = (PinnedPoolManager, PinnedProxyManager)
@@ -83,8 +86,8 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
 class PinnedSession(NotCopied, Session):
     """A ``requests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
 
-    Other options are passed to its adapter (``PinnedAdapter``). If ``mount()`` gets an adapter that
-    is not pinned, requests for its URLs raise ``ConfigError``.
+    ``pins`` and all options are passed to its adapter (``PinnedAdapter``). If ``mount()`` gets an
+    adapter that is not pinned, requests for its URLs raise ``ConfigError``.
     """
 
     def __init__(self, pins: Pins, **options: Any) -> None:

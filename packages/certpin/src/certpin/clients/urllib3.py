@@ -41,7 +41,12 @@ class PinnedHTTPSConnectionPool(PinningPool, HTTPSConnectionPool):
 
 
 class PinnedPoolManager(PinningManager, PoolManager):
-    """A ``urllib3.PoolManager`` that enforces pins: ``PinnedPoolManager(pins, **options)``."""
+    """A ``urllib3.PoolManager`` that enforces pins: ``PinnedPoolManager(pins, **options)``.
+
+    ``pins`` is a pin set or a ``PinnedSSLContext``. The options are those of the base class,
+    without those about TLS. ``on_failure`` are functions to call for each failure, allowed only if
+    ``pins`` is a pin set.
+    """
 
     _https = PinnedHTTPSConnectionPool
 
@@ -50,7 +55,9 @@ class PinnedProxyManager(PinningManager, ProxyManager):
     """A ``urllib3.ProxyManager`` that enforces pins: ``PinnedProxyManager(pins, url, **options)``.
 
     Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` raises
-    ``ConfigError``, because it would reveal the request to the proxy.
+    ``ConfigError``, because it would reveal the request to the proxy. ``pins`` is a pin set or a
+    ``PinnedSSLContext``. The options are those of the base class, without those about TLS.
+    ``on_failure`` are functions to call for each failure, allowed only if ``pins`` is a pin set.
     """
 
     _https = PinnedHTTPSConnectionPool

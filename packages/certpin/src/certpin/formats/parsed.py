@@ -270,7 +270,10 @@ def read_anchors(data: bytes | str, source: str = "") -> TrustAnchors:
 
 
 def read_logs(value: Shape) -> LogList:
-    """Return the list of Certificate Transparency logs in a JSON value. Raises ``FormatError``."""
+    """Return the list of Certificate Transparency logs in a JSON value.
+
+    Raises ``FormatError`` if the value is not such a list.
+    """
     try:
         return LogList.parse(value.as_json(), value.place)
     except InputError as exc:
@@ -278,7 +281,7 @@ def read_logs(value: Shape) -> LogList:
 
 
 def pem(anchors: TrustAnchors) -> str:
-    """Return trust anchors as PEM text."""
+    """Return trust anchors as PEM text: all certificates, one after the other."""
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in anchors.der)
 
 

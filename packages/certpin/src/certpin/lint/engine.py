@@ -56,7 +56,10 @@ class LintReport:
     allowed: tuple[LintFinding, ...]
 
     def at_least(self, severity: Severity) -> tuple[LintFinding, ...]:
-        """Return the findings with this severity or a more serious one."""
+        """Return the findings with this severity or a more serious one.
+
+        The order is ``error``, ``warning``, ``note``; an error is the most serious.
+        """
         chosen = SEVERITIES[: SEVERITIES.index(severity) + 1]
         return tuple(finding for finding in self.findings if finding.severity in chosen)
 

@@ -269,7 +269,7 @@ def _needed(path: Path, limit: int) -> bytes:
 
 
 def _read_signed(path: Path, limit: int) -> bytes | None:
-    """Return the bytes of a file in ``publish/site/``, or None if it is missing.
+    """Return the bytes of ``path``, a file in ``publish/site/``, or None if it is missing.
 
     Raises:
         PinFileError: the file can't be read, is longer than ``limit`` bytes, or contains the marks
@@ -300,7 +300,7 @@ def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """Return the bytes of a file, or None if it is missing.
+    """Return the bytes of the file at ``path``, or None if it is missing.
 
     Raises:
         PinFileError: the file can't be read, or is longer than ``limit`` bytes.

@@ -73,7 +73,10 @@ class SourceFile:
 
     @property
     def is_copied(self) -> bool:
-        """True if the file is certpin's own Dart code, which an export copied into the app."""
+        """True if the file is certpin's own Dart code, which an export copied into the app.
+
+        Such a file is not read: its code is not the app's.
+        """
         return self.text.removeprefix("\N{BOM}").startswith(_COPIED)
 
 

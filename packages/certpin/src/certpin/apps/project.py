@@ -295,7 +295,10 @@ class _Selection:
                 yield file
 
     def named_without_reader(self) -> Iterator[str]:
-        """Yield the paths of files that the user named, and that have no reader."""
+        """Yield the paths of files that the user named, and that have no reader.
+
+        The caller raises ``FormatError`` for them, so that the user doesn't take them for checked.
+        """
         for file in self._tree.files:
             read = self._has_reader(file) or file.name == self.language.manifest
             if file.path in self._named and not read and not self._in_tests(file):

@@ -254,7 +254,10 @@ class _Code:
             self._possible_exit = place
 
     def _assign(self, place: int) -> None:
-        """Record the assignment to the variable before the equals sign at ``place``."""
+        """Record the assignment to the variable before the equals sign at ``place``.
+
+        Later calls on this variable then belong to the builder that was assigned.
+        """
         if name := self._assigned(place):
             first = place + 2 if self._text(place + 1) == "new" else place + 1
             self._variables.assign(name, first)

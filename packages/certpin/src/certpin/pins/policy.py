@@ -183,7 +183,10 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return digests that are no real pins: examples in documentation, and that of empty data."""
+    """Return digests that are no real pins: examples in documentation, and that of empty data.
+
+    ``HostPolicy`` raises ``ConfigError`` for a pin with one of them.
+    """
     return frozenset(
         base64.b64decode(text)
         for text in (

@@ -329,7 +329,10 @@ class _Scanner:
         self._finished.append(host.result(self._now, found))
 
     def _deactivate(self, host: HostScan) -> None:
-        """Remove a host from the hosts that are being contacted, and close its connection."""
+        """Close the connection of a host, and don't wait for its network events any more.
+
+        The caller then retries the host after a pause, or finishes it.
+        """
         self._active.pop(host, None)
         connection, host.connection = host.connection, None
         if connection is not None:

@@ -427,7 +427,10 @@ class HostPolicy:
         return {pin.digest: entry for pin, entry in self.live_pins.items() if pin.kind == kind}
 
     def expired(self, now: datetime) -> bool:
-        """Return True if the pins have expired at the time ``now``."""
+        """Return True if the time ``now`` is the expiry time or later.
+
+        Return False if the pins never expire.
+        """
         return self.expires is not None and now >= self.expires
 
     @property

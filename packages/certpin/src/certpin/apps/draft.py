@@ -110,7 +110,7 @@ class DraftHost:
         """True if a server's verified chain contains a pin of this host that the policy can match.
 
         If ``leaf_only`` is True, only the pin of the leaf can match. If this is False after a
-        comparison, clients with this policy would refuse the server.
+        comparison, no pin of the policy fits the server.
         """
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 

@@ -171,10 +171,10 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 def _all_in_use(host: HostEntry) -> bool:
     """Return True if a host has no spare pin: the key of each pin is in use, or lost.
 
-    If such a key is then stolen, clients accept no other key; the rule about spare pins reports the
-    host. A key is in use if its pin is active or retiring, and its role is not ``backup``. But
-    return False if no key is lost and no two pins have the same role (leaf, intermediate, root):
-    the rule ``roles-of-one-chain`` reports such a host.
+    The rule ``no-spare`` reports such a host: if all of these keys are stolen or lost, clients
+    accept no other key. A key is in use if its pin is active or retiring, and its role is not
+    ``backup``. But return False if no key is lost and no two pins have the same role (leaf,
+    intermediate, root): the rule ``roles-of-one-chain`` reports such a host.
     """
     entries = host.usable.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]

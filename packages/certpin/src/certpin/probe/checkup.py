@@ -335,8 +335,8 @@ def _anchors_of(trust: TrustAnchors) -> str:
 def _has_namesake(trust: TrustAnchors, end: Certificate) -> bool:
     """Return True if a trust anchor has the name of the issuer of ``end``, but a different key.
 
-    The chain then is possibly that of an attacker: it is not the case that an intermediate is
-    missing. ``end`` is the last certificate of the path that the server sent.
+    The chain is then possibly that of an attacker: a missing intermediate can't be the cause.
+    ``end`` is the last certificate of the path that the server sent.
     """
     return any(only_name_matches(der, end.der) for der in trust.der)
 

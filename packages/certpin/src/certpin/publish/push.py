@@ -1,8 +1,7 @@
 """Push a signed pin set: read the storage, plan the uploads, upload, and read the files back.
 
 Local files are those in ``publish/site/``, which signing wrote; stored files are those in the
-storage that clients fetch from. A push raises ``UpdateError``, and uploads nothing, unless these
-conditions hold:
+storage that clients fetch from. A push raises ``UpdateError`` unless these conditions hold:
 
 1. The stored roots, if there are any, equal the local ones, and no later root is stored. Otherwise
    another repository is stored there, or a newer root has been pushed.
@@ -413,7 +412,7 @@ def find_outrun(local: Local, remote: Remote) -> str:
 
     Ours is the metadata in ``publish/site/`` (``local``), and ``remote`` has the stored files. The
     newest root in ``publish/site/`` has replaced the keys, so an attacker may have signed the
-    stored metadata. The push replaces such metadata, and reports the clause as damage
+    stored metadata. ``prepare`` returns the clause as the damage of the stored pin set
     (``Pushed.damage``).
 
     Returns:

@@ -95,7 +95,7 @@ def _check_callback(
 def _report_in_debug(
     flow: DartFlow, reporter: FileReporter, name: str, node: Node, *, compares: bool
 ) -> None:
-    """Report a callback that accepts certificates that failed verification in debug builds only.
+    """Report a callback that, only in debug builds, accepts certificates that failed verification.
 
     Args:
         flow: the parsed Dart file.

@@ -273,10 +273,10 @@ class _PinReader:
     def _parts_of(self, node: Node) -> list[list[Node]]:
         """Return the expressions that can give an element of a list literal its values.
 
-        ``node`` is the syntax node of the element. They are the operand of a spread (``...a``), the
-        branches of an ``if`` in the list, the two results of ``c ? a : b``, and the content of
-        parentheses; each is a list of syntax nodes. For any other element, return an empty list:
-        the element is the only value.
+        They are the operand of a spread (``...a``), the branches of an ``if`` in the list, the two
+        results of ``c ? a : b``, and the content of parentheses; each is a list of syntax nodes.
+        For any other element, return an empty list: the element is the only value. ``node`` is the
+        syntax node of the element.
         """
         if node.type == "spread_element":
             return [self.tree.children(node)]

@@ -167,7 +167,7 @@ class _Code:
 
         Call this after ``step`` has read the token with the name of the called method; ``place`` is
         the index of this token. If two calls have equal results, they are always made together, and
-        on the same builder. Only then an import may put their pins into one list.
+        on the same builder. An import may put their pins into one list only in this case.
         """
         builder = self._values[place]
         site = self._at(self._starts[place], builder)

@@ -201,8 +201,8 @@ def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
     """Return True if enough keys that the root lists have signed the metadata.
 
-    Only then it goes to ``publish/site/``, and clients can fetch it. Enough is the threshold of the
-    metadata's role. A key that the root lists under two IDs counts once.
+    The metadata then goes to ``publish/site/``, and clients can fetch it. Enough is the threshold
+    of the metadata's role. A key that the root lists under two IDs counts once.
     """
     try:
         trust.require_signed(root, metadata)

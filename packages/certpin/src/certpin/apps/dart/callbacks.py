@@ -435,7 +435,7 @@ def _is_in_scope(flow: DartFlow, definition: Node, use: Node) -> bool:
 def _is_final(flow: DartFlow, definition: Node) -> bool:
     """Return True if code in other files can't give the defined name another value.
 
-    Only then its value in this file counts as known. This is so for constants and for local
+    Its value in this file counts as known only in this case. This is so for constants and for local
     variables. ``flow`` is the parsed Dart file, and ``definition`` the node that defines the name.
     """
     return definition.type == "static_final_declaration" or any(flow.around(definition))

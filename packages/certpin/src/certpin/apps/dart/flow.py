@@ -101,7 +101,7 @@ class DartFlow:
     def _is_set_once(self, name: str) -> bool:
         """Return True if one variable of the file has this name, and one assignment sets it.
 
-        Only then an ``assert`` that sets it to true makes it a variable for debug builds
+        If so, and if an ``assert`` sets it to true, it is a variable for debug builds
         (``_assert_flags``). Its definition doesn't count as an assignment, even if it has a value.
         """
         assigned = [x for x in self.tree.names.get(name, ()) if self.assigned(x)]

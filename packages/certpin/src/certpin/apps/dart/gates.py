@@ -308,8 +308,8 @@ def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
 def _is_of_pins(flow: DartFlow, node: Node) -> bool:
     """Return True if a value is assigned to a variable or parameter with a name such as ``pins``.
 
-    Only for such a value, ``kDebugMode ? pins : []`` is reported. ``node`` is the node of the
-    value. ``flow`` is the parsed Dart file.
+    The code ``kDebugMode ? pins : []`` is reported only for such a value. ``node`` is the node of
+    the value. ``flow`` is the parsed Dart file.
     """
     definition = flow.code.definition_of(node)
     names = [definition.name] if definition is not None else []

@@ -83,7 +83,10 @@ def suppression_of(
 ) -> Suppression:
     """Return the condition that suppresses messages about a problem, if there is one.
 
-    ``silencing`` has the silences and the open maintenance windows.
+    ``problem`` is a finding of a rule, or a stored alert. ``silencing`` has the silences and the
+    open maintenance windows. ``now`` is the time in Unix seconds. ``settings`` has the longest
+    permitted duration of a silence: a silence that ends later than ``now`` plus this duration has
+    no effect.
 
     Returns:
         "silenced" if a silence matches, "maintenance" if a maintenance window matches, or an empty
@@ -101,7 +104,10 @@ def describe_suppression(
 ) -> tuple[str, str]:
     """Return the user and the reason if messages about a problem are suppressed.
 
-    ``silencing`` has the silences and the open maintenance windows.
+    ``problem`` is a finding of a rule, or a stored alert. ``silencing`` has the silences and the
+    open maintenance windows. ``now`` is the time in Unix seconds. ``settings`` has the longest
+    permitted duration of a silence: a silence that ends later than ``now`` plus this duration has
+    no effect.
 
     Returns:
         A pair of user and reason. For a silence: the user who created it, and the reason that this

@@ -236,14 +236,17 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Yield a change for each stored open alert with a problem that no rule found this time.
+    """Yield the change of each open alert with a problem that no rule found in this evaluation.
 
-    If the problem has been gone for the hold time, the change resolves the alert. If the alert's
-    rule could not be evaluated for the alert's host, the problem does not count as gone.
+    There are three changes. If the alert's rule could not be evaluated for the alert's host, the
+    problem does not count as gone: ``gone_at`` becomes None. Otherwise ``gone_at`` becomes the
+    current time, unless an earlier evaluation has set it. If the problem has then been gone for the
+    hold time (``AlertRow.hold_seconds``), the change also resolves the alert. The caller stores the
+    changes.
 
     Args:
-        before: the stored alerts by key. The key identifies the problem.
-        evaluation: the problems that the rules found.
+        before: the stored alerts, open or resolved, by key. The key identifies the problem.
+        evaluation: the problems that the rules found, and the rules that could not be evaluated.
         context: silences, time and settings.
     """
     present = {finding.key for finding in evaluation.findings}

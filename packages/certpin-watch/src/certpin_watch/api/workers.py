@@ -142,10 +142,14 @@ def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body of a worker's request.
+    """Check the headers of a worker's request, read its body, and return the body as it was sent.
+
+    The body is not parsed here: the caller decodes it as JSON. ``RefusedError`` has the HTTP status
+    of the error response.
 
     Raises:
-        RefusedError: the body is not JSON, too large, or incomplete.
+        RefusedError: the Content-Type is not JSON (415); the body has more than ``MAX_REQUEST``
+            bytes (413); or it is incomplete (400), or not complete within 30 seconds (408).
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise RefusedError(415, "This is not JSON", f"Send {JSON}.")

@@ -76,7 +76,11 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class CountedFailure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
-    """The counted fields of a report of a failed connection. Chains are DER certificates.
+    """The fields of a report of a failed connection that the collector counts.
+
+    ``served`` and ``verified`` are the chains that the server sent and that the client verified, as
+    DER certificates, leaf first; they may be empty. ``store.reports.ReportGroup`` describes the
+    other counted fields.
 
     ``identity`` is a digest that is equal each time that the report is sent. ``also`` is a second
     digest for reports of browsers (NEL), which have no exact time; it is empty for all other

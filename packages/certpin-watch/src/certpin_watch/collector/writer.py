@@ -53,21 +53,24 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
-    """Count the reports of the stream until ``stop`` is set.
+    """Take reports from the NATS JetStream stream and count them, until ``stop`` is set.
 
-    If the settings name no NATS server, delete the records of streams in which no message waits,
-    and return. Such a record can be there because earlier settings named a server, and pages would
-    still show its empty queue. Records of waiting messages stay, because these messages were not
-    counted.
+    The stream is the one to which the collectors publish the reports that they accept. Reports are
+    counted in the store. If the settings name no NATS server, this function counts nothing. It only
+    deletes the records of empty streams, and returns. Such a record
+    (``store.reports.record_queue``) has the number of messages that wait in a stream. Pages would
+    still show it if earlier settings named a NATS server. Records of streams with waiting messages
+    stay, so that users notice that these messages were not counted.
 
     Args:
         watch: the settings, the store, the pin files and the clock.
-        stop: ends the writer.
-        needs: the readiness checks of the process, by name. When the writer is connected to its
-            stream, it adds the check ``nats``, which returns True while the connection is open.
+        stop: an event; set it to end the writer.
+        needs: maps the name of each readiness check of this process (``/readyz``) to its function.
+            When the writer has opened the stream, it adds the check "nats", which returns True
+            while the connection to the NATS server is open. None if the process has no such checks.
 
     Raises:
-        ConfigError: the client library of NATS is missing.
+        ConfigError: the settings name a NATS server, but the client library of NATS is missing.
     """
     if watch.settings.nats is None:
         await asyncio.to_thread(_forget_queues, watch.store)

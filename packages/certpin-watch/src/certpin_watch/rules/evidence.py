@@ -32,11 +32,22 @@ EvidencePart = Literal["probes", "reports", "service", "failures"]
 class ReportedFailures(NamedTuple):
     """A group of identical failure reports of the last day.
 
-    ``reports`` is the number of reports in the group, and ``first_at`` the time at which the first
-    of them arrived, in Unix seconds. All other fields are unverified claims of clients. ``served``
-    is the digest of the chain that the server sent. ``verified`` is the digest of the chain that
-    the client verified; empty if there is none. ``network`` is the kind of connection that the
-    client reported, such as "wifi"; if it reported none, the network that sent the report.
+    All fields except ``reports`` and ``first_at`` are unverified claims of clients.
+
+    Attributes:
+        host: the host to which the clients connected.
+        served: the digest of the chain that the server sent; empty if none is stored.
+        verified: the digest of the chain that the clients verified; empty if there is none.
+        pin_set: the name of the clients' pin set; empty if unknown.
+        version: the version of this pin set; 0 if unknown.
+        app: the name of the app.
+        app_version: the version of the app.
+        network: the kind of connection that the clients reported, such as "wifi"; if they reported
+            none, the IP network that sent the reports.
+        decision: the decision of the clients: "refuse", "report" (accept and report) or "accept".
+        reason: the reason of the failure, such as "mismatch" or "untrusted".
+        reports: the number of reports in the group.
+        first_at: when the first of them arrived, in Unix seconds.
     """
 
     host: str

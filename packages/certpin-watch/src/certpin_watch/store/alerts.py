@@ -49,22 +49,34 @@ class AlertRow:
 
     Attributes:
         key: identifies the problem: rule, pin set, host and subject.
+        rule: the ID of the alert rule that found the problem.
+        severity: the current severity: "critical", "warning" or "info".
+        host: the host name or host pattern with the problem; empty if it concerns no single host.
+        pin_set: the name of the pin set; empty if it concerns none.
+        summary: a sentence that describes the problem.
+        command: the shell command that the user should run next; empty if there is none.
         opened_at: when the problem was first seen.
         last_at: when the problem was last seen.
+        details: further values about the problem, as JSON; the keys depend on the rule.
         clients: the number of affected clients; None if unknown.
         gone_at: when the problem was no longer detected; None if it is still detected.
+        resolved_at: when the alert resolved; None while it is open.
         told_at: when a message about the alert last became due; None if none did.
-        told_clients: the number of affected clients at ``told_at``.
+        told_clients: the number of affected clients at ``told_at``; None if unknown.
         peak: the severity with which the current one is compared: if the problem becomes worse than
             ``peak``, a message is due. It is the severity at ``told_at``, with two exceptions: it
             follows the current severity upwards while the alert is silenced, and downwards while
             the alert is acknowledged.
-        highest: the highest severity that a message about the alert had.
         quiet: why no messages are sent: "silenced" or "maintenance"; empty if they are sent.
         flaps: how often in succession the problem returned within ``FLAP_SECONDS`` after its alert
             had resolved.
-
-    The comment at the table ``ALERTS`` describes the other fields.
+        repeats: how often a message about the open alert was repeated because the setting
+            ``repeat`` had passed since the last one.
+        acknowledged_at: when a user acknowledged the alert, so that messages are not repeated; None
+            if it is not acknowledged.
+        acknowledged_by: the name of this user; empty if it is not acknowledged.
+        highest: the highest severity that a message about the alert had.
+        id: the number of the row; None until it is stored.
     """
 
     key: str
@@ -118,8 +130,10 @@ class AlertRow:
 class SilenceRow:
     """A silence: no messages about matching alerts are sent from ``since`` to ``until``.
 
-    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``ended_at`` is when a
-    user ended it before its time, else None. All times are in seconds since 1970.
+    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``who`` is the user who
+    created the silence, and ``why`` the reason that this user gave. ``ended_at`` is when a user
+    ended it before its time, else None. All times are in seconds since 1970. ``id`` is the number
+    of the row; None until it is stored.
     """
 
     rule: str
@@ -144,9 +158,10 @@ class SilenceRow:
 class DeliveryRow(NamedTuple):
     """A message to a notification service about an event of an alert.
 
-    ``event`` and ``alert`` are row numbers. ``what`` is the kind of event, such as "opened". The
-    message became due at ``at`` (seconds since 1970). ``attempts`` is the number of attempts to
-    send it so far.
+    ``id``, ``event`` and ``alert`` are the row numbers of the message, the event and the alert.
+    ``service`` is the name of the notification service. ``what`` is the kind of event, such as
+    "opened". The message became due at ``at`` (seconds since 1970). ``attempts`` is the number of
+    attempts to send it so far.
     """
 
     id: int

@@ -31,17 +31,25 @@ _MAX_VALUES = 500  # in one statement
 class SightingRow:
     """A sighting: a period in which a location got equal probe results at one address of a host.
 
-    The first probe of the period was at ``first_at``, the last one at ``last_at``.
+    A location is a machine that probes hosts. All times are in seconds since 1970.
 
     Attributes:
+        host: the host name that was probed.
+        port: its port.
+        location: the name of the location.
         way: how the location connects and verifies, if that is unusual: to a different address,
             with STARTTLS, or with other trust anchors; else empty.
         edge: the IP address, if each address of the host is probed separately; else empty.
         address: the address that answered last.
-        outcome: "verified", "unverified", "unreachable" or "no-starttls".
-        served: the digest of the chain that the server sent.
+        outcome: "verified", "unverified" (OpenSSL refuses the chain), "unreachable", or
+            "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
+        served: the digest of the chain that the server sent; empty if it sent none.
         verified: the digest of the verified chain; empty if there was none.
-        problem: why no chain was verified; ``code`` is OpenSSL's number for it.
+        tls: the TLS version of the last probe; empty if there was no TLS.
+        problem: why no chain was verified; empty if one was.
+        code: OpenSSL's error number for ``problem``; 0 if there is none.
+        first_at: the time of the first probe of the period.
+        last_at: the time of the last probe of the period.
         slot: the time for which the last probe was planned.
         count: the number of probes in the period.
         changes: the number of consecutive earlier periods, directly before this one, that had only

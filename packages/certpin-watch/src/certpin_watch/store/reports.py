@@ -53,10 +53,26 @@ _COMPILED: dict[tuple[str, str], Any] = {}
 class ReportGroup(NamedTuple):
     """A group of reports that arrived in one hour with equal fields, and are counted in one row.
 
-    Each field is a column of the table ``report_groups``. ``hour`` is the first second of the hour.
-    ``served`` and ``verified`` are digests of chains. ``folded`` is 0 if all fields have the
-    values of the reports. But if a limit on groups was reached, some values are removed, and
-    ``folded`` is the ``step`` of ``collector.grouping.fold``, which removed them.
+    Each field is a column of the table ``report_groups``; a missing value is empty or 0. If a limit
+    on groups was reached, some values are removed.
+
+    Attributes:
+        hour: the first second of the hour, since 1970.
+        host: the host to which the clients connected.
+        served: the digest of the chain that the server sent.
+        verified: the digest of the chain that the clients verified.
+        pin_set: the name of the clients' pin set.
+        version: the version of this pin set.
+        app: the name of the app.
+        app_version: the version of the app.
+        platform: the platform of the app, such as "android".
+        network: the kind of connection that the clients reported, such as "wifi"; if they reported
+            none, the IP network that sent the reports.
+        kind: the format of the reports, such as "certpin" or "trustkit".
+        decision: the decision of the clients: "refuse", "report" or "accept".
+        reason: the reason of the failure, such as "mismatch".
+        folded: 0 if no values are removed; else the ``step`` of ``collector.grouping.fold``, which
+            removed them.
     """
 
     hour: int
@@ -79,7 +95,8 @@ class PresenceGroup(NamedTuple):
     """The key of a row of ``presences``, which counts the clients that sent a presence on one day.
 
     With a presence, a client reports the pin-set version that it holds. All clients in one row have
-    the same pin-set version, app and platform.
+    the same pin-set version, app and platform. ``day`` is the first second of the day, since 1970.
+    ``pin_set`` is the name of the pin set, ``version`` its version.
     """
 
     day: int

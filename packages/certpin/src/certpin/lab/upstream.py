@@ -120,10 +120,12 @@ def _server(host: str, policy: HostPolicy) -> str:
 
 
 class UpstreamAuthorities(Authorities):
-    """The authorities of a run in which the lab relays to the user's real server.
+    """The authorities of a run in which the lab relays connections to the user's real server.
 
-    The lab has the private keys of the attackers' authorities, but not those of the authorities
-    that certified the real server.
+    The base class makes the authorities with which the lab's attackers sign certificates, such as
+    R2, a root that the client trusts; the lab has their private keys. The authorities that
+    certified the real server belong to someone else: the lab knows only their roots
+    (``Upstream.roots``), which the client must trust, too.
     """
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:

@@ -39,7 +39,8 @@ Item = TypeVar("Item")
 class Page(msgspec.Struct, Generic[Item], frozen=True):
     """One page of a list: some items, and the key of the following page.
 
-    ``next`` is null on the last page.
+    To read the following page, pass ``next`` as ``before`` or ``after`` to the function that
+    returned this page. It is null on the last page.
     """
 
     items: tuple[Item, ...]

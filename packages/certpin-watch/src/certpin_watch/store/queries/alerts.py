@@ -33,9 +33,28 @@ _MAX_EVENTS = 500  # of one alert
 class Alert(msgspec.Struct, frozen=True):
     """An alert: a problem from when it was first seen until it is resolved.
 
-    ``details`` is JSON as text; its keys depend on the rule. In the state ``recovering`` the
-    problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if the problem does not
-    return.
+    Attributes:
+        id: the number of the alert.
+        key: identifies the problem: rule, pin set, host and subject.
+        rule: the ID of the alert rule that found the problem.
+        severity: the current severity: "critical", "warning" or "info".
+        host: the host name or host pattern with the problem; empty if it concerns no single host.
+        pin_set: the name of the pin set; empty if it concerns none.
+        summary: a sentence that describes the problem.
+        command: the shell command that the user should run next; empty if there is none.
+        details: further values as JSON text; the keys depend on the rule.
+        repeats: how often a message about the open alert was repeated.
+        opened_at: when the problem was first seen.
+        last_at: when the problem was last seen.
+        clients: the number of affected clients; null if unknown.
+        resolved_at: when the alert resolved; null while it is open.
+        told_at: when a message about the alert last became due; null if none did.
+        state: the state in one word, such as "open", "silenced" or "recovering".
+        acknowledged_at: when a user acknowledged it; null if it is not acknowledged.
+        acknowledged_by: the name of this user; empty if it is not acknowledged.
+        gone_at: when the problem was no longer detected; null if it is still detected.
+        resolves_at: when the alert resolves if the problem does not return by then: a hold time
+            after ``gone_at``. Null if the problem is still detected.
     """
 
     id: int
@@ -61,9 +80,11 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class AlertEvent(msgspec.Struct, frozen=True):
-    """An event in the history of an alert.
+    """An event in the history of an alert, at the time ``at``.
 
-    ``what`` is the kind of event, such as "opened", "acknowledged" or "resolved".
+    ``what`` is the kind of event, such as "opened", "acknowledged" or "resolved". ``who`` is the
+    user or the notification service that caused it, and ``note`` an additional text; each is empty
+    if there is none.
     """
 
     at: datetime
@@ -82,8 +103,9 @@ class AlertStory(msgspec.Struct, frozen=True):
 class Silence(msgspec.Struct, frozen=True):
     """A silence: no notifications about matching alerts are sent from ``since`` to ``until``.
 
-    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``active`` is true if it
-    is in force now. ``ended_at`` is when a user ended it before its time, else null.
+    If ``rule`` or ``host`` is empty, alerts of all rules or hosts match. ``who`` is the user who
+    created the silence, and ``why`` the reason that this user gave. ``active`` is true if it is in
+    force now. ``ended_at`` is when a user ended it before its time, else null.
     """
 
     id: int
@@ -106,15 +128,17 @@ def alerts(
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Alert]:
-    """Return a page of alerts, those with the highest ID (the newest) first.
+    """Return a page of stored alerts, the newest first: those with the highest ID.
 
     Args:
         connection: a connection that may read.
-        hold: how long an alert stays open after its problem is gone (``[alerts] hold``).
-        which: open alerts, resolved ones, or all.
-        host: only alerts of this host; None for all hosts.
-        before: ``next`` of the previous page; None for the first page.
-        limit: the size of the page.
+        hold: the setting ``[alerts] hold``: how long a problem must be gone before its alert
+            resolves. ``Alert.resolves_at`` is computed from it; it doesn't select alerts.
+        which: "open" for open alerts, "resolved" for resolved ones, "all" for both.
+        host: only alerts with this value of ``Alert.host``, a host name or pattern; None for all.
+        before: the field ``next`` of the previous page, which is the ID of its last alert; None for
+            the first page.
+        limit: the maximum number of alerts on the page, from 1 to ``MAX_ITEMS``.
     """
     limit, columns = clamp_limit(limit), ALERTS.c
     statement = select(ALERTS).order_by(columns.id.desc())
@@ -137,8 +161,9 @@ def open_alerts(
 
     Args:
         connection: a connection that may read.
-        hold: how long an alert stays open after its problem is gone (``[alerts] hold``).
-        host: only alerts of this host; None for all hosts.
+        hold: the setting ``[alerts] hold``: how long a problem must be gone before its alert
+            resolves. ``Alert.resolves_at`` is computed from it.
+        host: only alerts with this value of ``Alert.host``, a host name or pattern; None for all.
         limit: how many alerts are returned at most.
     """
     wanted = select_open().limit(clamp_limit(limit))
@@ -160,7 +185,8 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
 def alert(connection: Connection, hold: timedelta, number: int) -> AlertStory | None:
     """Return an alert with its events; None if no alert has this number.
 
-    ``hold`` is how long an alert stays open after its problem is gone (``[alerts] hold``).
+    ``hold`` is the setting ``[alerts] hold``: how long a problem must be gone before its alert
+    resolves. ``Alert.resolves_at`` is computed from it.
     """
     row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
     return None if row is None else AlertStory(_alert(row, hold), _events(connection, number))

@@ -36,8 +36,22 @@ class Issued(msgspec.Struct, frozen=True):
     """The fields of a certificate as text, for pages and the API.
 
     Not checked: signatures, names and dates. If the certificate can't be read, ``problem`` is the
-    reason, and the other fields are empty. ``names_left_out`` is the number of further DNS names,
-    beyond those in ``names``.
+    reason, and the fields that can't be read are empty.
+
+    Attributes:
+        sha256: the SHA-256 of the certificate, in hexadecimal.
+        pin: the pin of its public key (SPKI), as ``sha256/…``.
+        certificate_pin: the pin of the whole certificate, as ``cert-sha256/…``.
+        subject: the name of the owner.
+        issuer: the name of the issuer.
+        serial_number: the serial number, in hexadecimal.
+        key: the type and size of the public key.
+        names: the DNS names and IP addresses, at most 100.
+        names_left_out: the number of further names.
+        not_before: when its validity begins.
+        not_after: when it expires.
+        self_issued: true if subject and issuer are equal, as in a root.
+        problem: why the certificate can't be read; empty if it can.
     """
 
     sha256: str
@@ -58,7 +72,8 @@ class Issued(msgspec.Struct, frozen=True):
 class KeptChain(msgspec.Struct, frozen=True):
     """A certificate chain in the database, as text, leaf first.
 
-    It is a chain that a server sent, that a probe verified, or that a client reported.
+    It is a chain that a server sent, that a probe verified, or that a client reported. ``digest``
+    identifies the chain, in hexadecimal. ``first_at`` is when it was first stored.
     """
 
     digest: str

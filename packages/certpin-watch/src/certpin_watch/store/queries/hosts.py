@@ -49,7 +49,10 @@ class PolicyPin(msgspec.Struct, frozen=True):
 class Policy(msgspec.Struct, frozen=True):
     """The pinning policy of a host in one pin set, as pages and the API show it.
 
-    ``alive`` are the numbers of the pin-set versions that clients may still hold.
+    ``pattern`` is the host pattern, and ``version`` the version of the pin set in the pin file.
+    ``mode``, ``match``, ``on_expiry``, ``pins`` and ``expires`` have the values of the pin file;
+    ``expires`` is null if the pins don't expire. ``alive`` are the numbers of the pin-set versions
+    that clients may still hold.
     """
 
     pin_set: str

@@ -47,7 +47,9 @@ _MIN_DAYS = 8  # full days from which on the sums are read: a week of groups is 
 class ReportFilter(msgspec.Struct, frozen=True):
     """Selects reports by the values of their fields. A field that is None matches any value.
 
-    ``served`` is the digest of a chain in hexadecimal.
+    ``served`` is the digest of a chain in hexadecimal. ``kind`` is the format of the report, such
+    as "trustkit", and ``decision`` the decision of the client, such as "refuse". The other fields
+    are described at ``store.reports.ReportGroup``.
     """
 
     host: str | None = None

@@ -56,9 +56,31 @@ HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A report group: the reports of one hour with equal fields, and their number.
+    """A report group: reports of failed connections that arrived in one hour and have equal fields.
 
-    All texts are unverified claims of clients.
+    All texts are unverified claims of clients. Near a limit on groups, a group has less detail:
+    some of its fields are then "other", empty or 0.
+
+    Attributes:
+        id: the number of the row.
+        hour: the start of the hour.
+        host: the host to which the clients connected.
+        served: the digest of the chain that the server sent, in hexadecimal; empty if none is
+            stored.
+        verified: the digest of the chain that the clients verified; empty if none is stored.
+        pin_set: the name of the clients' pin set; empty if the report's format has no such field.
+        version: the version of this pin set; 0 if the format has no such field.
+        app: the name of the app.
+        app_version: the version of the app.
+        platform: the platform of the app, such as "android".
+        network: the kind of connection that the clients reported, such as "wifi"; if they reported
+            none, the IP network that sent the reports.
+        kind: the format of the reports: "certpin", "rfc7469", "trustkit" or "nel".
+        decision: the decision of the clients: "refuse", "report" (accept and report) or "accept".
+        reason: the reason of the failure, such as "mismatch" or "untrusted".
+        count: the number of reports.
+        first_at: when the first of them arrived.
+        last_at: when the last of them arrived.
     """
 
     id: int

@@ -75,11 +75,24 @@ _COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The result of successive equal probes of one server from one location (a machine).
 
-    All probes from ``first_at`` to ``last_at`` had this result. ``served`` and ``verified`` are
-    digests of chains. ``way`` (a different address, STARTTLS, separate anchors) and ``edge`` (an IP
-    address) distinguish several servers that one location observes at the same port; else they are
-    empty. ``seconds`` is the duration of the last probe with all its attempts; null if it is
-    unknown.
+    Attributes:
+        vantage: the name of the location.
+        port: the port of the server.
+        way: how the location connects and verifies, if that is unusual: to a different address,
+            with STARTTLS, or with other trust anchors; else empty.
+        edge: the IP address, if each address of the host is probed separately; else empty.
+        address: the address that answered last.
+        outcome: "verified", "unverified" (OpenSSL refuses the chain), "unreachable", or
+            "no-starttls" (the server declined TLS, or sent bytes in clear text before it).
+        served: the digest of the chain that the server sent; empty if it sent none.
+        verified: the digest of the chain that OpenSSL verified; empty if there was none.
+        tls: the TLS version; empty if there was no TLS.
+        problem: why no chain was verified; empty if one was.
+        code: OpenSSL's error number for ``problem``; 0 if there is none.
+        first_at: the time of the first of these probes.
+        last_at: the time of the last one.
+        probes: the number of probes.
+        seconds: the duration of the last probe with all its attempts; null if it is unknown.
     """
 
     vantage: str

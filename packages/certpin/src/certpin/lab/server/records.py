@@ -326,11 +326,18 @@ class RecordCounter:
             self.data += 1
 
     def _hear_flight(self, suite: _Suite, said: int) -> None:
-        """Process a record of the client's last handshake messages, which end with its Finished.
+        """Recognise the client's Finished, which ends its handshake, by the length of a record.
 
-        The Finished is recognised by its length, if the length is known. ``suite`` is the cipher
-        suite of the connection. ``said`` is the length in bytes of the record's content, without
-        the cipher's overhead.
+        This is called for each encrypted record of TLS 1.3 until the Finished was recognised. The
+        client's last handshake messages are only the Finished, an empty Certificate and the
+        Finished in one record, or several records that end with the Finished. If the record has one
+        of these lengths, with a known padding, all later records are counted as data. Otherwise the
+        record is the first of several: its length is stored in ``_flight``, and only the length of
+        a Finished is looked for from then on.
+
+        Args:
+            suite: the cipher suite of the connection, from which these lengths follow.
+            said: the length in bytes of the record's content, without the cipher's overhead.
         """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:

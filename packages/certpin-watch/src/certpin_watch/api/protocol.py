@@ -61,7 +61,11 @@ def not_found(detail: str) -> RefusedError:
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error response: a problem as in RFC 9457. It contains no part of the request."""
+    """An error response: a problem as in RFC 9457. It contains no part of the request.
+
+    ``title`` is the kind of problem, ``status`` the HTTP status, and ``detail`` an explanation.
+    ``type`` is always ``about:blank``.
+    """
 
     title: str
     status: int

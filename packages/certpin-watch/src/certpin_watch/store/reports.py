@@ -110,8 +110,9 @@ class PresenceGroup(NamedTuple):
 class ReportOrigin(NamedTuple):
     """A record that a network reported a chain on one day (a row of ``report_networks``).
 
-    ``share`` is the monitored host or pattern that the report was about. ``met`` is the digest of
-    the chain; empty for failures without a stored chain.
+    ``day`` is the first second of the day, since 1970. ``network`` is that of an internet provider
+    (IPv4 /16, IPv6 /32). ``share`` is the monitored host or pattern that the report was about.
+    ``met`` is the digest of the chain; empty for failures without a stored chain.
     """
 
     day: int
@@ -124,7 +125,9 @@ class SampleRow(NamedTuple):
     """A row of ``report_samples``: a request body with reports.
 
     ``key`` is the key of the report group (equal reports of an hour) that counts the first report.
-    ``share`` is the monitored host or pattern that the reports are about.
+    ``received_at`` is the time of arrival, in seconds since 1970, and ``source`` the network that
+    sent the body. ``body`` is JSON without fields that identify a device. ``share`` is the
+    monitored host or pattern that the reports are about.
     """
 
     key: bytes

@@ -51,8 +51,9 @@ _SECONDS: dict[Bucket, int] = {"hour": HOUR, "day": DAY}
 class ChainCount(msgspec.Struct, frozen=True):
     """How often clients reported a chain at a host.
 
-    ``served`` is the digest of the chain; empty if the reports had none. ``verdict`` is the verdict
-    of the pins on the chain (``ChainJudge.verdict``), such as "accepted" or "refused".
+    ``served`` is the digest of the chain; empty if the reports had none. ``count`` is the number of
+    reports; the first of them arrived at ``first_at``, the last at ``last_at``. ``verdict`` is the
+    verdict of the pins on the chain (``ChainJudge.verdict``), such as "accepted" or "refused".
     """
 
     host: str
@@ -79,7 +80,8 @@ class Total(msgspec.Struct, frozen=True):
 class Line(msgspec.Struct, frozen=True):
     """A line of a chart: how many reports with one value of a field there were in each hour or day.
 
-    ``rest`` is true for the line that counts all values without a separate line.
+    ``value`` is the value as text, ``counts`` has the number for each hour or day, and ``total`` is
+    their sum. ``rest`` is true for the line that counts all values without a separate line.
     """
 
     value: str

@@ -139,8 +139,8 @@ class Vantage(Observation, frozen=True, kw_only=True):
 class Sighting(Observation, frozen=True, kw_only=True):
     """An entry in the probe history of a host: a result that one location got in a period.
 
-    ``latest`` is true if the period has not ended, so the result is still current. A location is a
-    machine that probes hosts.
+    ``id`` is the number of the entry. ``latest`` is true if the period has not ended, so the result
+    is still current. A location is a machine that probes hosts.
     """
 
     id: int
@@ -149,11 +149,13 @@ class Sighting(Observation, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A difference between two successive probe results of a location.
+    """A difference between two successive probe results of one location.
 
-    ``what`` lists the names of the differences, the most important first: "key" and "issuer" for
-    the leaf; then the fields of the result that differ ("outcome", "served", "verified", "address",
-    "tls", "problem").
+    ``before`` and ``after`` are the two results. The location (a machine that probes hosts) is
+    ``vantage``, and ``port`` is the port of the server. ``at`` is the time of the first probe with
+    the result ``after``. ``what`` lists the names of the differences, the most important first:
+    "key" and "issuer" for the leaf; then the fields of the result that differ ("outcome", "served",
+    "verified", "address", "tls", "problem").
     """
 
     at: datetime

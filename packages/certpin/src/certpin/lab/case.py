@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Expect(StrEnum):
-    """The right reaction of a client to a case of the lab, such as to reject the server.
+    """The right reaction of a client to a case of the lab.
 
     A case has one ``Expect`` for each style of pins: pins on the server's key, pins on an
-    authority, and no pins. With ``EITHER``, accepting and refusing are both right. With ``WARN``,
-    accepting is a warning. With ``POLICY``, the reaction is reported, and not judged, because the
-    policy of the client's owner decides. ``UNDEFINED`` means that the case does not apply to
-    clients with that style.
+    authority, and no pins. With ``ACCEPT``, the client must accept the server, and with ``REJECT``
+    refuse it. With ``EITHER``, both are right. With ``WARN``, accepting is a warning. With
+    ``POLICY``, the reaction is reported, and not judged, because the policy of the client's owner
+    decides. ``UNDEFINED`` means that the case does not apply to clients with that style.
     """
 
     ACCEPT = "accept"

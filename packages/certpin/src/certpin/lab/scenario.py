@@ -42,8 +42,11 @@ class Role(StrEnum):
 class Answer(StrEnum):
     """How a server of the lab answers a client's request under TLS.
 
-    It sends a short answer, redirects the client to some other URL, or sends nothing. With the
-    values that end in ``keep`` or ``once``, the connection stays open.
+    ``OK`` and ``KEEP`` send a short answer with the lab's token, a random text. ``SILENT`` sends
+    nothing. The others redirect the client: to the same host (``REDIRECT_SAME``,
+    ``REDIRECT_ONCE``), to the second host, to clear text, to a host without pins, or to another
+    port. With ``KEEP``, ``REDIRECT_ONCE`` and ``REDIRECT_SECOND_KEEP``, the connection stays open;
+    with all others, the server closes it.
     """
 
     OK = "ok"  # 200 with the token of the lab; then the server closes
@@ -82,6 +85,7 @@ class AnswerContext:
         plain: the URL of a redirect to the first host in clear text.
         unpinned: the URL of a redirect to a host without pins.
         other_port: the URL of a redirect to another port of the first host.
+        http3_port: the UDP port on which the lab serves HTTP/3; 0 if it doesn't.
     """
 
     token: str
@@ -172,9 +176,18 @@ class Weakness(StrEnum):
 class TLSSettings:
     """The TLS settings with which the lab serves a connection.
 
-    Versions and ciphers are OpenSSL's names; empty for OpenSSL's defaults. ``dh_params`` is the
-    group for Diffie-Hellman without curves, as PEM. Steps with the same ``tickets`` accept each
-    other's session tickets.
+    Attributes:
+        oldest: the oldest TLS version, by its name in Python's ``ssl``; empty for OpenSSL's
+            default.
+        newest: the newest TLS version, by its name in Python's ``ssl``; empty for OpenSSL's
+            default.
+        ciphers: the cipher suites in OpenSSL's syntax; empty for OpenSSL's defaults.
+        dh_params: the group for Diffie-Hellman without curves, as PEM; empty for OpenSSL's default.
+        tickets: server steps with the same text accept each other's session tickets.
+        asks_certificate: True if the server asks for a client certificate.
+        needs_certificate: True if the server also ends the handshake if the client has none.
+        weakness: a weakness that OpenSSL can't offer; the lab's own TLS 1.2 then serves the
+            connection. None for OpenSSL.
     """
 
     oldest: str = "TLSv1_2"
@@ -277,9 +290,30 @@ class RevocationList:
 class Scenario:
     """How the lab serves the connections of a case: a step for each connection to a host, in order.
 
-    ``first`` are the steps of the host under test, ``second`` those of the second host. The last
-    step of each host repeats. Other fields are the steps of special connections, such as to another
-    port or over HTTP/3, and properties of the case on which the verdict depends.
+    The last step of each host repeats. Fields with steps are empty if the case has no such
+    connections.
+
+    Attributes:
+        first: the steps of the host under test.
+        second: the steps of the second host.
+        canary_only: True if data that an attacker received counts only if it contains the canary,
+            the random text in the URL that the client was given.
+        unpinned: the steps of a host without pins, to which a redirect leads.
+        lures: True if honest servers invite the client to the attack, such as by a redirect. A
+            client that does not follow the invitation has refused.
+        odd_host: True if a client may refuse the host before it connects, because of its spelling.
+        other_port: the steps of connections to another port of the host under test.
+        other_kind: the steps of connections to the host under test that come from another TLS
+            library, or from other settings of it, than the first one (``ClientHello.kind``).
+        proxy_status: the HTTP status with which the lab's proxy itself answers each request for a
+            tunnel (CONNECT); 0 if it opens the tunnel.
+        http3: the step of every connection over QUIC; None if the lab serves no HTTP/3.
+        crl: the list of revoked certificates that the server's certificate names; None if it names
+            none.
+        tls_proxy: the step of the TLS to the lab's proxy, if clients reach it by ``https://``; else
+            None.
+        ech: the steps of connections to the public name of the lab's configuration for Encrypted
+            ClientHello (ECH). A client gets this configuration only if there are any.
     """
 
     first: tuple[ServerStep, ...]

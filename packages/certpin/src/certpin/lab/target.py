@@ -36,10 +36,36 @@ _T = TypeVar("_T")
 class Target:
     """One case as the client gets it: where to connect, which roots to trust, which pins to check.
 
-    The lab listens on ``port`` of ``address`` for direct connections, and its HTTP (CONNECT) and
-    SOCKS5 proxy at ``proxy``. ``url`` contains the canary, a random text: if the canary arrives at
-    the lab, the client sent its request. This URL has no port. A client that uses no proxy takes
-    the URLs of ``direct``, which have the lab's port.
+    The URLs in ``url`` and ``second_url`` have no port, for clients that use the lab's proxy. A
+    client without a proxy takes the URLs of ``direct``, which have the lab's port.
+
+    Attributes:
+        case: the name of the case.
+        host: the host that the client has to request.
+        second_host: a second host, for cases about two hosts.
+        port: the lab's TCP port for direct connections.
+        proxy_port: the port of the lab's proxy, which accepts HTTP (CONNECT) and SOCKS5.
+        canary: a random text in the URLs: if it arrives at the lab, the client sent its request.
+        folder: the folder with the files that the client gets.
+        accepted: the values of ``pin``, ``backup``, ``second_pin`` and ``second_backup``.
+        pins: the path of a pin file with the client's pins.
+        pinned_pem: the path of the PEM file that ``certificate`` returns.
+        pinned_sha256: the value of ``fingerprint``.
+        address: the IP address on which the lab listens.
+        url_port: the port in the URLs; 0 for URLs without a port.
+        elsewhere: True if ``host`` is not the host of the run, so that the client must be directed
+            to it.
+        clock: by how much the client's clock must be moved.
+        time: the time at which the client's clock must be stopped, with a time zone; None if it
+            runs.
+        dns_port: the port of the lab's DNS resolver on 127.0.0.1; 0 if there is none.
+        exports: the pins as files in the formats of ``certpin export``; None if there are none.
+        compromised: the pin of the key that ``pins`` marks as compromised; empty if it marks none.
+        requires_ct: True if ``pins`` requires Certificate Transparency.
+        only_by_proxy: True if only a client that uses the HTTP proxy meets the attack.
+        tls_proxy: True if the client reaches the proxy by TLS.
+        ech: the lab's configuration for Encrypted ClientHello (an ECHConfigList) as base64; empty
+            if the case has none.
     """
 
     case: str

@@ -38,8 +38,12 @@ class Upstream:
     """The user's real server: its address, its chain, and the pins that the client has for it.
 
     Attributes:
+        address: the IP address and the port to which the lab relays honest connections.
+        chain: the certificates that the server sent, leaf first.
         roots: the roots that the client trusts for this server, as PEM. The client also trusts R2,
             the root of the lab's attacker.
+        pins: the pin set in the user's pin file; None if the user gave none.
+        pin_file: the path of this file; None if the user gave none.
         options: the options of the command line with which the user chose the server, for ``fix``.
     """
 

@@ -53,9 +53,34 @@ _NO_AGREEMENT = frozenset(
 class Connection:
     """The evidence of one connection of the client to the lab.
 
-    It records how the client connected, the step with which the lab served it, the TLS handshake,
-    and the client's data under TLS and in clear text. The session that serves the connection fills
-    in the fields. ``judge`` derives a verdict from them.
+    The session that serves the connection fills in the fields, and ``judge`` derives a verdict from
+    them. A step is how the lab serves one connection.
+
+    Attributes:
+        via: how the client connected: ``port`` (directly), ``connect`` or ``socks5`` (by a proxy).
+        target: the host that the client requested from a proxy; empty without one.
+        step: the step with which the lab served the connection; None if the connection ended before
+            a step was chosen.
+        hello: the client's ClientHello; None if none arrived.
+        tampered: True if the step tampered with the part before TLS, or refused the tunnel.
+        secured: True if the TLS handshake finished, which does not show that the client accepted
+            the server.
+        version: the TLS version; empty if no handshake finished.
+        cipher: the cipher suite; empty if no handshake finished.
+        alpn: the negotiated application protocol; empty if there is none.
+        resumed: True if the client resumed a TLS session.
+        client_certificate: the client's certificate as DER, which the lab verified; empty without
+            one.
+        certificate_shown: True if the client sent a certificate that the lab can't verify.
+        data: the client's application data under TLS, without the overhead of its protocol.
+        astray: the part of ``data`` that was addressed to the step's ``foreign`` host.
+        clear: the client's application data in clear text.
+        passed: for a connection that was relayed to a real server, the number of TLS records with
+            data of the client; else 0.
+        unclear: for such a connection, True if it is unknown whether the client sent data.
+        answered: for such a connection, the number of bytes that the server sent.
+        alert: the TLS alert that the client sent, as OpenSSL names it; empty if it sent none.
+        problem: any other reason why the connection ended; empty if there is none.
     """
 
     via: str = "port"  # how the client connected: port, connect or socks5
@@ -218,7 +243,21 @@ class Ending:
 class Attempt:
     """The evidence of one run of the client against one case.
 
-    It has the client's connections to the lab, and how the client ended.
+    Attributes:
+        ending: how the client ended.
+        scenario: how the lab served the connections.
+        connections: the evidence of each connection to the lab.
+        canary: the random text in the URL that the client was given; empty if there is none.
+        token: the random text in every answer of the lab: a client that prints it has read an
+            answer.
+        hosts: the host under test, then the hosts to which a redirect may lead.
+        pins: the client's pins; None if it has none, or if they are unknown.
+        seconds: the duration of the run.
+        requests: the heads of the client's HTTP requests to the lab's proxy.
+        others: the hosts that the client requested from the lab's proxy, and that are not under
+            test.
+        opens_probes: True if the client opened connections that it didn't use in the good control
+            (the case with an honest server).
     """
 
     ending: Ending
@@ -237,9 +276,11 @@ class Attempt:
 class Verdict(StrEnum):
     """A client's behaviour in one case: did it accept the server?
 
-    ``LEAK`` means that the client reported an error, but only after an attacker had received its
-    data. ``INCONCLUSIVE`` means that the client never connected, died, or was stopped. ``FLAKY``
-    means that several runs of the client ended differently.
+    ``ACCEPT`` means that the client sent its data, or read the answer. ``REJECT`` means that it
+    sent no data, or reported an error about an honest server. ``LEAK`` means that the client
+    reported an error, but only after an attacker had received its data. ``INCONCLUSIVE`` means that
+    the client never connected, died, or was stopped. ``FLAKY`` means that several runs of the
+    client ended differently.
     """
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
@@ -252,8 +293,11 @@ class Verdict(StrEnum):
 class Outcome(StrEnum):
     """The assessment of a client's verdict in a case, for the kind of pins that the client has.
 
-    ``TOLD`` means that the verdict is reported, and not judged, because the policy of the client's
-    owner decides. ``UNDECIDED`` means that the verdict is inconclusive or flaky.
+    ``RIGHT`` and ``WRONG`` say if the client reacted as it should; ``WRONG`` is a finding.
+    ``WARNING`` means that its reaction is a risk, but no finding. ``TOLD`` means that the verdict
+    is reported, and not judged, because the policy of the client's owner decides. ``UNDECIDED``
+    means that the verdict is inconclusive or flaky. ``NOT_RUN`` means that the lab can't serve the
+    case, or that the client never reached the attack.
     """
 
     RIGHT = "right"

@@ -81,9 +81,16 @@ class PublicRoot:
 class Announcement:
     """An announced change of an authority, a certificate provider or a root program.
 
-    ``keys`` and ``hosts`` are the keys and hosts that the change concerns; if both are empty, it
-    concerns every public certificate. ``day`` is the day of the change. ``published`` is a day on
-    which the announcement was already public. ``text`` is a clause that describes the change.
+    Attributes:
+        id: the name of the announcement in ``announcements.toml``.
+        kind: the kind of change.
+        day: the day of the change.
+        published: a day on which the announcement was already public.
+        source: the address of a page with the announcement.
+        text: a clause that describes the change.
+        keys: the pins of the keys that the change concerns. If ``keys`` and ``hosts`` are both
+            empty, it concerns every public certificate.
+        hosts: the host patterns that the change concerns.
     """
 
     id: str
@@ -106,7 +113,8 @@ class ScheduledRemoval:
     """The rule of a root program that removes roots with old keys on a scheduled day.
 
     On ``day`` it removes all roots with keys that were made before the day ``made_before``, unless
-    it makes an exception.
+    it makes an exception. ``published`` is a day on which the rule was already public, and
+    ``source`` the address of a page with the rule.
     """
 
     made_before: date

@@ -64,7 +64,8 @@ class MatchedChain(NamedTuple):
     """A chain that matched the pins of a host, with the verdict, cached for later handshakes.
 
     ``certificates`` is the chain as OpenSSL's objects, and ``chain`` has the same certificates as
-    DER.
+    DER. ``expires`` is the time from which the host's policy no longer holds, and with it the
+    verdict; None if the policy doesn't expire.
     """
 
     certificates: list[Any]
@@ -379,12 +380,21 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 class PinCheck:
     """The pin check of one connection.
 
-    The check is created when the connection begins. It runs after the handshake (``judge``), or,
-    if the client has a certificate, before the client sends it (``judge_early``).
+    The check is created when the connection begins. It runs after the handshake (``judge``), or, if
+    the client has a certificate, before the client sends it (``judge_early``).
 
     ``PinCheck`` is the base class of ``Gate``, so that each handshake creates one object and not
     two. The constructor of ``Gate`` sets the attributes. In the methods, ``raw`` is OpenSSL's
     object of the connection.
+
+    Attributes:
+        accepted: True once the connection was checked and accepted.
+        has_proved_key: True if the server sent a message that it can't send without its private
+            key.
+        identity: the context with the client certificate; None if the client has none.
+        socket_ref: returns the socket of the connection; or None if there is none.
+        target: the host, with its policy and its trust store.
+        verdict: the verdict on the chain; None before the check, and if no policy covers the host.
     """
 
     __slots__ = (

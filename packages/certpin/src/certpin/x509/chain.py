@@ -55,9 +55,11 @@ _MAX_RESULTS = 10_000  # that are remembered: of some 300 chains, if all are hos
 class CertificateFacts:
     """The fields of a certificate as plain values. A field is None if it can't be read.
 
-    ``sha256`` is the fingerprint of the certificate. ``pin`` is the pin of the certificate's key,
-    as text (RFC 7469 section 2.4). For further checks, ``parsed`` is the certificate as an object
-    of ``cryptography``, and ``certificate`` as a ``Certificate`` of certpin.
+    ``sha256`` is the fingerprint of the certificate, as ``AA:BB:…``. ``pin`` is the pin of the
+    certificate's key, as text (RFC 7469 section 2.4), and ``key`` the type and size of the key.
+    ``names`` are the DNS names and IP addresses. ``subject``, ``issuer``, ``not_before`` and
+    ``not_after`` are the fields of RFC 5280. For further checks, ``parsed`` is the certificate as
+    an object of ``cryptography``, and ``certificate`` as a ``Certificate`` of certpin.
     """
 
     sha256: str  # of the whole certificate: AA:BB:…

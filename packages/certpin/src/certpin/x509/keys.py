@@ -38,9 +38,9 @@ class MissingPassphraseError(PassphraseError):
 class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
 
-    ``source`` is the kind of object from which the key was read, such as a CSR. A private key is
-    never stored. ``caveat`` is a sentence for the user if the digest may be wrong, and empty
-    otherwise.
+    ``spki`` are these bytes. ``source`` is the kind of object from which the key was read, such as
+    a CSR. A private key is never stored. ``caveat`` is a sentence for the user if the digest may be
+    wrong, and empty otherwise.
     """
 
     spki: bytes

@@ -55,8 +55,10 @@ _IN_CLEAR = "the lab answered in clear text"
 class ClientSignal(StrEnum):
     """The reaction of a client that a connection shows.
 
-    The client sent data, refused the server, or closed the connection silently. ``NO_HELLO`` means
-    that it sent no ClientHello, or junk after it, and ``NONE`` that none of these happened.
+    ``SENT_DATA``: the client sent data. ``REFUSED``: it sent a TLS alert, or had no TLS parameters
+    in common with the server. ``CLOSED``: it closed the connection silently, which can be a refusal
+    or an accident. ``NO_HELLO``: it sent no ClientHello, or junk after it. ``NONE``: none of these
+    happened.
     """
 
     SENT_DATA = "gave"  # it sent application data
@@ -101,7 +103,18 @@ _MAX_CALLS = 3  # of a client that was redirected, and calls the same host again
 class Visit:
     """One connection of a turn (the run of one case for one host), and its signal so far.
 
-    The signal is the client's reaction: it sent data, refused the server, or neither.
+    Attributes:
+        turn: the turn.
+        seen: the evidence of the connection, which is updated while it is open.
+        signal: the client's reaction, such as that it sent data; None if there is no reaction yet.
+        hung_up: True if the client closed its side of the connection.
+        ended: True if the connection is over.
+        is_assigned: for a request in clear text, True once it was decided whether an attack led to
+            it.
+        attack: for a request in clear text, the turn of the attack that led to it; None if no
+            attack did.
+        after: how many answered requests to honest servers, one after the other, were over before
+            this connection began.
     """
 
     turn: Turn

@@ -87,7 +87,8 @@ class CertificatePlan:
     If ``algorithm`` or ``outer_algorithm`` is empty, the algorithm of the issuer's key is encoded;
     if ``spki`` is empty, the SubjectPublicKeyInfo of ``key``. An empty ``version`` or
     ``unique_ids`` is left out. ``signature`` is ``right``, ``broken`` (one bit is flipped),
-    ``empty``, or ``another-key`` (signed by a key that is not the issuer's).
+    ``empty``, or ``another-key`` (signed by a key that is not the issuer's). ``extensions`` are
+    encoded in their order.
     """
 
     key: KeyPlan

@@ -39,10 +39,11 @@ _LONGEST_RAW_HELLO = 2 * LONGEST_HELLO  # with the headers of records: small one
 class ClientHello:
     """The fields of a ClientHello that the lab needs (RFC 8446 section 4.1.2).
 
-    ``server_name`` is empty if the client sent no name. ``versions`` are the numbers of the
-    ``supported_versions`` extension, or the one version of an older client. ``kind`` identifies the
-    client's TLS library and settings: two connections of the same library with the same settings
-    have the same ``kind``, to any host, and also if one of them resumes a session.
+    ``server_name`` is empty if the client sent no name. ``alpn`` are the application protocols that
+    it offers. ``versions`` are the numbers of the ``supported_versions`` extension, or the one
+    version of an older client. ``kind`` identifies the client's TLS library and settings: two
+    connections of the same library with the same settings have the same ``kind``, to any host, and
+    also if one of them resumes a session.
     """
 
     server_name: str = ""

@@ -219,6 +219,12 @@ def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], 
 
     The results are cached. The result can change only when the validity of a certificate begins or
     ends. So ``time`` must be such a time: then a few cached results are enough for all times.
+
+    Args:
+        chain: the certificates that a server sent, as DER, the leaf first.
+        host: the host that the leaf must be valid for.
+        roots: the trusted roots, as DER.
+        time: the time of the check.
     """
     from cryptography.x509.verification import PolicyBuilder
 

@@ -147,7 +147,7 @@ def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | N
 
     The application also has ``/metrics`` if ``address`` can only be reached from this machine. From
     other machines, metrics would need a token. But this application has no TLS, so the token would
-    cross the network in clear text.
+    cross the network in clear text. ``store`` is None if the process does not use the store.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):

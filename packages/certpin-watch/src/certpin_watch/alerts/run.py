@@ -443,7 +443,8 @@ def _event_note(
     """Return the user and the note to store with an event of an alert, for the page and messages.
 
     ``change`` has the alert and its previous state, ``transition`` is the event, and ``silencing``
-    has the silences and maintenance windows.
+    has the silences and maintenance windows. ``now`` is in seconds since 1970, and ``settings`` are
+    the settings for alerts.
 
     Returns:
         For the start of a silence: the user who made the silence, and the reason that this user

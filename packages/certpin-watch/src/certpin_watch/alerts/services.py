@@ -410,6 +410,9 @@ class AlertmanagerService:
 def _alertmanager_request(settings: NotificationSettings) -> tuple[str, dict[str, str]]:
     """Return the URL and the headers of requests that post alerts to an Alertmanager.
 
+    ``settings`` are those of the notification service. A user name and password in its address
+    become the header ``Authorization``.
+
     Raises:
         ConfigError: the address in the settings is invalid.
     """

@@ -382,6 +382,7 @@ def _fold_sums(
     sums, the fields have less detail than those of the group. But some sums are reserved for each
     share: a monitored host, or all names that one pattern covers. So a flood of reports about one
     share doesn't affect the sums of others. ``limits`` knows the share of a host, and the limits.
+    ``groups`` are the report groups, each by its key.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}

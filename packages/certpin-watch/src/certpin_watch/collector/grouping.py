@@ -256,8 +256,9 @@ def step_with_reserve(step: int, host: str, shares: Counter[str], limits: Report
 
     Some groups are reserved for each share. So if the host's share has fewer than ``RESERVED``
     groups, the result is 0: the new group keeps all details. If the share has fewer than twice as
-    many, the result is lower than ``LAST_STEP``. In all other cases, also for a host without a
-    policy, the result is the given ``step``.
+    many, the result is at most ``LAST_STEP`` - 1, so the new group keeps at least its host, chains,
+    pin set, version and reason. In all other cases, also for a host without a policy, the result is
+    the given ``step``.
 
     Args:
         step: how much detail to remove without the reserve: from 0 (nothing) to ``LAST_STEP``.

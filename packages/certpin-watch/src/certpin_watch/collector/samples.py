@@ -260,7 +260,7 @@ def _is_tight(
 
     A sample is a report document. If the result is True, the caller has to count the samples of the
     last hour by share, because some samples are reserved for each share (a monitored host or
-    pattern).
+    pattern). ``counts`` has the number and bytes of the samples that are stored already.
     """
     room = limits.reports.budget
     used = counts.used + sum(sample.size for sample in offered)

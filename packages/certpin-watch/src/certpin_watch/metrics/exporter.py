@@ -211,8 +211,9 @@ def _counts(
 ) -> Counter[tuple[int, Key]]:
     """Return the number of reports since ``since`` (Unix seconds), by hour and labels.
 
-    The labels are the host, the format and the decision (whether the client refused the
-    connection). If a report's host is not in ``monitored``, its label for the host is empty.
+    Each key of the result has the beginning of the hour (Unix seconds) and the labels. The labels
+    are the host, the format and the decision (whether the client refused the connection). If a
+    report's host is not in ``monitored``, its label for the host is empty.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

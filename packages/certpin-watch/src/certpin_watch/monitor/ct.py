@@ -93,8 +93,9 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
     certspotter saves none if it runs with ``-no_save``. Then the host names in the certificate are
     unknown. Instead, the row gets the *watch item*: the line in certspotter's list of domains that
-    matched the certificate. If ``environment`` lacks the expiry, or it is too far ahead, it is the
-    longest possible lifetime after ``now``.
+    matched the certificate. ``environment`` are the environment variables that certspotter sets. If
+    they lack the expiry, or it is too far ahead, the row gets the time that is the longest possible
+    lifetime after ``now``.
     """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):

@@ -149,10 +149,13 @@ def _fits_in_a_job(evidence: PolicyEvidence) -> bool:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding (a problem) if the monitor has not scheduled a probe recently.
+    """Yield a finding (a problem) if the monitor has scheduled no probe for several intervals.
 
-    Then the monitor does not run. It is the part of the service that schedules probes. If it has
-    never scheduled a probe, there is no finding.
+    The monitor is the part of the service that schedules probes, so it does not run then. If it has
+    never scheduled a probe, there is no finding. An interval is the planned time between two probes
+    of a host, and the setting ``silent_after`` is the number of intervals. ``evidence`` has the
+    facts that all alert rules use, such as the time of the last probe that was scheduled for each
+    location.
     """
     probes = evidence.probes
     locations = _used_locations(probes)

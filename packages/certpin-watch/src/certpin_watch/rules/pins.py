@@ -264,7 +264,11 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:
-    """Return subject, pin and SHA-256 of a certificate as JSON, for the details of a problem."""
+    """Return a certificate as JSON, for the details of a problem: ``subject``, ``pin``, ``sha256``.
+
+    These are the subject, the pin of the key, and the SHA-256 digest of the certificate as
+    hexadecimal digits.
+    """
     return {
         "subject": name_of(certificate),
         "pin": str(Pin.of_key(certificate.spki_sha256)),
@@ -275,6 +279,6 @@ def certificate_details(certificate: Certificate) -> dict[str, str]:
 def chain_details(chain: Chain | None) -> list[dict[str, str]]:
     """Return the certificates of a chain, leaf first, as JSON for the details of a problem.
 
-    The list is empty if there is no chain.
+    Each entry is what ``certificate_details`` returns. The list is empty if there is no chain.
     """
     return [certificate_details(entry) for entry in chain.certificates] if chain else []

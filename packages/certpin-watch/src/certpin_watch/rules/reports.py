@@ -58,7 +58,8 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
     """Yield a finding (a problem) for each host with an unusual number of failure reports.
 
     That is far more reports in an hour than usual. Of the current and the previous hour, the one
-    with more reports is compared with the hours of the week before.
+    with more reports is compared with the hours of the week before. ``evidence`` has the facts that
+    all alert rules use, such as the counted reports.
     """
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
@@ -138,7 +139,8 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
 
     A chain is strange if no pins match it and no probe observed it (``ReportEvidence.is_strange``).
     All strange chains of a host are in one finding: otherwise a sender of false reports could cause
-    any number of findings.
+    any number of findings. ``evidence`` has the facts that all alert rules use, such as the counted
+    reports.
     """
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
@@ -378,7 +380,8 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
 
     The policy of these clients is in report mode: they reported a failure, and accepted the chain
     all the same. Reports with a strange chain (``ReportEvidence.is_strange``) are left out, because
-    the rule ``strange-chain`` evaluates them.
+    the rule ``strange-chain`` evaluates them. ``evidence`` has the facts that all alert rules use,
+    such as the counted reports.
     """
     reports = evidence.reports
     passed = [
@@ -425,7 +428,8 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     The time without reports must be longer than the setting ``silent``, and longer than twice the
     longest gap between reports in a week. That week ends with the last report, so it does not
     change while no report arrives, and the finding remains until a report arrives. There is no
-    finding if the week has too few reports to know which gaps are usual.
+    finding if the week has too few reports to know which gaps are usual. ``evidence`` has the facts
+    that all alert rules use, such as the counted reports.
     """
     past = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     heard = [hour for hour in past if hour >= past[-1] - HISTORY]

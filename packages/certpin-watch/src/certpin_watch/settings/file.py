@@ -250,7 +250,8 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
     """Check that the settings of notification services name only alert rules that exist.
 
-    Without this check, a misspelt name would match no alert.
+    Without this check, a misspelt name would match no alert. ``check_rule`` is a function that
+    raises ``InputError`` if no rule has the given name.
 
     Raises:
         ConfigError: a name is not that of an alert rule.

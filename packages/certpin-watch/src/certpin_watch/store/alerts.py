@@ -482,8 +482,9 @@ def give_up_removed(
 def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
     """Return the notification services that fail, each with the text of an error.
 
-    A service fails if several attempts to send one message failed, and that message is still
-    waiting or was given up recently. ``now`` is in seconds since 1970.
+    The result maps the name of the service to that text. A service fails if several attempts to
+    send one message failed, and that message is still waiting or was given up recently. ``now`` is
+    in seconds since 1970.
     """
     table = TELLINGS.c
     rows = connection.execute(

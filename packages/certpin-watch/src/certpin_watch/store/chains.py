@@ -303,7 +303,8 @@ def _new_certificate_rows(
 ) -> list[dict[str, Any]]:
     """Return the row to insert for each certificate of these chains that is not stored yet.
 
-    ``reported`` is True if only clients, and no probe, observed the chains.
+    A row is a dictionary with the values of the columns. ``reported`` is True if only clients, and
+    no probe, observed the chains.
     """
     ders = dict(pair for chain in chains for pair in chain.by_digest)
     stored = _stored(connection, CERTIFICATES.c.sha256, ders)

@@ -114,10 +114,13 @@ class FileComparison:
 class Deference:
     """Decides when an instance with outdated files must leave a lease to one with newer files.
 
-    A lease is the right of one process to do some work. There are two periods in turn. For
-    ``seconds``, the outdated instance must not have the lease, so that the newer one can take it.
-    Then, for ``_TIMES`` times ``seconds``, the outdated instance is allowed to have the lease,
-    because the newer one has possibly failed.
+    A lease is the right of one process to do some work. There are two periods in turn. In the
+    first, the outdated instance must not have the lease, so that the newer one can take it. In the
+    second, which is ten times as long, the outdated instance is allowed to have the lease, because
+    the newer one has possibly failed.
+
+    Args:
+        seconds: the length of the first period, in seconds.
     """
 
     def __init__(self, seconds: int) -> None:

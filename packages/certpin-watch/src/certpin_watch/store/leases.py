@@ -336,7 +336,9 @@ def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
 
     A lease is the right of a worker to run a job. ``holder`` is the new text for the column
     ``holder``, with which a worker tries to claim the job. It begins with the slot (the planned
-    time of the probe) and a space. The text that is stored ends with this space if the job is done.
+    time of the probe) and a space. When a job is done, the stored text is shortened so that it ends
+    with this space. So the condition is that the stored text ends with a space, and ``holder``
+    begins with it.
     """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 

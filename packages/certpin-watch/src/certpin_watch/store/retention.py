@@ -93,7 +93,10 @@ def retention_steps(
 ) -> dict[str, Step]:
     """Return a function for each kind of row, which deletes one batch of expired or excess rows.
 
-    Some functions do other regular work on the tables, such as creating partitions.
+    Some functions do other regular work on the tables, such as creating partitions. The result maps
+    the name of each function to the function. Its arguments are a connection that may write, and
+    the largest number of rows to delete. It returns 0 if nothing is left to do, and otherwise a
+    number such as that of the deleted rows.
 
     Args:
         settings: the days for which rows are kept.
@@ -133,6 +136,8 @@ def cutoff_times(
     queue_delay: timedelta = timedelta(0),
 ) -> dict[str, int]:
     """Return the time before which rows of each kind are deleted, in seconds since 1970.
+
+    The kinds are the names of the settings in ``RetentionSettings``, and "guesses" and "networks".
 
     Args:
         settings: the days for which rows are kept.

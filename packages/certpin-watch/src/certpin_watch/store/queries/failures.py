@@ -217,6 +217,9 @@ def breakdown(
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
     """Return the most frequent values of several fields, each with its number of reports.
 
+    The result has an entry for each field in ``by``: pairs of a value and its number of reports,
+    the most frequent first.
+
     Args:
         connection: a connection that may read.
         within: the time range.

@@ -240,7 +240,7 @@ def _status(
 
     An old probe result with a problem still counts, because nothing shows that the problem was
     fixed. If locations observe different keys, that is one of the reasons, but does not change the
-    status.
+    status. The reasons are fixed words such as "vantages-disagree" or "pins-end".
 
     Args:
         seen: the latest result of each location.
@@ -301,9 +301,9 @@ def _open_alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int
 def _recent_failures(
     connection: Connection, wanted: Sequence[str], now: datetime
 ) -> dict[str, int]:
-    """Count the failure reports of each host in the current hour and the 23 hours before it.
+    """Return the number of failure reports of each host in this hour and the 23 hours before it.
 
-    ``wanted`` are the names of the hosts.
+    ``wanted`` are the names of the hosts. A host without reports has the number 0.
     """
     columns = REPORT_GROUPS.c
     since = to_seconds(now) // HOUR * HOUR - 23 * HOUR

@@ -211,7 +211,7 @@ class PinJudge:
 
         ``warning`` is the warning period in the settings. ``warning_period`` adapts it to each
         certificate, as it does for the alert rules. Return False if there is no chain, or a
-        certificate can't be read.
+        certificate can't be read. ``host`` is the host that presented the chain.
         """
         if chain is None:
             return False
@@ -236,6 +236,8 @@ def current_by_location(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> dict[str, tuple[Vantage, ...]]:
     """Return the latest probe results of each host, sorted by location.
+
+    A host without results has an empty tuple.
 
     Args:
         connection: a connection that may read.

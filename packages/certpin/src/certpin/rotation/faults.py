@@ -266,9 +266,10 @@ def _preference(
 ) -> dict[bytes, tuple[bool, bool, int]]:
     """Return the rank of each possible issuer, by its DER. OpenSSL takes the lowest rank.
 
-    Anchors have lower ranks than other certificates. Among anchors, and among the others, those
-    that are valid at ``now`` have lower ranks. ``prospect`` is the chain, and ``policy`` that of
-    the clients (``None`` for clients without one).
+    Ranks are tuples, compared from left to right. Anchors have lower ranks than other certificates.
+    Among anchors, and among the others, those that are valid at ``now`` have lower ranks.
+    ``prospect`` is the chain, and ``policy`` that of the clients (``None`` for clients without
+    one).
     """
     anchors = anchors_of(prospect, policy)
     sent = (each.der for each in sent_certificates(prospect))

@@ -211,7 +211,7 @@ def _measured_curve(
 def _reported(days: Mapping[datetime, int], now: datetime) -> int | None:
     """Return the most clients that reported on one day of the last week; ``None`` without reports.
 
-    ``days`` has the number of clients that reported on each day.
+    ``days`` has the number of clients that reported on each day, and ``now`` is the current time.
     """
     recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
     return max(recent, default=None)

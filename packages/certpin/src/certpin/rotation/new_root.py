@@ -190,7 +190,8 @@ def _opens(policy: HostPolicy | None, until: datetime | None) -> bool:
     """Return True if, at some time before ``until``, pins don't keep an attacker out.
 
     That is so in mode ``report``, and if the pins expire and clients connect nevertheless.
-    ``until`` is ``None`` if that time is unknown.
+    ``policy`` is the policy of the clients for the host; ``None`` if they have none. ``until`` is
+    ``None`` if that time is unknown.
     """
     if policy is None:
         return False  # they don't trust the stolen root at this host

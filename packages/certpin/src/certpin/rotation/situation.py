@@ -333,7 +333,10 @@ class DeployedVersions:
         return tuple(sorted(found, key=lambda version: version.number))
 
     def with_version(self, pins: PinSet, at: datetime) -> DeployedVersions:
-        """Return a copy with one more version, which clients can fetch from the time ``at`` on."""
+        """Return a copy with one more version, which clients can fetch from the time ``at`` on.
+
+        ``pins`` is the pin set of this version.
+        """
         return replace(self, versions=(*self.versions, Version(pins, fetched=at)))
 
     def _is_alive(self, version: Version, at: datetime, timing: AdoptionDelays) -> bool:

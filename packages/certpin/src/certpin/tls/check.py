@@ -267,7 +267,13 @@ class Enforcer:
 
         For a host without a policy, nothing is logged or reported. But if its chain breaks only a
         rule of strict verification (``VERIFY_X509_STRICT``), advice is added to ``error`` as a
-        note. ``server`` has the certificates that the server sent, and the port.
+        note.
+
+        Args:
+            host: the host of the connection.
+            reason: why the chain was refused, as a fixed word for logs and reports.
+            server: the certificates that the server sent, and the port.
+            error: the error of OpenSSL.
         """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, server, None, error)

@@ -437,6 +437,8 @@ def _mistaken_fix(served: list[Certificate | None], anchors: tuple[Certificate |
 
     OpenSSL then refuses the chain, although its signatures lead to a trust anchor (see
     ``mistaken_issuer`` in ``certpin.x509.chain``). In any other case, return an empty text.
+    ``served`` is the chain that the server sent, the leaf first, and ``anchors`` are the trust
+    anchors of the client. A certificate that can't be parsed is ``None``.
     """
     from certpin.x509.chain import mistaken_issuer
 
@@ -492,7 +494,8 @@ def _untrusted_fix(path: ServedPath | None, anchors: tuple[Certificate | None, .
 def _has_namesake(anchors: tuple[Certificate | None, ...], end: Certificate) -> bool:
     """Return True if a trust anchor has the name of the issuer of ``end``, but another key.
 
-    ``end`` is the last certificate of the path that the server sent.
+    ``end`` is the last certificate of the path that the server sent. ``anchors`` are the trust
+    anchors of the client; ``None`` is one that can't be parsed.
     """
     from certpin.x509.chain import only_name_matches
 

@@ -465,7 +465,9 @@ def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
     """Raise an error unless target files are few and small, with plain names and a SHA-256 hash.
 
     The SHA-256 hash is required for two reasons: the file name of a target on the server begins
-    with this hash (``Address.target``), and Flutter apps verify no other hash.
+    with this hash (``Address.target``), and Flutter apps verify no other hash. The metadata of the
+    pin set lists the target files. ``targets`` are these entries by file name, and ``limits`` has
+    the largest number and sizes.
 
     Raises:
         RepositoryError: a limit is exceeded, or a name or hash is not allowed. This is an error

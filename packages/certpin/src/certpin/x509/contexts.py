@@ -254,6 +254,7 @@ class MirroredContext(OwnSSLContext):
 
         A call that repeats the last call of the same setter is ignored. Libraries repeat their
         calls for each connection, while another thread can be in a handshake with this context.
+        ``name`` is the name of the setter, and ``args`` are the arguments of the call.
         """
         call = _Call(name, args)
         with self._configuring.held:
@@ -374,7 +375,8 @@ def _copy_roots(source: ssl.SSLContext, target: ssl.SSLContext) -> None:
     """Load the roots of a context into its client identity.
 
     OpenSSL completes the chain of a client certificate with certificates of this kind, if the
-    client's file has no intermediates.
+    client's file has no intermediates. ``source`` is the context, and ``target`` is its client
+    identity: another context, which has the client certificates.
     """
     if roots := OpenSSLContext.get_ca_certs(source, binary_form=True):
         target.load_verify_locations(cadata=b"".join(roots))

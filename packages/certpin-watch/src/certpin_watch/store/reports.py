@@ -57,7 +57,7 @@ class ReportGroup(NamedTuple):
     on groups was reached, some values are removed.
 
     Attributes:
-        hour: the first second of the hour, since 1970.
+        hour: the start of the hour, in seconds since 1970.
         host: the host to which the clients connected.
         served: the digest of the chain that the server sent.
         verified: the digest of the chain that the clients verified.
@@ -95,8 +95,8 @@ class PresenceGroup(NamedTuple):
     """The key of a row of ``presences``, which counts the clients that sent a presence on one day.
 
     With a presence, a client reports the pin-set version that it holds. All clients in one row have
-    the same pin-set version, app and platform. ``day`` is the first second of the day, since 1970.
-    ``pin_set`` is the name of the pin set, ``version`` its version.
+    the same pin-set version, app and platform. ``day`` is the start of the day, in seconds since
+    1970. ``pin_set`` is the name of the pin set, ``version`` its version.
     """
 
     day: int
@@ -110,9 +110,9 @@ class PresenceGroup(NamedTuple):
 class ReportOrigin(NamedTuple):
     """A record that a network reported a chain on one day (a row of ``report_networks``).
 
-    ``day`` is the first second of the day, since 1970. ``network`` is that of an internet provider
-    (IPv4 /16, IPv6 /32). ``share`` is the monitored host or pattern that the report was about.
-    ``met`` is the digest of the chain; empty for failures without a stored chain.
+    ``day`` is the start of the day, in seconds since 1970. ``network`` is that of an internet
+    provider (IPv4 /16, IPv6 /32). ``share`` is the monitored host or pattern that the report was
+    about. ``met`` is the digest of the chain; empty for failures without a stored chain.
     """
 
     day: int
@@ -227,7 +227,8 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
     """Return the number of report groups of an hour, and that of the whole day.
 
-    The day is the one (in UTC) that contains the hour. ``hour`` is the first second of the hour.
+    The day is the one (in UTC) that contains the hour. ``hour`` is the start of the hour, in
+    seconds since 1970.
     """
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
@@ -241,7 +242,7 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
     """Return pairs of a host and the number of its report groups in one hour.
 
-    A report group counts equal reports. ``hour`` is the first second of the hour, since 1970.
+    A report group counts equal reports. ``hour`` is the start of the hour, in seconds since 1970.
     """
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)

@@ -588,7 +588,8 @@ def _ended(known: Prospect | None, policy: HostPolicy | None) -> Iterator[Chain 
 
     No authority is added above the known certificates. If ``known`` has no leaf, a chain is yielded
     for each pinned leaf, and one for a leaf that is not pinned. Yield only ``None`` if ``known`` is
-    ``None``, which means that a certificate could not be parsed.
+    ``None``, which means that a certificate could not be parsed. ``policy`` has the pins, and is
+    ``None`` for clients without a policy.
     """
     if known is None:
         yield None

@@ -58,6 +58,13 @@ MUTATIONS = [
         f"{_T}a_signature_of_another_key_does_not_count",
     ),
     _ct(
+        "a precertificate has no SCTs",
+        "        return parsed.tbs_precertificate_bytes\n",
+        "        return parsed.tbs_certificate_bytes\n",
+        f"{_T}a_certificate_has_its_scts_in_addition_to_its_precertificate",
+        _SCT,
+    ),
+    _ct(
         "test logs",
         'if log is None or log.kind == "test":',
         "if log is None:",

@@ -20,7 +20,7 @@ from certpin.pins import HostPin, Pin, verify
 from certpin.pins.transparency import check_transparency
 from certpin.x509 import Chain
 from certpin.x509.log_list import PLATFORM_LOGS
-from certpin.x509.sct import embedded_scts
+from certpin.x509.sct import embedded_scts, precertificate_tbs
 from tests import kit
 
 if TYPE_CHECKING:
@@ -259,6 +259,19 @@ def test_scts_that_cannot_be_read_are_too_few() -> None:
     leaf = BELOW.issue(HOST, change=change).certificate
     found = check(Chain((leaf, BELOW.certificate, ROOT.certificate)), A, B)
     assert "cannot be read" in found.problem
+
+
+def test_a_certificate_has_its_scts_in_addition_to_its_precertificate() -> None:
+    signed: list[bytes] = []
+
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        signed.append(BELOW.sign(builder).tbs_certificate_bytes)
+        return with_scts(BELOW, [A, B])(builder)
+
+    leaf = BELOW.issue(HOST, change=change).certificate
+    assert precertificate_tbs(leaf) == signed[0] != leaf.parsed.tbs_certificate_bytes
+    plain = BELOW.issue(HOST).certificate
+    assert precertificate_tbs(plain) == plain.parsed.tbs_certificate_bytes
 
 
 # -- the verdict -----------------------------------------------------------------------------------

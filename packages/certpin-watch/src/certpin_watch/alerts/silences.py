@@ -11,12 +11,13 @@ rotation. Two of these steps open a window:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import HostError, InputError
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, Pin
 from certpin.pins.hosts import normalise
 from certpin.support.text import format_duration, printable
 from certpin_watch.rules.engine import check_rule
@@ -157,17 +158,29 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
     """Return the pins of the chains that servers present now, from the details of an alert.
 
-    The pins are in two members, which may both be missing. ``after`` is a pin, or a list of
-    certificates, each with its pin. ``keys`` maps each location (a machine that probes hosts) to
-    the pins of the keys that it received.
+    They are the pins of the keys, and those of the whole certificates. They are in three members,
+    all of which may be missing. ``after`` is a pin, or a list of certificates, each with its pin
+    and its digest. ``keys`` and ``certificates`` map each location (a machine that probes hosts) to
+    the pins that it received.
     """
-    after, keys = details.get("after"), details.get("keys")
+    after = details.get("after")
     found: list[Any] = [after]
-    if isinstance(after, list):
-        found += [entry.get("pin") for entry in after if isinstance(entry, dict)]
-    if isinstance(keys, dict):
-        found += [pin for pins in keys.values() if isinstance(pins, list) for pin in pins]
+    for entry in after if isinstance(after, list) else ():
+        if isinstance(entry, dict):
+            found += [entry.get("pin"), _certificate_pin(entry.get("sha256"))]
+    for by_location in (details.get("keys"), details.get("certificates")):
+        if isinstance(by_location, dict):
+            found += [
+                pin for pins in by_location.values() if isinstance(pins, list) for pin in pins
+            ]
     return frozenset(pin for pin in found if isinstance(pin, str) and pin)
+
+
+def _certificate_pin(digest: Any) -> str:
+    """Return the pin of a whole certificate; empty if ``digest`` is no SHA-256 in hexadecimal."""
+    with suppress(TypeError, ValueError, InputError):
+        return str(Pin("cert-sha256", bytes.fromhex(digest)))
+    return ""
 
 
 def maintenance_windows(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
+from certpin.pins import pins_of
 from certpin.x509 import name_of
 from certpin_watch.rules.pins import chain_details, expected_pins, is_accepted, leaf_pin
 from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding, view_details
@@ -109,16 +110,18 @@ def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[Aler
         views: the state of the server as each location observed it, for one server only.
     """
     keys: dict[str, set[Pin]] = defaultdict(set)
+    certificates: dict[str, set[Pin]] = defaultdict(set)
     accepted: dict[str, bool] = {}
     for view in views:
         if chain := view.verified or view.served:
-            keys[view.vantage].add(leaf_pin(chain))
+            key, certificate = pins_of(chain.leaf)
+            keys[view.vantage].add(key)
+            certificates[view.vantage].add(certificate)
         accepted[view.vantage] = accepted.get(view.vantage, True) and is_accepted(evidence, view)
     if len(keys) < 2:
         return  # one location, or no other was asked since the last change
     first = views[0]
     refusing = sorted(name for name, is_good in accepted.items() if not is_good)
-    details = {name: sorted(map(str, pins)) for name, pins in sorted(keys.items())}
     if refusing and len(refusing) < len(accepted):
         accepting = sorted(accepted.keys() - set(refusing))
         yield policy_finding(
@@ -130,7 +133,8 @@ def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[Aler
             f"attacker is between {refusing[0]} and it",
             evidence.check_command(first),
             subject=first.target.way or first.name,
-            keys=details,
+            keys=_pin_texts(keys),
+            certificates=_pin_texts(certificates),
             refused_from=refusing,
         )
     elif not set.intersection(*keys.values()):
@@ -141,8 +145,14 @@ def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[Aler
             f"{first.name}: it presents different keys to {', '.join(sorted(keys))}",
             evidence.check_command(first),
             subject=first.target.way or first.name,
-            keys=details,
+            keys=_pin_texts(keys),
+            certificates=_pin_texts(certificates),
         )
+
+
+def _pin_texts(pins: dict[str, set[Pin]]) -> dict[str, list[str]]:
+    """Return the pins that each location received as JSON, for the details of a problem."""
+    return {name: sorted(map(str, found)) for name, found in sorted(pins.items())}
 
 
 @partial(
@@ -160,13 +170,16 @@ def _compare(evidence: PolicyEvidence, views: list[ServerView]) -> Iterator[Aler
 )
 @per_policy
 def _key_changed(evidence: PolicyEvidence) -> Iterator[AlertFinding]:
-    expected = expected_pins(evidence)
     for view, chain in evidence.verified:
         if view.before is None or evidence.now - view.changed > evidence.settings.changes:
             continue
         old, new = leaf_pin(view.before), leaf_pin(chain)
+        if old == new:
+            continue
+        # A pin of a certificate names its key, too.
+        named = evidence.situation(evidence.views).same_keys(expected_pins(evidence))
         # If only authorities are pinned, a new key with each renewal is normal.
-        if old == new or new in expected or old not in expected:
+        if new in named or named.isdisjoint(pins_of(view.before.leaf)):
             continue
         yield policy_finding(
             evidence,

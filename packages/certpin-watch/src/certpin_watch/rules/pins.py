@@ -242,16 +242,18 @@ def leaf_pin(chain: Chain) -> Pin:
 
 
 def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
-    """Return the pins of all keys that a server of this policy is expected to use.
+    """Return the pins of all keys and certificates that servers of a policy are expected to use.
 
-    Rules compare them with the keys that servers present, and with those of logged certificates.
-    These are the pins in the pin file, in pin-set versions that clients may hold, and in the
-    rotation's journal, except those of compromised keys. A key is compromised, too, if one of its
-    certificates is. A lost key is expected: a server may still have it.
+    Rules compare them with the chains that servers present, and with logged certificates. These are
+    the pins in the pin file, in pin-set versions that clients may hold, and in the rotation's
+    journal, except those of compromised keys. A key is compromised, too, if one of its certificates
+    is, and a certificate if its key is. A lost key is expected: a server may still have it.
+
+    A pin of a whole certificate (``cert-sha256``) is only that: the pin of its key is not added,
+    because clients refuse another certificate with this key.
     """
-    pin_set, pattern = evidence.monitored.pin_set, evidence.policy.pattern
-    past = pin_set.history.past(pattern)
-    situation = evidence.situation([])
+    past = evidence.monitored.pin_set.history.past(evidence.policy.pattern)
+    situation = evidence.situation(evidence.views)
     deployed = (
         pin
         for version in evidence.live_versions
@@ -260,7 +262,8 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
         for pin in policy.live_pins
     )
     named = {*evidence.policy.live_pins, *past.known, *deployed}
-    return frozenset(named - past.all_compromised)
+    compromised = past.compromised | evidence.monitored.pins.compromised
+    return frozenset(named - situation.same_keys(compromised))
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError, HostError
-from certpin.pins import HostPattern, Pin
+from certpin.pins import HostPattern, Pin, pins_of
 from certpin.pins.verdict import advice, missing_scts
+from certpin.x509.sct import precertificate_tbs
 from certpin_watch.rules.pins import (
     chain_details,
     expected_pins,
@@ -25,7 +28,9 @@ from certpin_watch.rules.rule import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
+    from certpin.x509 import Certificate
     from certpin_watch.monitor.evidence import LoggedCertificate, PolicyEvidence, ProbeEvidence
     from certpin_watch.rules.evidence import Evidence
 
@@ -36,20 +41,80 @@ if TYPE_CHECKING:
     ("warning",),
     needs="probes",
     summary=(
-        "a certificate for a monitored host was logged, and neither its key nor an authority above "
-        "it is pinned"
+        "a certificate for a monitored host was logged, and neither it, nor its key, nor an "
+        "authority above it is pinned"
     ),
     why=(
-        "The certificate was renewed with a new key, which clients will refuse, or another party "
-        "got a certificate for that name."
+        "The certificate was renewed with a new key, or the certificate before it is pinned as a "
+        "whole (`cert-sha256`): clients will refuse it. Or another party got a certificate for "
+        "that name."
     ),
 )
 def _logged_key(evidence: Evidence) -> Iterator[AlertFinding]:
     for policy_evidence, entry in _concerned(evidence.probes):
-        pins = [Pin.of_key(digest) for digest in (entry.key, *entry.authorities)]
-        if expected_pins(policy_evidence).isdisjoint(pins):
-            summary = f"a certificate for {entry.names[0]} was logged with another key: {pins[0]}"
+        keys = [Pin.of_key(digest) for digest in (entry.key, *entry.authorities)]
+        expected = expected_pins(policy_evidence)
+        if not expected.isdisjoint(keys):
+            continue
+        pinned = _pinned_certificates(policy_evidence, expected)
+        if not any(_is_allowed_by(certificate, entry) for certificate in pinned):
+            summary = _logged_text(entry, expected, pinned)
             yield _finding(policy_evidence, entry, "logged-key", summary)
+
+
+def _pinned_certificates(
+    evidence: PolicyEvidence, expected: AbstractSet[Pin]
+) -> frozenset[Certificate]:
+    """Return the certificates that are pinned as a whole (``cert-sha256``), if they are known.
+
+    A pin has only the digest of the certificate. The certificate itself is known if a server
+    presents it, or presented it before the last change, or if it is a trust anchor of a pin file.
+
+    Args:
+        evidence: the policy, and the chains of its servers.
+        expected: the pins, from ``expected_pins``.
+    """
+    before = (view.before.certificates for view in evidence.views if view.before)
+    known = evidence.situation(evidence.views).certificates.union(*before)
+    return frozenset(each for each in known if pins_of(each)[1] in expected)
+
+
+def _is_allowed_by(pinned: Certificate, entry: LoggedCertificate) -> bool:
+    """Return True if a logged certificate is the pinned certificate, or is issued by its key.
+
+    A log usually has the precertificate, which has another digest than the certificate. So the
+    parts that both have in common are compared (``precertificate_tbs``).
+    """
+    if pinned.spki_sha256 in entry.authorities:
+        return True
+    if pinned.spki_sha256 != entry.key:
+        return False
+    with suppress(CertificateParseError):
+        return hashlib.sha256(precertificate_tbs(pinned)).digest() == entry.tbs
+    return False
+
+
+def _logged_text(
+    entry: LoggedCertificate, expected: AbstractSet[Pin], pinned: AbstractSet[Certificate]
+) -> str:
+    """Return the summary for a logged certificate that no pin allows, as far as that is known.
+
+    Args:
+        entry: the logged certificate.
+        expected: the pins of the policy, from ``expected_pins``.
+        pinned: the known certificates that are pinned as a whole.
+    """
+    key = Pin.of_key(entry.key)
+    text = f"a certificate for {entry.names[0]} was logged with another key: {key}"
+    if any(certificate.spki_sha256 == entry.key for certificate in pinned):
+        text = (
+            f"a certificate for {entry.names[0]} was logged with the key of a pinned certificate, "
+            f"but is another certificate: {key}"
+        )
+    whole = {pin for pin in expected if pin.kind == "cert-sha256"}
+    if whole.difference(*map(pins_of, pinned)):
+        text += "; it may be a pinned certificate that no probe has observed"
+    return text
 
 
 @partial(

@@ -408,7 +408,7 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Format the pins of the keys that each location received, in an alert's details, as HTML.
+    """Format the pins that each location received, in an alert's details, as HTML.
 
     ``value`` maps the name of each location to its pins. ``now`` is ignored (see ``Show``). A
     location is a machine that probes hosts.
@@ -439,6 +439,7 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "authority": ("An authority issued it for this host", _text),
     "before": ("Before", _certificates),
     "certificate": ("Certificate", _certificates),
+    "certificates": ("Certificates, by location", _keys),
     "chain": ("Chain", _certificates),
     "code": ("OpenSSL's error number", _text),
     "day": ("On", _text),

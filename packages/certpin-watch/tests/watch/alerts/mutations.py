@@ -126,6 +126,20 @@ MUTATIONS: list[Mutation] = [
         _STATE + "a_rotation_explains_no_mismatch_and_no_refusal",
     ),
     _rule(
+        "a rotation may name a pinned certificate",
+        "silences.py",
+        'found += [entry.get("pin"), _certificate_pin(entry.get("sha256"))]',
+        'found += [entry.get("pin")]',
+        _STATE + "a_rotation_to_a_pinned_certificate_explains_changes_to_it",
+    ),
+    _rule(
+        "a rotation may name a certificate that only some locations receive",
+        "silences.py",
+        '(details.get("keys"), details.get("certificates"))',
+        '(details.get("keys"),)',
+        _STATE + "a_rotation_to_a_pinned_certificate_explains_changes_to_it",
+    ),
+    _rule(
         "a rotation explains only its pin",
         "silences.py",
         "and window.pin in pins",

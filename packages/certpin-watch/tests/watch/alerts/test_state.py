@@ -158,6 +158,22 @@ def test_a_rotation_explains_changes_to_its_pin_at_its_host_for_a_while() -> Non
     assert History().evaluate(NOW, stranger, silencing=silencing) == ["opened!"]
 
 
+def test_a_rotation_to_a_pinned_certificate_explains_changes_to_it() -> None:
+    whole = f"cert-sha256/{bytes(32).hex(':')}"
+    silencing = Silencing(
+        windows=(MaintenanceWindow("bank-app", HOST, whole, NOW, NOW + 7200, ""),)
+    )
+    served = {"subject": "CN=a.example", "pin": PIN, "sha256": "00" * 32}
+    for change in (
+        finding("issuer-changed", "warning", after=[served]),
+        finding("vantages-disagree", "info", keys={"a": [PIN]}, certificates={"a": [whole]}),
+    ):
+        assert History().evaluate(NOW, change, silencing=silencing) == ["opened", "maintenance"]
+    for digest in ("11" * 32, "00", "?", None):
+        change = finding("issuer-changed", "warning", after=[served | {"sha256": digest}])
+        assert History().evaluate(NOW, change, silencing=silencing) == ["opened!"]
+
+
 def test_a_rotation_explains_no_mismatch_and_no_refusal() -> None:
     silencing = Silencing(windows=(MaintenanceWindow("bank-app", HOST, PIN, NOW, NOW + 7200, ""),))
     for rule in ("pin-mismatch", "field-mismatch", "strange-chain", "old-app-fails"):

@@ -19,6 +19,11 @@ def _store_rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation
     return Mutation(rule, f"certpin_watch/store/{file}", old, new, _TESTS + test)
 
 
+def _alert_rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    node = f"tests/watch/rules/test_probe_rules.py::test_{test}"
+    return Mutation(rule, f"certpin_watch/rules/{file}", old, new, node)
+
+
 def _snapshot_rule(rule: str, old: str, new: str, test: str) -> Mutation:
     node = f"tests/watch/test_snapshot.py::test_{test}"
     return Mutation(rule, "certpin_watch/snapshot.py", old, new, node)
@@ -351,16 +356,86 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a compromised key matches no pin",
         "certpin_watch/rules/pins.py",
-        "frozenset(named - past.all_compromised)",
+        "frozenset(named - situation.same_keys(compromised))",
         "frozenset(named)",
         "tests/watch/rules/test_probe_rules.py::test_a_compromised_key_is_not_expected",
     ),
     Mutation(
         "a stolen certificate makes its key stolen",
         "certpin_watch/rules/pins.py",
-        "frozenset(named - past.all_compromised)",
-        "frozenset(named - past.compromised)",
+        "frozenset(named - situation.same_keys(compromised))",
+        "frozenset(named - compromised)",
         "tests/watch/rules/test_probe_rules.py::test_the_key_of_a_stolen_certificate_is_not_expected",
+    ),
+    _alert_rule(
+        "a theft that only the pin file records counts",
+        "pins.py",
+        "past.compromised | evidence.monitored.pins.compromised",
+        "past.compromised",
+        "a_key_that_the_pin_file_marks_as_compromised_is_not_expected",
+    ),
+    _alert_rule(
+        "a key is replaced if its certificate was pinned",
+        "chains.py",
+        "named.isdisjoint(pins_of(view.before.leaf))",
+        "old not in named",
+        "another_key_is_found_if_the_certificate_before_it_is_pinned",
+    ),
+    _alert_rule(
+        "a pin of a certificate names its key",
+        "chains.py",
+        "named = evidence.situation(evidence.views).same_keys(expected_pins(evidence))",
+        "named = expected_pins(evidence)",
+        "a_key_is_expected_if_its_certificate_is_pinned",
+    ),
+    _alert_rule(
+        "locations compare certificates, too",
+        "chains.py",
+        "            certificates[view.vantage].add(certificate)\n",
+        "",
+        "locations_disagree_about_a_pinned_certificate_although_the_key_is_the_same",
+    ),
+    _alert_rule(
+        "a logged certificate may be the pinned one",
+        "transparency.py",
+        "hashlib.sha256(precertificate_tbs(pinned)).digest() == entry.tbs",
+        "False",
+        "a_logged_certificate_that_is_pinned_has_no_finding_once_a_server_presents_it",
+    ),
+    _alert_rule(
+        "the certificate before the last change is known",
+        "transparency.py",
+        "if view.before)",
+        "if False)",
+        "a_logged_certificate_that_is_pinned_has_no_finding_once_a_server_presents_it",
+    ),
+    _alert_rule(
+        "a pinned certificate allows no other one of its key",
+        "transparency.py",
+        "    if pinned.spki_sha256 != entry.key:\n        return False\n",
+        "    if pinned.spki_sha256 == entry.key:\n        return True\n",
+        "another_logged_certificate_of_the_same_key_is_found_if_the_certificate_is_pinned",
+    ),
+    _alert_rule(
+        "a pinned certificate of an authority allows those below it",
+        "transparency.py",
+        "if pinned.spki_sha256 in entry.authorities:",
+        "if False:",
+        "a_certificate_below_a_pinned_certificate_of_an_authority_is_expected",
+    ),
+    _alert_rule(
+        "only pinned certificates allow a logged one",
+        "transparency.py",
+        "if pins_of(each)[1] in expected)",
+        "if True)",
+        "a_logged_certificate_with_an_unpinned_key_is_found",
+    ),
+    _alert_rule(
+        "a certificate that no probe observed may be pinned",
+        "transparency.py",
+        "    if whole.difference(*map(pins_of, pinned)):\n",
+        "    if False:\n",
+        "a_logged_certificate_may_be_pinned_if_no_probe_observed_what_is_pinned",
     ),
     _rule(
         "values of certspotter are digests",

@@ -5,6 +5,7 @@ They are parsed strictly, recorded once, and compared with the current pins.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from sqlalchemy import select
 
 from certpin.cli.main import cli
 from certpin.errors import InputError
+from certpin.lab import LabServer
+from certpin.pins import pins_of
+from certpin.x509.sct import precertificate_tbs
 from certpin_watch.monitor.ct import read_event
 from certpin_watch.store.probes import record_logged
 from certpin_watch.store.tables.observations import LOGGED
@@ -140,3 +144,24 @@ def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     assert found[0].details["pin"] == str(strange.pin)
     scene.pin(own.pin, strange.pin, version=2)
     assert scene.found() == []
+
+
+@pytest.mark.medium
+def test_a_logged_certificate_that_is_pinned_as_a_whole_fires_no_alert(
+    watch_over: Callable[..., Scene], intermediate: Authority
+) -> None:
+    own = intermediate.issue("localhost")
+    renewed = intermediate.issue("localhost", key=own.key)
+    with LabServer(own) as server:
+        scene = watch_over(own, host=[{"name": "localhost", "port": server.port}])
+        scene.pin(pins_of(own.certificate)[1])
+        scene.confirm()
+    digests = [
+        hashlib.sha256(precertificate_tbs(identity.certificate)).hexdigest()
+        for identity in (own, renewed)
+    ]
+    for identity, tbs in zip((own, renewed), digests, strict=True):
+        note(scene.watch.store, event(scene.folder, identity, TBS_SHA256=tbs))
+    (finding,) = scene.found()
+    assert (finding.rule, finding.subject) == ("logged-key", digests[1])
+    assert "with the key of a pinned certificate" in finding.summary

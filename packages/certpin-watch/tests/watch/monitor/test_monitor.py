@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from certpin.lab import Authority, LabServer
+from certpin.pins import pins_of
 from certpin.rotation.journal import Event, format_event
 from certpin_watch.alerts.run import Evaluator
 from certpin_watch.counters import COUNTERS
@@ -153,6 +154,28 @@ def test_one_edge_of_a_cdn_that_serves_an_unpinned_key_is_found(
     (finding,) = scene.found()
     assert finding.rule == "pin-mismatch"
     assert finding.summary.startswith(f"localhost:443 at 127.0.0.1:{other.port} from local")
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("same_key", [False, True])
+def test_a_new_certificate_is_found_if_the_one_before_it_is_pinned(
+    watch_over: WatchOver, intermediate: Authority, *, same_key: bool
+) -> None:
+    """The pin file has no pin of a key (``sha256``) that a server uses, only ``cert-sha256``."""
+    old = intermediate.issue("localhost")
+    new = intermediate.issue("localhost", key=old.key if same_key else None)
+    with LabServer(old) as server:
+        scene = watch_over(old, host=[server_at(server.port)])
+        scene.pin(pins_of(old.certificate)[1])
+        scene.confirm()
+        assert scene.rules() == set()
+        server.use(new)
+        scene.pass_time(minutes=20)
+        scene.confirm()
+    assert scene.rules() == ({"pin-mismatch"} if same_key else {"pin-mismatch", "key-changed"})
+    assert scene.host().problems == ("mismatch",)
+    scene.pin(*(pins_of(each.certificate)[1] for each in (old, new)), version=2)
+    assert scene.rules() == set()
 
 
 @pytest.mark.medium

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from certpin.providers import load_providers, root_pins
 from certpin.rotation import AdoptionDelays, Event, journal_path
 from certpin.x509 import Chain
 from certpin.x509.certificate import read_certificates
+from certpin.x509.sct import precertificate_tbs
 from certpin_watch.monitor.results import MAX_BYTES
 from certpin_watch.monitor.targets import Target
 from certpin_watch.rules.engine import RULES, evaluate
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from certpin.pinfile import PinSet
     from certpin.pins import Mode
+    from certpin_watch.monitor.evidence import LoggedCertificate, ServerView
     from certpin_watch.rules.rule import AlertFinding
 
 
@@ -489,10 +492,66 @@ def test_the_key_of_a_stolen_certificate_is_not_expected() -> None:
     assert "key-changed" in {finding.rule for finding in found([changed], events=events)}
 
 
+def test_a_key_that_the_pin_file_marks_as_compromised_is_not_expected() -> None:
+    """The journal has the key, but no record of the theft."""
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    generated = Event(NOW - 9 * DAY, "ann", "generate", host=made.HOST, pin=made.pin("next"))
+    content = pins("leaf")
+    stolen = HostPin(made.pin("next"), state="compromised")
+    policy = replace(content.policies[0], pins=(*content.policies[0].pins, stolen))
+    findings = found([changed], replace(content, policies=(policy,)), [generated])
+    assert "key-changed" in {finding.rule for finding in findings}
+
+
 def test_a_changed_key_is_normal_if_only_authorities_are_pinned() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - DAY)
-    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
-    assert found([changed], pins(authority)) == []
+    for authority in pins_of(path("leaf").authorities[0]):
+        assert found([changed], pins(authority)) == []
+
+
+def certificate_pin(name: str) -> Pin:
+    """Return the pin (``cert-sha256``) of the certificate of an identity."""
+    return pins_of(path(name).leaf)[1]
+
+
+def renewed(name: str = "leaf", **fields: Any) -> ServerView:
+    """Return the state of a server with a renewed certificate of the key of an identity."""
+    issuer, key = made.authority(), made.identity(name).key
+    leaf = issuer.issue(made.HOST, key=key).certificate
+    return view(verified=Chain((leaf, issuer.certificate, made.root().certificate)), **fields)
+
+
+def test_another_key_is_found_if_the_certificate_before_it_is_pinned() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    findings = found([changed], pins(certificate_pin("leaf")))
+    assert rules(findings) == [("pin-mismatch", "critical"), ("key-changed", "warning")]
+    assert one(findings, "key-changed").details["after"] == str(made.pin("next"))
+
+
+def test_a_key_is_expected_if_its_certificate_is_pinned() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    assert found([changed], pins("leaf", certificate_pin("next"))) == []
+    assert found([changed], pins(certificate_pin("leaf"), certificate_pin("next"))) == []
+
+
+def test_a_key_is_named_if_the_journal_knows_a_pinned_certificate_of_it() -> None:
+    """Clients refuse the other certificate of this key, but no other party has the key."""
+    changed = renewed("next", before=path("leaf"), changed=NOW - DAY)
+    content = pins("leaf", certificate_pin("next"))
+    key, certificate = pins_of(path("next").leaf)
+    named: dict[str, Any] = {"host": made.HOST, "server": f"{made.HOST}:443"}
+    observed = Event(NOW - 8 * DAY, "ann", "observe", pin=key, certificate=certificate, **named)
+    assert rules(found([changed], content)) == [
+        ("pin-mismatch", "critical"),
+        ("key-changed", "warning"),
+    ]
+    assert rules(found([changed], content, [observed])) == [("pin-mismatch", "critical")]
+
+
+def test_a_renewed_certificate_of_the_same_key_is_no_changed_key() -> None:
+    changed = renewed(before=path("leaf"), changed=NOW - DAY)
+    assert found([changed], pins("leaf")) == []
+    assert rules(found([changed], pins(certificate_pin("leaf")))) == [("pin-mismatch", "critical")]
 
 
 def test_a_change_has_a_finding_for_a_limited_time() -> None:
@@ -523,6 +582,19 @@ def test_locations_disagree_if_one_sees_a_chain_that_clients_refuse() -> None:
         finding = one(found([view(target=made.EVERYWHERE), other]), "vantages-disagree")
         assert finding.severity == "critical"
         assert finding.details["refused_from"] == ["fra1"]
+
+
+def test_locations_disagree_about_a_pinned_certificate_although_the_key_is_the_same() -> None:
+    other = renewed(vantage="fra1")
+    assert other.verified is not None
+    views = [view(target=made.EVERYWHERE), other]
+    finding = one(found(views, pins(certificate_pin("leaf"))), "vantages-disagree")
+    assert finding.severity == "critical"
+    assert finding.details["keys"]["local"] == finding.details["keys"]["fra1"]
+    assert finding.details["certificates"] == {
+        "local": [str(certificate_pin("leaf"))],
+        "fra1": [str(pins_of(other.verified.leaf)[1])],
+    }
 
 
 def test_locations_disagree_only_if_both_probed_after_the_last_change() -> None:
@@ -663,6 +735,56 @@ def test_a_logged_certificate_with_an_unpinned_key_is_found() -> None:
         assert rules(found([view()], pins("leaf", "next"), logged=(logged(known),))) == []
     authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
     assert rules(found([view()], pins(authority), logged=(logged("stranger"),))) == []
+
+
+def precertificate(chain: Chain) -> LoggedCertificate:
+    """Return the record of a log about the precertificate of a chain's leaf."""
+    tbs = hashlib.sha256(precertificate_tbs(chain.leaf)).digest()
+    key, names = chain.leaf.spki_sha256, (made.HOST,)
+    return replace(logged("leaf"), tbs=tbs, key=key, names=names, not_after=chain.leaf.not_after)
+
+
+def test_a_logged_certificate_that_is_pinned_has_no_finding_once_a_server_presents_it() -> None:
+    """A log has the precertificate, which has another digest than the certificate."""
+    chain = promised(*LOGS)
+    key, certificate = pins_of(chain.leaf)
+    entry = precertificate(chain)
+    for pin in (key, certificate):
+        assert found([view(verified=chain)], pins(pin), logged=(entry,)) == []
+    # The certificate before the last change is known, too.
+    replaced = view("next", before=chain, changed=NOW - DAY)
+    assert found([replaced], pins("next", certificate), logged=(entry,)) == []
+
+
+def test_another_logged_certificate_of_the_same_key_is_found_if_the_certificate_is_pinned() -> None:
+    chain = promised(*LOGS)
+    content = pins(pins_of(chain.leaf)[1])
+    entry = precertificate(path("leaf"))
+    finding = one(found([view(verified=chain)], content, logged=(entry,)), "logged-key")
+    assert "logged with the key of a pinned certificate, but is another" in finding.summary
+    assert "no probe" not in finding.summary
+    assert found([view(verified=chain)], pins("leaf"), logged=(entry,)) == []
+
+
+def test_a_logged_certificate_may_be_pinned_if_no_probe_observed_what_is_pinned() -> None:
+    """A pin has only a digest. A log of precertificates has another one."""
+    content = pins("leaf", certificate_pin("next"))
+    entry = precertificate(path("next"))
+    finding = one(found([view()], content, logged=(entry,)), "logged-key")
+    assert finding.summary.endswith("; it may be a pinned certificate that no probe has observed")
+    finding = one(found([view()], pins("leaf"), logged=(entry,)), "logged-key")
+    assert finding.summary.endswith(f"was logged with another key: {made.pin('next')}")
+
+
+def test_a_certificate_below_a_pinned_certificate_of_an_authority_is_expected() -> None:
+    content = pins(pins_of(path("leaf").authorities[0])[1])
+    assert found([view()], content, logged=(logged("next"),)) == []
+    elsewhere = logged("moved", issuer="Another Root")
+    assert "logged-key" in dict(rules(found([view()], content, logged=(elsewhere,))))
+    # A trust anchor of the pin file is known without a probe.
+    root = made.root().certificate
+    content = pins(pins_of(root)[1], trust=TrustAnchors((root.der,)))
+    assert "logged-key" not in dict(rules(found([], content, logged=(logged("next"),))))
 
 
 @pytest.mark.parametrize(

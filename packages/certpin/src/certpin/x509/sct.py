@@ -74,6 +74,22 @@ def embedded_scts(certificate: Certificate) -> tuple[EmbeddedSCT, ...]:
         ) from exc
 
 
+def precertificate_tbs(certificate: Certificate) -> bytes:
+    """Return the TBSCertificate of a certificate without its SCTs (RFC 6962 section 3.2).
+
+    That is the content that a certificate and its precertificate have in common. For a certificate
+    without SCTs, and for one with extensions that can't be read, it is the whole TBSCertificate.
+
+    Raises:
+        CertificateParseError: the certificate can't be read.
+    """
+    parsed = certificate.parsed
+    try:
+        return parsed.tbs_precertificate_bytes
+    except Exception:  # noqa: BLE001  # no SCTs; for hostile extensions the parser raises many types
+        return parsed.tbs_certificate_bytes
+
+
 def is_signed(certificate: Certificate, issuer: Certificate, sct: EmbeddedSCT, log: CTLog) -> bool:
     """Return True if the log's signature in an SCT is valid for this certificate of this issuer.
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from certpin.errors import CertificateParseError
+from certpin.pins import Pin
 from certpin.probe import Endpoint, endpoint_at, join_address, served_at
 from certpin.rotation import Sighting, Situation
+from certpin.x509 import Certificate
 from certpin.x509.chain import public_roots
 from certpin_watch.monitor.sightings import debounce
 from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.settings import MonitorSettings
+from certpin_watch.store.chains import read_certificates
 from certpin_watch.store.probes import (
     awaited_since,
     logged_since,
@@ -145,6 +150,23 @@ class PolicyEvidence:
     def live_versions(self) -> tuple[Version, ...]:
         """The versions of the pin set that clients may still hold."""
         return self.monitored.pin_set.alive(self.now)
+
+    @cached_property
+    def named_pins(self) -> frozenset[Pin]:
+        """The pins in the pin file, in versions that clients may hold, and in the journal.
+
+        Of a key that the owner generated, the journal may have the only record. Pins that the pin
+        file or a version marks as removed or compromised are left out.
+        """
+        situation = self.situation([])
+        deployed = (
+            pin
+            for version in self.live_versions
+            for policy in situation.policies_of(version)
+            if policy is not None
+            for pin in policy.live_pins
+        )
+        return frozenset((*self.policy.live_pins, *situation.past.known, *deployed))
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
@@ -283,6 +305,7 @@ class ProbeEvidence:
             that its hosts are unknown.
         locations: the locations (machines) that probe hosts.
         logged: certificates in Certificate Transparency logs.
+        pinned: the stored certificates that a pin names as a whole (``cert-sha256``).
         last_results: the time of the last result for each target (host, port, way to connect) and
             location.
         awaited: since when the monitor waits for the first result of a target from a location, by
@@ -296,6 +319,7 @@ class ProbeEvidence:
     is_complete: bool = True
     locations: tuple[LocationStatus, ...] = ()
     logged: tuple[LoggedCertificate, ...] = ()
+    pinned: frozenset[Certificate] = frozenset()
     last_results: dict[ProbeKey, datetime] = field(default_factory=dict)
     awaited: dict[ProbeKey, datetime] = field(default_factory=dict)
 
@@ -322,22 +346,24 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
     found = monitored_policies(snapshot.sets, settings, now)
     with watch.store.read() as connection:
         views = _Views(connection, settings, now)
+        policies = tuple(
+            PolicyEvidence(
+                monitored,
+                tuple(view for target in monitored.targets for view in views.of(target)),
+                settings,
+                now,
+            )
+            for monitored in found
+        )
         return ProbeEvidence(
-            policies=tuple(
-                PolicyEvidence(
-                    monitored,
-                    tuple(view for target in monitored.targets for view in views.of(target)),
-                    settings,
-                    now,
-                )
-                for monitored in found
-            ),
+            policies=policies,
             settings=settings,
             now=now,
             problems=snapshot.problems,
             is_complete=snapshot.is_complete,
             locations=tuple(_locations(connection, now)),
             logged=tuple(_logged(connection, now, settings)),
+            pinned=_pinned(connection, policies),
             last_results=views.last_results,
             awaited={key: to_datetime(at) for key, at in awaited_since(connection).items()},
         )
@@ -433,3 +459,19 @@ def _logged(
                 row.authorities[at : at + 32] for at in range(0, len(row.authorities), 32)
             ),
         )
+
+
+def _pinned(connection: Connection, policies: Iterable[PolicyEvidence]) -> frozenset[Certificate]:
+    """Read the certificates that the policies pin as a whole, if the store has them.
+
+    Each certificate that a server presented to a probe is stored, until retention deletes it. A
+    certificate from a report counts, too: it has the digest of the pin. One that can't be read is
+    left out.
+    """
+    named = frozenset[Pin]().union(*(evidence.named_pins for evidence in policies))
+    digests = {pin.digest for pin in named if pin.kind == "cert-sha256"}
+    found = set()
+    for der in read_certificates(connection, digests).values():
+        with suppress(CertificateParseError):
+            found.add(Certificate.from_der(der))
+    return frozenset(found)

@@ -252,18 +252,9 @@ def expected_pins(evidence: PolicyEvidence) -> frozenset[Pin]:
     A pin of a whole certificate (``cert-sha256``) is only that: the pin of its key is not added,
     because clients refuse another certificate with this key.
     """
-    past = evidence.monitored.pin_set.history.past(evidence.policy.pattern)
     situation = evidence.situation(evidence.views)
-    deployed = (
-        pin
-        for version in evidence.live_versions
-        for policy in situation.policies_of(version)
-        if policy is not None
-        for pin in policy.live_pins
-    )
-    named = {*evidence.policy.live_pins, *past.known, *deployed}
-    compromised = past.compromised | evidence.monitored.pins.compromised
-    return frozenset(named - situation.same_keys(compromised))
+    compromised = situation.past.compromised | situation.pins.compromised
+    return evidence.named_pins - situation.same_keys(compromised)
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:

@@ -56,27 +56,12 @@ def _logged_key(evidence: Evidence) -> Iterator[AlertFinding]:
         expected = expected_pins(policy_evidence)
         if not expected.isdisjoint(keys):
             continue
-        pinned = _pinned_certificates(policy_evidence, expected)
+        situation = policy_evidence.situation(policy_evidence.views)
+        known = evidence.probes.pinned | situation.certificates
+        pinned = frozenset(each for each in known if pins_of(each)[1] in expected)
         if not any(_is_allowed_by(certificate, entry) for certificate in pinned):
             summary = _logged_text(entry, expected, pinned)
             yield _finding(policy_evidence, entry, "logged-key", summary)
-
-
-def _pinned_certificates(
-    evidence: PolicyEvidence, expected: AbstractSet[Pin]
-) -> frozenset[Certificate]:
-    """Return the certificates that are pinned as a whole (``cert-sha256``), if they are known.
-
-    A pin has only the digest of the certificate. The certificate itself is known if a server
-    presents it, or presented it before the last change, or if it is a trust anchor of a pin file.
-
-    Args:
-        evidence: the policy, and the chains of its servers.
-        expected: the pins, from ``expected_pins``.
-    """
-    before = (view.before.certificates for view in evidence.views if view.before)
-    known = evidence.situation(evidence.views).certificates.union(*before)
-    return frozenset(each for each in known if pins_of(each)[1] in expected)
 
 
 def _is_allowed_by(pinned: Certificate, entry: LoggedCertificate) -> bool:
@@ -113,7 +98,7 @@ def _logged_text(
         )
     whole = {pin for pin in expected if pin.kind == "cert-sha256"}
     if whole.difference(*map(pins_of, pinned)):
-        text += "; it may be a pinned certificate that no probe has observed"
+        text += "; it may be a pinned certificate of which only the digest is known"
     return text
 
 

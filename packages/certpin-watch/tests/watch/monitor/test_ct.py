@@ -152,10 +152,15 @@ def test_a_logged_certificate_that_is_pinned_as_a_whole_fires_no_alert(
 ) -> None:
     own = intermediate.issue("localhost")
     renewed = intermediate.issue("localhost", key=own.key)
+    others = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(own) as server:
         scene = watch_over(own, host=[{"name": "localhost", "port": server.port}])
-        scene.pin(pins_of(own.certificate)[1])
+        scene.pin(pins_of(own.certificate)[1], *(each.pin for each in others))
         scene.confirm()
+        for identity in others:
+            server.use(identity)
+            scene.pass_time(minutes=20)
+            scene.confirm()
     digests = [
         hashlib.sha256(precertificate_tbs(identity.certificate)).hexdigest()
         for identity in (own, renewed)

@@ -751,9 +751,10 @@ def test_a_logged_certificate_that_is_pinned_has_no_finding_once_a_server_presen
     entry = precertificate(chain)
     for pin in (key, certificate):
         assert found([view(verified=chain)], pins(pin), logged=(entry,)) == []
-    # The certificate before the last change is known, too.
-    replaced = view("next", before=chain, changed=NOW - DAY)
-    assert found([replaced], pins("next", certificate), logged=(entry,)) == []
+    # The store has certificates of the past, too.
+    content, stored = pins("next", certificate), frozenset((chain.leaf,))
+    assert found([view("next")], content, logged=(entry,), pinned=stored) == []
+    assert rules(found([view("next")], content, logged=(entry,))) == [("logged-key", "warning")]
 
 
 def test_another_logged_certificate_of_the_same_key_is_found_if_the_certificate_is_pinned() -> None:
@@ -762,16 +763,16 @@ def test_another_logged_certificate_of_the_same_key_is_found_if_the_certificate_
     entry = precertificate(path("leaf"))
     finding = one(found([view(verified=chain)], content, logged=(entry,)), "logged-key")
     assert "logged with the key of a pinned certificate, but is another" in finding.summary
-    assert "no probe" not in finding.summary
+    assert "only the digest" not in finding.summary
     assert found([view(verified=chain)], pins("leaf"), logged=(entry,)) == []
 
 
-def test_a_logged_certificate_may_be_pinned_if_no_probe_observed_what_is_pinned() -> None:
+def test_a_logged_certificate_may_be_pinned_if_only_the_digest_of_a_pinned_one_is_known() -> None:
     """A pin has only a digest. A log of precertificates has another one."""
     content = pins("leaf", certificate_pin("next"))
     entry = precertificate(path("next"))
     finding = one(found([view()], content, logged=(entry,)), "logged-key")
-    assert finding.summary.endswith("; it may be a pinned certificate that no probe has observed")
+    assert finding.summary.endswith("a pinned certificate of which only the digest is known")
     finding = one(found([view()], pins("leaf"), logged=(entry,)), "logged-key")
     assert finding.summary.endswith(f"was logged with another key: {made.pin('next')}")
 

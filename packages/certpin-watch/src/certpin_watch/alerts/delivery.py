@@ -167,10 +167,12 @@ class Notifier:
             return Batch()
         with self._watch.store.write() as connection:
             rows = alert_store.due_deliveries(connection, self.service.name, now)
+            # After a pause another one follows, so one message must have all that waited.
+            digest = 1 if is_burst(self._sent, now) else settings.digest
             if self.service.has_incidents:
-                batch = incident_batch(connection, rows, settings.digest)
+                batch = incident_batch(connection, rows, digest)
             else:
-                batch = Batch(rows if len(rows) > settings.digest else rows[:1])
+                batch = Batch(rows if len(rows) > digest else rows[:1])
             alert_store.claim_deliveries(connection, batch.rows, now, settings.deadline)
         return batch
 
@@ -203,19 +205,24 @@ class Notifier:
             log.warning("%s was not notified: %s", self.service.name, problem)
 
 
-def is_paused(sent: Sequence[int], now: int) -> bool:
-    """Return True if a notification service must wait, because it recently got many messages.
-
-    After ``_BURST`` messages within ``_BURST_SECONDS``, the service gets no message until
-    ``_PAUSE_SECONDS`` have passed since the last one.
+def is_burst(sent: Sequence[int], now: int) -> bool:
+    """Return True if a service got ``_BURST`` messages within the last ``_BURST_SECONDS``.
 
     Args:
         sent: when messages were sent to the service, in Unix seconds. A time in the future does not
             count: it is from before the clock was set back.
         now: the current time in Unix seconds.
     """
-    recent = [at for at in sent if 0 <= now - at < _BURST_SECONDS]
-    return len(recent) >= _BURST and now - max(recent) < _PAUSE_SECONDS
+    return sum(0 <= now - at < _BURST_SECONDS for at in sent) >= _BURST
+
+
+def is_paused(sent: Sequence[int], now: int) -> bool:
+    """Return True if a notification service must wait, because it recently got many messages.
+
+    After a burst (``is_burst``), the service gets no message until ``_PAUSE_SECONDS`` have passed
+    since the last one. ``sent`` and ``now`` are the arguments of ``is_burst``.
+    """
+    return is_burst(sent, now) and any(0 <= now - at < _PAUSE_SECONDS for at in sent)
 
 
 async def send_once(service: AnyService, message: Message, deadline: float) -> str:

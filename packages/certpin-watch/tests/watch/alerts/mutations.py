@@ -140,6 +140,13 @@ MUTATIONS: list[Mutation] = [
         _STATE + "a_rotation_to_a_pinned_certificate_explains_changes_to_it",
     ),
     _rule(
+        "alerts that waited for a pause are one message",
+        "delivery.py",
+        "digest = 1 if is_burst(self._sent, now) else settings.digest",
+        "digest = settings.digest",
+        _DELIVERY + "a_few_alerts_that_waited_for_a_pause_are_one_message",
+    ),
+    _rule(
         "a rotation explains only its pin",
         "silences.py",
         "and window.pin in pins",

@@ -411,6 +411,23 @@ def test_a_service_is_not_flooded_by_one_alert_after_another(
 
 
 @pytest.mark.medium
+def test_a_few_alerts_that_waited_for_a_pause_are_one_message(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    findings = [finding(host=f"h{n}.bank.example") for n in range(13)]
+    for n in range(10):
+        stage.evaluate(*findings[: n + 1])
+        _notify(stage)
+    stage.evaluate(*findings)
+    _notify(stage)
+    assert len(webhook.bodies) == 10
+    stage.now += 300
+    _notify(stage)
+    assert [body["title"] for body in webhook.bodies[10:]] == ["3 alerts: 3 critical"]
+
+
+@pytest.mark.medium
 def test_events_of_an_alert_are_sent_in_order(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
     webhook.status = 500

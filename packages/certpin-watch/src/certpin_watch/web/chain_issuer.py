@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TITLES: dict[IssuerKind, str] = {
     "pinned": "{}: the pins accept this chain",
-    "usual": "{}: the usual issuer, with a key that is not pinned",
+    "usual": "{}: the usual issuer, but no certificate of the chain is pinned",
     "trusted": "{}: below a root that the pin file trusts",
     "public": "{}: a public authority",
     "inspection": "It calls itself {}, which inspects TLS",

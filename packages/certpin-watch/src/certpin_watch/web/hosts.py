@@ -41,7 +41,7 @@ PROBLEMS = {
     "unreachable": "A location cannot reach it",
     "unverified": "A location is served a chain that does not verify",
     "compromised-key": "A location is served a key that is marked compromised",
-    "mismatch": "A location is served a key that is not pinned",
+    "mismatch": "A location is served a chain without a pinned certificate",
     "too-few-scts": "A location is served a certificate with too few SCTs (require_ct)",
     "pins-ended": "The pins have expired",
     "refused": "Clients that hold an older version refuse the served chain",

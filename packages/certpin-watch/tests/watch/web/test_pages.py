@@ -220,7 +220,7 @@ def _without(pins: PinSet, pattern: HostPattern) -> PinSet:
 
 def test_the_page_of_a_host_reports_an_unpinned_key(client: TestClient) -> None:
     page = client.get(f"/hosts/{FIRST[1]}").text
-    assert "No key of this path is pinned." in page
+    assert "No certificate of this path is pinned." in page
 
 
 @pytest.mark.medium

@@ -58,6 +58,7 @@ LISTS = (
     "tests.formats.mutations_okhttp",
     "tests.lab.mutations",
     "tests.lab.mutations_other_hosts",
+    "tests.lab.mutations_reach",
     "tests.lab.mutations_serve",
     "tests.lab.evidence.mutations",
     "tests.lab.attacks.mutations",

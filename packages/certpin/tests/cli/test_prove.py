@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -191,6 +192,45 @@ def test_a_client_without_a_connection_is_inconclusive(run: Run) -> None:
     done = run("prove", *FEW, "--", "true")
     assert done.code == 3
     assert "the client never connected to the lab" in done.out
+
+
+_IGNORES_PROXIES = """
+const [url] = process.argv.slice(-1);
+const agent = new (require("node:https").Agent)();
+require("node:https").get(url, { agent }, (got) => {
+  got.resume().on("end", () => process.exit(got.statusCode === 200 ? 0 : 1));
+}).on("error", (error) => { console.error(error.code); process.exit(1); });
+"""
+
+
+@pytest.mark.peer("node")
+@pytest.mark.slow
+def test_a_client_that_ignores_proxies_gets_a_command_that_works(run: Run) -> None:
+    Path("it's x.js").write_text(_IGNORES_PROXIES, encoding="utf-8")
+    few = ("--style=none", *FEW, "--client-certificate", "--jobs", "1")
+    done = run("prove", *few, "--", "node", "it's x.js", "https://{host}/")
+    assert done.code == 3
+    assert "never connected to the lab through an HTTP proxy: it probably ignores the" in done.out
+    [command] = re.findall(r"^ {2}(certpin prove .*)$", done.out, re.MULTILINE)
+    words = shlex.split(command)[1:]
+    assert words[:5] == ["prove", "--host", "localhost", "--via", "port"]
+    assert words[5:] == [
+        *("--style", "none", *FEW, "--client-certificate", "--jobs", "1", "--"),
+        *("node", "it's x.js", "https://{host}:{port}/"),
+    ]
+    words.remove("--client-certificate")  # this client has none
+    again = run(*words)
+    assert again.code == 0, again.out
+    assert "never connected" not in again.out
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.slow
+def test_a_client_that_looks_the_host_up_gets_a_command_that_works(run: Run) -> None:
+    done = run("prove", "--style", "none", "--via", "port", *FEW, "--", "curl", "-sS", "{url}")
+    assert done.code == 3
+    [command] = re.findall(r"^ {2}(certpin prove .*)$", done.out, re.MULTILINE)
+    assert run(*shlex.split(command)[1:]).code == 0
 
 
 @pytest.mark.medium
@@ -443,6 +483,44 @@ def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: A
         "REJECT",
         "ACCEPT",
     ]
+
+
+@pytest.mark.slow
+def test_pins_that_refuse_the_real_server_are_named(
+    run: Run, identity: Identity, intermediate: Authority, root: Authority
+) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    new = intermediate.issue(HOST)
+    with LabServer(identity) as server, LabServer(new) as changed:
+        where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
+        assert run("add", HOST, "--backup-key", "backup.key", *where).code == 0
+        pins = Path("pins.toml").rename("my pins.toml")
+        address = f"127.0.0.1:{changed.port}"
+        real = ("--pins", str(pins), "--upstream", address)
+        app = (*CERTPIN[:4], "get", "-f", str(pins.resolve()), *CERTPIN[5:], "{url}")
+        done = run("prove", *real, *FEW[:2], *app)
+        unpinned = run("prove", *real, "--ca-file", "root.pem", *FEW[:2], *python(_FETCH))
+        as_json = run("prove", "--json", *real, *FEW[:2], *app).json
+        [check] = re.findall(r"fix: compare them: (certpin check .*?)\. While", done.out)
+        checked = run(*shlex.split(check)[1:])
+        [pin] = re.findall(r"which (certpin pin .*?) prints", done.out)
+        pinned = run(*shlex.split(pin)[1:])
+    problem = (
+        f"Clients with the pins of my pins.toml refuse the real server at {address}: no pin of the "
+        "file matches its key, nor another key of its chain"
+    )
+    assert done.code == 3
+    assert f"{problem}.\n" in done.out
+    assert "Correct the pins or the server first: see the fix of control-good." in done.out
+    assert "the lab's root" not in done.out
+    assert "certpin rotate status --file 'my pins.toml'" in done.out
+    assert checked.code == 1
+    assert "no pin matches the chain that it serves" in checked.out
+    assert str(new.pin) in pinned.out
+    assert unpinned.code == 1
+    assert f"{problem}, but this client accepted it: it has other pins, or none.\n" in unpinned.out
+    assert f"{problem}." in as_json["summary"]
+    assert as_json["results"][0]["advice"].startswith("compare them: certpin check")
 
 
 def test_pins_for_another_host_are_refused(run: Run, identity: Identity, root: Authority) -> None:

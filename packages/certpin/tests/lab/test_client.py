@@ -19,7 +19,14 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from certpin import PinSet
 from certpin.lab import Authority
 from certpin.lab.attacks import CONTROL
-from certpin.lab.client import SUBSTITUTIONS, Call, Command, substitute, write_client_files
+from certpin.lab.client import (
+    SUBSTITUTIONS,
+    Call,
+    Command,
+    environment,
+    substitute,
+    write_client_files,
+)
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from tests.lab._clients import ends
@@ -235,6 +242,11 @@ def test_the_environment_makes_clients_trust_the_lab(target: Target) -> None:
     assert list(Path(found["SSL_CERT_DIR"]).iterdir()) == []
     assert f"-Djavax.net.ssl.trustStore={target.truststore}" in found["JAVA_TOOL_OPTIONS"]
     assert found["CERTPIN_PINS"] == str(target.pins)
+
+
+@pytest.mark.parametrize(("via", "value"), [("connect", "1"), ("socks5", None), ("port", None)])
+def test_node_uses_the_http_proxy(target: Target, via: str, value: str | None) -> None:
+    assert environment(target, via).get("NODE_USE_ENV_PROXY") == value
 
 
 def test_the_pins_that_are_handed_over_are_those_of_the_style() -> None:

@@ -185,6 +185,10 @@ OF_CLIENTS = (
         ),
         "the lab's proxy",
     ),
+    Variable(
+        ("NODE_USE_ENV_PROXY",),
+        "`1` with the HTTP proxy: Node.js uses it only then, and only from 22.21 and 24.5 on",
+    ),
     Variable(("JAVA_TOOL_OPTIONS",), "roots and proxy for Java"),
     Variable(("CERTPIN_PINS",), "the pin file of the case"),
     Variable(

@@ -106,6 +106,7 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
         return
     for line in (advice(run), *details(run)):
         click.echo(fold(line, sys.stdout))
+    _print_other_command(run)
     if failed:
         from certpin.lab.report.causes import cause_lines, find_causes
 
@@ -115,6 +116,34 @@ def print_run(run: Run, *, quiet: bool = False, verbose: bool = False) -> None:
         _print_table(run)
     else:
         _print_others(run)
+
+
+def _print_other_command(run: Run) -> None:
+    """Print the command with which a client that never connected to the lab can reach it."""
+    if not any(result.unreached for result in run.results):
+        return
+    from certpin.lab.report.reach import other_command
+
+    command = other_command(run, _given_options(click.get_current_context()))
+    if command:
+        click.echo(f"  {printable(command)}")  # not folded, so that the user can paste it
+
+
+def _given_options(ctx: click.Context) -> list[tuple[str, str]]:
+    """Return the options that the user gave to ``certpin prove``, each with its value.
+
+    The value of a flag is empty. ``ctx`` is the context of the command.
+    """
+    words = ctx.find_root().obj.words
+    values, _, order = ctx.command.make_parser(ctx).parse_args(words[1:])
+    given = []
+    for option in dict.fromkeys(order):
+        if isinstance(option, click.Option):
+            value = values[option.name]
+            name = max(option.opts, key=len)
+            several = value if option.multiple else [value]
+            given += [(name, "" if option.is_flag else str(each)) for each in several]
+    return given
 
 
 def _print_others(run: Run) -> None:

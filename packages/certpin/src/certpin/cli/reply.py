@@ -212,6 +212,7 @@ class CommandReply:
             are JSON even if the arguments can't be parsed.
 
     Attributes:
+        words: the arguments of the run.
         file_option: the option `` --file PATH`` to add to printed commands; empty for the default
             pin file.
         json_requested: True if the arguments ask for JSON. It is for options such as ``--list``,
@@ -221,6 +222,7 @@ class CommandReply:
 
     def __init__(self, words: list[str]) -> None:
         self.command = ""
+        self.words = words
         self.file_option = ""
         self.json_requested = _asks_for_json(words)
         self.wanted = False

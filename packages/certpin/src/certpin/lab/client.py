@@ -181,6 +181,9 @@ def environment(target: Target, via: str) -> dict[str, str]:
     variables = dict.fromkeys(_CA_FILE, str(target.ca))
     variables |= dict.fromkeys((*_HTTPS_PROXY, *_HTTP_PROXY), proxy)
     variables |= {"NO_PROXY": "", "no_proxy": ""}
+    if via == "connect":
+        # Without it, Node.js ignores the proxy; versions before 22.21 and 24.5 always do.
+        variables["NODE_USE_ENV_PROXY"] = "1"
     variables |= {
         "SSL_CERT_DIR": str(target.folder / "no-certificates"),
         "JAVA_TOOL_OPTIONS": _java_options(target, via),
@@ -463,7 +466,8 @@ class Command:
             self._running.discard(process)
             _kill(process)  # and its children
         status = process.wait()
-        return ended(status, output) if in_time else self.late(output)
+        ending = ended(status, output) if in_time else self.late(output)
+        return replace(ending, via=self.via)
 
     def late(self, output: BinaryIO) -> Ending:
         """Return the ending of a client that was killed at its time limit.

@@ -59,6 +59,9 @@ class About:
         repeat: the number of runs of each case that the user requested.
         bound: the user's ``--bound``: the run should show that the client skips a smaller share of
             its checks than this, such as 0.02. None if the user gave none.
+        real_server: the address and port of the user's real server; empty if the lab is also the
+            honest server.
+        unpinned: why a client with the user's pins refuses this server; empty if it accepts it.
     """
 
     command: tuple[str, ...] = ()
@@ -70,6 +73,8 @@ class About:
     trusted_pem: bytes = b""
     repeat: int = 1
     bound: float | None = None
+    real_server: str = ""
+    unpinned: str = ""
 
     @property
     def trusted(self) -> tuple[bytes, ...]:
@@ -107,6 +112,8 @@ def about(
         trusted_pem=lab.authorities.trusted_pem,
         repeat=repeat,
         bound=bound,
+        real_server=lab.upstream.address_text if lab.upstream else "",
+        unpinned=lab.upstream.unpinned if lab.upstream else "",
     )
 
 
@@ -121,7 +128,7 @@ class Result:
     ``expect`` is the expected reaction, and ``verdict`` how the client reacted. ``verdict`` is
     ``None`` if the case was not run, or the client never reached the attack. ``outcome`` says if
     the reaction is right. ``why`` is the reason for the verdict, and ``attempts`` are its evidence,
-    one for each run of the client.
+    one for each run of the client. ``fix`` replaces that of the case, if it is not empty.
     """
 
     case: Case
@@ -130,6 +137,25 @@ class Result:
     outcome: Outcome
     why: str
     attempts: tuple[Attempt, ...] = ()
+    fix: str = ""
+
+    @property
+    def advice(self) -> str:
+        """How to repair the client, or whatever else caused the result."""
+        return self.fix or self.case.fix
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """The ways that the client was given to the lab, and in which it never connected.
+
+        A client that refuses the spelling of the host connects in no way, and has no verdict. It is
+        left out.
+        """
+        if self.verdict is None:
+            return ()
+        reached = {attempt.ending.via for attempt in self.attempts if attempt.reached_lab}
+        given = {attempt.ending.via: None for attempt in self.attempts}
+        return tuple(way for way in given if way and way not in reached)
 
 
 @dataclass(frozen=True)
@@ -466,12 +492,13 @@ def _try_scenario(
     judgement, found = settle(expect, judgements, repeated=repeat > 1)
     if case is CONTROL and found is not Outcome.RIGHT:
         found = Outcome.UNDECIDED  # no attack got through: the run proves nothing
+    fix = lab.upstream.unpinned_fix if lab.upstream and case is CONTROL else ""
     why = judgement.why
     if judgement.verdict is None and case.exercise:
         why = f"{why}: {case.exercise}"
     if judgement.verdict is Verdict.FLAKY:
         why += _by_way(attempts, judgements)
-    return Result(case, expect, judgement.verdict, found, why, tuple(attempts))
+    return Result(case, expect, judgement.verdict, found, why, tuple(attempts), fix)
 
 
 def _by_way(attempts: Sequence[Attempt], judgements: Sequence[Judgement]) -> str:

@@ -8,7 +8,8 @@ real server or of its authority is reported as not run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,8 +21,12 @@ from certpin.lab.case import CannotServeError
 from certpin.lab.pki import Authorities, Style, TestPKI, made_once
 from certpin.lab.scenario import Opening, Role, ServerStep
 from certpin.lab.server.protocols import PROTOCOLS
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, HostServer, utc_now, verify
+from certpin.pins.hosts import join_address
+from certpin.pins.verdict import advice, explain, pin_command
 from certpin.probe import Endpoint, observe, probe_context, served_at, split_address
+from certpin.probe.dial import ContextCache
+from certpin.support.text import printable
 from certpin.x509.certificate import without_deprecations
 from certpin.x509.chain import platform_roots
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, PinSet, Verdict
     from certpin.x509 import Chain
 
 
@@ -45,6 +50,9 @@ class Upstream:
         pins: the pin set in the user's pin file; None if the user gave none.
         pin_file: the path of this file; None if the user gave none.
         options: the options of the command line with which the user chose the server, for ``fix``.
+        unpinned: why a client with the pins refuses the server; empty if it accepts the server, or
+            if the server's chain did not verify.
+        unpinned_fix: the fix, with commands.
     """
 
     address: tuple[str, int]
@@ -53,6 +61,8 @@ class Upstream:
     pins: PinSet | None = None
     pin_file: Path | None = None
     options: tuple[str, ...] = ("--upstream",)
+    unpinned: str = ""
+    unpinned_fix: str = ""
 
     @property
     def fix(self) -> str:
@@ -61,6 +71,11 @@ class Upstream:
         It is to leave out the options with which the user chose the server.
         """
         return f"leave {' and '.join(self.options)} out, and give the client the lab's own pins"
+
+    @property
+    def address_text(self) -> str:
+        """The IP address and port, such as ``192.0.2.7:443`` or ``[2001:db8::7]:443``."""
+        return join_address(*self.address)
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
@@ -103,13 +118,46 @@ def find_upstream(
         raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
     default = _server(host, policy) if policy and not address else host
     connect = split_address(address or default, PROTOCOLS[protocol].port)
-    observation = observe(Endpoint(host, connect[1], connect), probe_context(roots))
+    trust = policy.trust if policy and not roots else None
+    context = ContextCache().get(trust) if trust else probe_context(roots)
+    observation = observe(Endpoint(host, connect[1], connect), context)
     pem = roots.encode() if roots else platform_roots()
     # The observed address, because the name may resolve differently later.
     relayed = (observation.address, connect[1])
     given = {"--pins": pin_file, "--upstream": address}
     options = tuple(option for option, value in given.items() if value)
-    return Upstream(relayed, observation.served, pem, pins, pin_file, options)
+    found = Upstream(relayed, observation.served, pem, pins, pin_file, options)
+    if not policy or not observation.verified:
+        return found
+    verdict = verify(observation.verified, policy, utc_now())
+    return _with_refusal(found, host, verdict) if verdict.decision == "refuse" else found
+
+
+def _with_refusal(upstream: Upstream, host: str, verdict: Verdict) -> Upstream:
+    """Return the server with the reason why a client with the pins refuses it, and with the fix.
+
+    Args:
+        upstream: the server.
+        host: the host under test.
+        verdict: the decision of a client with the pins about the server's chain.
+    """
+    file, address = str(upstream.pin_file), upstream.address_text
+    problem = f"clients with the pins of {printable(file)} refuse the real server at {address}"
+    named = ["--file", file, "--host", host, "--connect", address]
+    fix = f"compare them: {printable(shlex.join(['certpin', 'check', *named]))}"
+    server = HostServer(*upstream.address)
+    if verdict.reason == "mismatch":
+        why = "no pin of the file matches its key, nor another key of its chain"
+        status = printable(shlex.join(["certpin", "rotate", "status", "--file", file]))
+        fix += (
+            f". While no client has the file, write the pin of the server's key into it, which "
+            f"{pin_command(verdict.policy, host, server)} prints. If clients have it, see which "
+            f"keys they accept ({status}), and how to let them in again (docs/guides/emergency.md)"
+        )
+    else:
+        why = explain(verdict, host).splitlines()[0].partition(": ")[2]
+    fix += f"; {advice(verdict, host, server)}"
+    return replace(upstream, unpinned=f"{problem}: {why}", unpinned_fix=fix)
 
 
 def _server(host: str, policy: HostPolicy) -> str:

@@ -33,6 +33,9 @@ LONGEST_HOST = 253  # characters that are kept: 255 octets of RFC 1035 section 2
 
 # The beginning of the problem of a connection on which the client offered no weak parameters.
 NOT_OFFERED = "this client does not offer"
+# How a client reaches the lab (``Connection.via``).
+WAYS = {"connect": "an HTTP proxy", "socks5": "a SOCKS5 proxy", "port": "no proxy"}
+
 # OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
 # errors give no evidence about the client's trust.
 _NO_AGREEMENT = frozenset(
@@ -207,13 +210,15 @@ class Ending:
 
     ``status`` is the client's exit status: 0 for success, negative for the signal that killed it.
     It is ``None`` if the lab stopped the client, or the client did not start. ``problem`` then
-    gives the reason. ``cut`` is True if the beginning of its output was not kept.
+    gives the reason. ``cut`` is True if the beginning of its output was not kept. ``via`` is the
+    way to the lab that the client was given, a key of ``WAYS``.
     """
 
     status: int | None
     output: str = ""  # the last part of its output
     problem: str = ""
     cut: bool = False
+    via: str = ""  # empty if the client did not start, or is not a program
 
     @property
     def broken(self) -> str:
@@ -271,6 +276,11 @@ class Attempt:
     requests: tuple[ProxyHead, ...] = ()  # to the lab's proxy
     others: tuple[OtherHost, ...] = ()  # that the client requested from the lab's proxy
     opens_probes: bool = False  # in the good control, the client opened connections without use
+
+    @property
+    def reached_lab(self) -> bool:
+        """True if the client connected to the lab, or used its proxy for any host."""
+        return bool(self.connections or self.requests or self.others)
 
 
 class Verdict(StrEnum):

@@ -23,7 +23,6 @@ from certpin.lab.report.words import (
     LIMITS,
     OUTCOMES,
     STYLES,
-    WAYS,
     advice,
     details,
     exit_code,
@@ -34,7 +33,7 @@ from certpin.lab.report.words import (
     tls_versions,
     ways,
 )
-from certpin.lab.verdict import Outcome
+from certpin.lab.verdict import WAYS, Outcome
 from certpin.support.markup import chain_style, icon, tag, write
 from certpin.support.text import counted
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import chain_context, requested_host, served
 from certpin.lab.report.picture import draw_chain
-from certpin.lab.report.words import EXPECTED, OUTCOMES, WAYS, ending, server, verdict_line
-from certpin.lab.verdict import NEEDS_ATTENTION, Outcome, Verdict, judge
+from certpin.lab.report.words import EXPECTED, OUTCOMES, ending, server, verdict_line
+from certpin.lab.verdict import NEEDS_ATTENTION, WAYS, Outcome, Verdict, judge
 from certpin.support.markup import icon, tag
 from certpin.support.text import readable, sentence
 from certpin.x509.chain import read_facts
@@ -68,7 +68,7 @@ def _body(run: Run, result: Result, index: int) -> list[ET.Element]:
     """
     parts = [tag("p", f"{sentence(verdict_line(result))}.", class_="lead")]
     if result.outcome in NEEDS_ATTENTION:
-        parts.append(fix_box(result.case.fix, result.case.reference))
+        parts.append(fix_box(result.advice, result.case.reference))
     pictures = _chains(run, result, f"case-{index}")
     drawn = tag("div", *pictures, class_="pictures") if pictures else None
     parts.append(tag("div", drawn, _words(result, index), class_="evidence"))

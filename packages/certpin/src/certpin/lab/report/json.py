@@ -93,7 +93,7 @@ def _result(result: Result) -> dict[str, Any]:
         "says": encodable(verdict_line(result)),
         "why": encodable(result.why),
         "guards": case.guards,
-        "advice": case.fix or None,
+        "advice": result.advice or None,
         "reference": case.reference or None,
         "attempts": [_attempt(attempt) for attempt in result.attempts],
         "masvs": list(known.controls),

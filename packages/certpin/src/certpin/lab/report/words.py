@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
+from certpin.lab.report.reach import unreached_lines
 from certpin.lab.runner import hostile_refusals, skip_bound
-from certpin.lab.verdict import NOT_OFFERED, Outcome, Verdict, list_use
+from certpin.lab.verdict import NOT_OFFERED, WAYS, Outcome, Verdict, list_use
 from certpin.support.text import counted, sentence
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ _DID = {
     Verdict.REJECT: "refused",
     Verdict.LEAK: "reported an error after it had sent its data",
 }
-
-# How a client reaches the lab (``Connection.via``).
-WAYS = {"connect": "an HTTP proxy", "socks5": "a SOCKS5 proxy", "port": "no proxy"}
 
 # Credentials in the bytes of a client.
 _HEADER = re.compile(
@@ -108,9 +106,7 @@ def advice(run: Run) -> str:
     """
     counts = tally(run)
     if not run.controlled:
-        untried = "Change the command or the style, for this reason:"
-        refused = "Check that the client trusts the lab's roots and reaches it; read its output."
-        return untried if _untried(run) else refused
+        return _advice_without_control(run)
     if counts.got_through:
         return (
             "Do not ship this client: an attacker in its network can read what it sends. Fix the "
@@ -126,6 +122,17 @@ def advice(run: Run) -> str:
     if other_host_lines(run):
         first += " Attack the hosts that were not judged, too (--host)."
     return f"{first} Run this again with each release build of the client."
+
+
+def _advice_without_control(run: Run) -> str:
+    """Return the advice if the good control failed, which is the case with the honest server."""
+    if _untried(run):
+        return "Change the command or the style, for this reason:"
+    if run.about.unpinned:
+        return "Correct the pins or the server first: see the fix of control-good."
+    if any(result.unreached for result in run.results if result.case is CONTROL):
+        return "Check that the client reaches the lab; read its output."
+    return "Check that the client trusts the lab's roots and reaches it; read its output."
 
 
 def only_reported(run: Run) -> bool:
@@ -158,6 +165,9 @@ def details(run: Run) -> list[str]:
             lines.append(f"The leaks are real nevertheless: {_through(counts)}.")
     elif counts.honest:
         lines.append(_honest(counts))
+    if run.about.unpinned:
+        accepted = ", but this client accepted it: it has other pins, or none"
+        lines.append(f"{sentence(run.about.unpinned)}{accepted if run.controlled else ''}.")
     return [
         *lines,
         *_beside(counts),
@@ -166,6 +176,7 @@ def details(run: Run) -> list[str]:
         *_confidence(run),
         *_ways_line(run),
         *_http3_line(run),
+        *(unreached_lines(run) if any(result.unreached for result in run.results) else ()),
     ]
 
 
@@ -430,8 +441,8 @@ def explain(result: Result) -> list[str]:
     if result.why not in lines[0]:
         lines.append(f"evidence: {result.why}")
     lines.append(f"this case checks: {case.guards}")
-    if case.fix:
-        lines.append(f"fix: {case.fix}")
+    if result.advice:
+        lines.append(f"fix: {result.advice}")
     if case.reference:
         lines.append(f"see {case.reference}")
     return lines

@@ -45,7 +45,7 @@ MUTATIONS = [
     Mutation(
         "the other command replaces the options that don't lead to the lab",
         _REACH,
-        ' if name.removeprefix("--") not in changed]',
+        ' if option[0].removeprefix("--") not in changed]',
         "]",
         f"{_T}test_the_command_keeps_the_options_and_words_of_the_user",
     ),

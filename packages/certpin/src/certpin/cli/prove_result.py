@@ -129,20 +129,20 @@ def _print_other_command(run: Run) -> None:
         click.echo(f"  {printable(command)}")  # not folded, so that the user can paste it
 
 
-def _given_options(ctx: click.Context) -> list[tuple[str, str]]:
+def _given_options(ctx: click.Context) -> list[tuple[str, ...]]:
     """Return the options that the user gave to ``certpin prove``, each with its value.
 
-    The value of a flag is empty. ``ctx`` is the context of the command.
+    A flag has no value. ``ctx`` is the context of the command.
     """
     words = ctx.find_root().obj.words
     values, _, order = ctx.command.make_parser(ctx).parse_args(words[1:])
-    given = []
+    given: list[tuple[str, ...]] = []
     for option in dict.fromkeys(order):
         if isinstance(option, click.Option):
             value = values[option.name]
             name = max(option.opts, key=len)
             several = value if option.multiple else [value]
-            given += [(name, "" if option.is_flag else str(each)) for each in several]
+            given += [(name,) if option.is_flag else (name, str(each)) for each in several]
     return given
 
 

@@ -107,8 +107,8 @@ def test_a_case_without_a_connection_is_named() -> None:
     run = _runs.run((_alone(case=UNTRUSTED), _alone(case=UNTRUSTED)))
     [line] = unreached_lines(run)
     assert line.startswith(
-        "In 1 case (untrusted-ca), the client never connected to the lab: it probably connected to "
-        "their hosts without it."
+        "In 1 case (untrusted-ca), the client never connected to the lab. If its output shows no "
+        "other reason, it connects to such a host without the lab: with {address} and {port} in"
     )
     assert other_command(run, ()) == ""
     named = _runs.run((_alone(case=UNTRUSTED),), command=("client", "{address}"))
@@ -119,8 +119,9 @@ GIVEN = [
     ("--host", "api.bank.example"),
     ("--case", "expired"),
     ("--case", "self-signed"),
-    ("--client-certificate", ""),
+    ("--client-certificate",),
     ("--client-version", "1.2 (beta)"),
+    ("--sarif-location", ""),
     ("--via", "connect"),
 ]
 
@@ -131,7 +132,7 @@ def test_the_command_keeps_the_options_and_words_of_the_user() -> None:
     assert shlex.split(command) == [
         *("certpin", "prove", "--host", "localhost", "--via", "port"),
         *("--case", "expired", "--case", "self-signed", "--client-certificate"),
-        *("--client-version", "1.2 (beta)", "--"),
+        *("--client-version", "1.2 (beta)", "--sarif-location", "", "--"),
         *("node", "my client.js", "--name=$HOME", "{url}"),
     ]
 
@@ -159,4 +160,5 @@ def test_the_host_of_real_pins_stays() -> None:
     assert command.startswith(
         "certpin prove --via port --upstream 192.0.2.7:443 --pins pins.toml -- node"
     )
-    assert unreached_lines(_run(_alone("port"), real_server="192.0.2.7:443")) == []
+    [by_port] = unreached_lines(_run(_alone("port"), real_server="192.0.2.7:443"))
+    assert "and let it resolve api.bank.example to 127.0.0.1" in by_port

@@ -40,7 +40,7 @@ def unreached_lines(run: Run) -> list[str]:
     return [line for way, names in _unreached(run).items() for line in _lines(run, way, names)]
 
 
-def other_command(run: Run, given: Sequence[tuple[str, str]]) -> str:
+def other_command(run: Run, given: Sequence[tuple[str, ...]]) -> str:
     """Return the command that attacks a client which did not connect to the lab in the control.
 
     The control is the case with the honest server. The command is for a shell. It is empty if the
@@ -48,21 +48,21 @@ def other_command(run: Run, given: Sequence[tuple[str, str]]) -> str:
 
     Args:
         run: the results of all cases for one client.
-        given: the options of ``certpin prove`` that the user gave: each with its value, which is
-            empty for a flag.
+        given: the options of ``certpin prove`` that the user gave, each with its value. A flag has
+            no value.
     """
     ways = [way for way, names in _unreached(run).items() if CONTROL.name in names]
     changed = next(filter(None, (_changed(run, way) for way in ways)), {})
     if not changed:
         return ""
-    kept = [(name, value) for name, value in given if name.removeprefix("--") not in changed]
+    kept = [option for option in given if option[0].removeprefix("--") not in changed]
     options = [(f"--{name}", value) for name, value in changed.items()]
-    words = [word for pair in (*options, *kept) for word in pair if word]
+    words = [word for option in (*options, *kept) for word in option]
     return shlex.join(["certpin", "prove", *words, "--", *_with_port(run)])
 
 
 def _unreached(run: Run) -> dict[str, list[str]]:
-    """Return the ways in which the client never connected to the lab in a case: to the cases."""
+    """Return the cases in which the client never connected to the lab, by the way to the lab."""
     found: dict[str, list[str]] = {}
     for result in run.results:
         for way in result.unreached:
@@ -90,9 +90,9 @@ def _lines(run: Run, way: str, names: list[str]) -> Iterator[str]:
     elif not _names_address(run):
         listed = ", ".join(names[:_MAX_CASES]) + (", …" if len(names) > _MAX_CASES else "")
         yield (
-            f"In {counted(len(names), 'case')} ({listed}), the client never connected to the lab: "
-            "it probably connected to their hosts without it. With {address} and {port} in its "
-            "command, it reaches the lab under every host (--via port)."
+            f"In {counted(len(names), 'case')} ({listed}), the client never connected to the lab. "
+            "If its output shows no other reason, it connects to such a host without the lab: with "
+            "{address} and {port} in its command, it reaches the lab under every host (--via port)."
         )
 
 
@@ -134,7 +134,7 @@ def _changed(run: Run, way: str) -> dict[str, str]:
     if _names_address(run):
         return {}
     if run.about.real_server:  # the pins are those of the host's name
-        return {**by_port, "upstream": run.about.real_server} if way != "port" else {}
+        return {**by_port, "upstream": run.about.real_server}
     if run.host == _LOCAL:
         return {} if any(map(_names_port, run.about.command)) else by_port
     return {"host": _LOCAL, **by_port}

@@ -25,6 +25,7 @@ _KEPT = (
     "tests/clients/test_conformance.py::"
     "test_a_kept_connection_that_new_pins_refuse_carries_no_request"
 )
+_HTTPX_TESTS = "tests/clients/test_httpx.py::test_"
 _SWAPS = "tests/tls/test_rule_10_swapping.py::test_"
 
 MUTATIONS: list[Mutation] = [
@@ -64,6 +65,35 @@ MUTATIONS: list[Mutation] = [
         "            pass\n",
         "tests/clients/test_httpx.py::"
         "test_pins_that_are_replaced_after_the_selection_of_a_connection_apply",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "return self._is_lost or self._connection.is_closed()",
+        "return self._connection.is_closed()",
+        _HTTPX_TESTS + "a_refusal_behind_a_proxy_takes_no_place_in_the_pool",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "                connections.opened.close()\n",
+        "                pass\n",
+        _HTTPX_TESTS + "an_interrupted_connection_is_closed_and_gives_its_place_back",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "                await connections.opened.aclose()\n",
+        "                pass\n",
+        _HTTPX_TESTS
+        + "a_cancelled_request_leaves_no_open_connection_and_no_taken_place_in_the_pool",
+    ),
+    Mutation(
+        14,
+        _HTTPX,
+        "connections.opened is not None and not self._connection.is_available()",
+        "connections.opened is not None",
+        _HTTPX_TESTS + "an_interrupted_request_does_not_end_others_of_its_http2_connection",
     ),
     Mutation(
         14,

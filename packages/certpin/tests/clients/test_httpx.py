@@ -7,6 +7,7 @@ import queue
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,6 +20,8 @@ from certpin.clients import httpx2 as pinned_httpx2
 from certpin.clients._httpx_base import _KeptConnection
 from certpin.lab.lab_server import server_context
 from tests import kit
+from tests.clients._cancelling import cancelled_in_step
+from tests.servers.tap import tunnel
 from tests.tls._servers import RecordingServer
 
 if TYPE_CHECKING:
@@ -383,3 +386,131 @@ def test_a_kept_connection_gives_way_although_the_pool_is_full(
         for _ in range(2):
             assert client.get(bank.url("api")).is_success
     assert bank.connections("api") == 2
+
+
+def _smallest_pool(library: Any) -> dict[str, Any]:
+    """Return the options of a client with one connection, for which requests hardly wait."""
+    return {
+        "limits": library.Limits(max_connections=1),
+        "timeout": library.Timeout(10, pool=0.1),
+    }
+
+
+@of_each_library
+def test_a_refusal_behind_a_proxy_takes_no_place_in_the_pool(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    with (
+        tunnel(bank.web.port) as proxy,
+        pinned.PinnedClient(bank.pins, proxy=proxy.url, **_smallest_pool(library)) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(certpin.PinMismatchError):
+                client.get(bank.url("mitm"))
+        assert client.get(bank.url("api")).is_success
+
+
+class _StopError(Exception):
+    """Ends a request in a trace event."""
+
+
+@of_each_library
+def test_an_interrupted_connection_is_closed_and_gives_its_place_back(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    opened: list[Any] = []
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        if event.endswith(".connect_tcp.complete"):
+            opened.append(info["return_value"].get_extra_info("socket"))
+        if event.endswith(".start_tls.started"):
+            raise _StopError
+
+    with (
+        tunnel(bank.web.port) as proxy,
+        pinned.PinnedClient(bank.pins, proxy=proxy.url, **_smallest_pool(library)) as client,
+    ):
+        with pytest.raises(_StopError):
+            client.get(bank.url("api"), extensions={"trace": trace})
+        assert [sock.fileno() for sock in opened] == [-1]
+        assert client.get(bank.url("api")).is_success
+
+
+@of_each_library
+def test_an_interrupted_request_does_not_end_others_of_its_http2_connection(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    with (
+        pinned.PinnedClient(bank.pins, http2=True, **_smallest_pool(library)) as client,
+        ExitStack() as responses,
+    ):
+        others: list[Any] = []
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            if event == "http2.receive_response_headers.complete":
+                another = client.stream("GET", bank.url("api", "/large"))
+                others.append(responses.enter_context(another))
+                raise _StopError
+
+        with pytest.raises(_StopError):
+            client.get(bank.url("api"), extensions={"trace": trace})
+        (response,) = others
+        assert sum(map(len, response.iter_bytes())) == int(response.headers["content-length"])
+    assert bank.connections("api") == 1
+
+
+@pytest.mark.medium
+@of_each_library
+@pytest.mark.parametrize("behind_proxy", [False, True])
+@pytest.mark.parametrize("host", ["api", "mitm"])
+def test_a_cancelled_request_leaves_no_open_connection_and_no_taken_place_in_the_pool(
+    library: Any, pinned: Any, bank: Bank, behind_proxy: bool, host: str
+) -> None:
+    """httpcore itself leaves both (see the note on httpx in docs/guides/python-clients.md).
+
+    The request is cancelled in each of its steps, from that on in which TCP is connected.
+    """
+    refusals = () if host == "api" else (certpin.PinMismatchError,)
+    opened: list[asyncio.Transport] = []
+
+    async def cancel_in(step: int, proxy: str | None) -> bool:
+        """Cancel a request, and send another one. Return False if the first ended before."""
+        _record_transports(opened)
+        async with pinned.AsyncPinnedClient(
+            bank.pins, proxy=proxy, **_smallest_pool(library)
+        ) as client:
+            request = client.build_request("GET", bank.url(host))
+            try:
+                await cancelled_in_step(step, client.send(request, stream=True))
+            except asyncio.CancelledError:
+                pass
+            except refusals:
+                return False
+            else:
+                return False
+            if opened:
+                assert [transport for transport in opened if not transport.is_closing()] == []
+                with pytest.raises(refusals) if refusals else nullcontext():
+                    await client.get(bank.url(host))
+        return True
+
+    with ExitStack() as stack:
+        proxy = stack.enter_context(tunnel(bank.web.port)).url if behind_proxy else None
+        steps = 0
+        while asyncio.run(cancel_in(steps + 1, proxy)):
+            opened.clear()
+            steps += 1
+    assert steps > 5
+
+
+def _record_transports(opened: list[asyncio.Transport]) -> None:
+    """Append the transports that the running loop will make for connections to ``opened``."""
+    loop: Any = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def create_connection(*args: Any, **kwargs: Any) -> Any:
+        transport, protocol = await connect(*args, **kwargs)
+        opened.append(transport)
+        return transport, protocol
+
+    loop.create_connection = create_connection

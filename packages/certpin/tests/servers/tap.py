@@ -7,7 +7,7 @@ import select
 import socket
 import socketserver
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.servers._run import LOOPBACK
 
@@ -66,6 +66,9 @@ class Tap:
             self.passed.append(len(kept) + len(back))
 
 
+_AnyTap = TypeVar("_AnyTap", bound=Tap)
+
+
 def _pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> bool:
     """Read available bytes from ``source``, send them to ``target`` and append them to ``kept``.
 
@@ -110,6 +113,36 @@ class Socks(Tap):
         return super().connect(client)
 
 
+class Tunnel(Tap):
+    """A ``Tap`` to which clients connect as to an HTTP proxy, by CONNECT (RFC 9110 section 9.3.6).
+
+    Whichever host a client requests, its connection goes to the one server. ``asked`` has the
+    clients' CONNECT requests, with their headers.
+    """
+
+    def __init__(self, upstream: int) -> None:
+        super().__init__(upstream)
+        self.asked: list[bytes] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def connect(self, client: socket.socket) -> socket.socket:
+        """Answer the client's CONNECT request, and open a connection to the server."""
+        self.asked.append(read_head(client))
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        return super().connect(client)
+
+
+def read_head(client: socket.socket) -> bytes:
+    """Read a request up to the end of its headers, or of the connection."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
+        head += byte
+    return head
+
+
 def tap(upstream: int) -> contextlib.AbstractContextManager[Tap]:
     """Run a forwarder to the port ``upstream`` while the block runs, and record the traffic.
 
@@ -127,8 +160,17 @@ def socks_proxy(upstream: int) -> contextlib.AbstractContextManager[Tap]:
     return _running(Socks(upstream))
 
 
+def tunnel(upstream: int) -> contextlib.AbstractContextManager[Tunnel]:
+    """Run an HTTP proxy that forwards to one port on loopback while the block runs.
+
+    Args:
+        upstream: the port to forward to, whichever address a client requests.
+    """
+    return _running(Tunnel(upstream))
+
+
 @contextlib.contextmanager
-def _running(tapped: Tap) -> Iterator[Tap]:
+def _running(tapped: _AnyTap) -> Iterator[_AnyTap]:
     thread = threading.Thread(target=tapped.server.serve_forever, args=(0.02,))
     thread.start()
     try:

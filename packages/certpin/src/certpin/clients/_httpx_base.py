@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.tls.failures import FailureHook
 
+# The trace events of httpcore whose result is a new stream.
+_OPENED = (".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")
 _EXTENSION = "certpin"  # of httpcore's requests: the ``_Connections`` of the request
 
 
@@ -63,7 +65,9 @@ class _Transport:
         base: Any = super()
         base.__init__(verify=self._wrapper, **options)
         create = self._pool.create_connection
-        self._pool.create_connection = lambda origin: _KeptConnection(create(origin))
+        self._pool.create_connection = lambda origin: _KeptConnection(
+            create(origin), self._unavailable
+        )
 
     @contextmanager
     def _traced(
@@ -104,10 +108,16 @@ class _KeptConnection:
     It has the methods of httpcore's connection, which it calls. The pool asks it if it is available
     for a request, and closes it if it is idle and has expired. A connection that the pins refuse is
     not available, and has expired. So responses that are being received are not interrupted.
+
+    If the request that connects is refused or cancelled, this class closes the connection. httpcore
+    would not close it after a cancellation, and behind a proxy it would keep its place in the pool
+    for ever, until every request ended in a ``PoolTimeout`` (httpcore issues 1023 and 1093).
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, unavailable: type[Exception]) -> None:
         self._connection = connection
+        self._unavailable = unavailable
+        self._is_lost = False
         self.tls: Any = None  # the TLS object of the connection to the host, once it was checked
 
     def is_refused(self) -> bool:
@@ -133,24 +143,52 @@ class _KeptConnection:
         connection = self._connection
         return connection.has_expired() or (connection.is_idle() and self.is_refused())
 
+    def is_closed(self) -> bool:
+        """Return True if the pool has to forget the connection."""
+        return self._is_lost or self._connection.is_closed()
+
     def handle_request(self, request: Any) -> Any:
         """Send a request over this connection, and return the response.
 
         httpcore's pool calls this method after it has selected the connection. The connection is
         recorded in the request's ``_Connections`` as the current one, so that the pin checks apply
-        to it.
+        to it. If the request fails or is cancelled while it connects, what it opened is closed.
         """
-        request.extensions[_EXTENSION].current = self
-        return self._connection.handle_request(request)
+        connections = self._begin(request)
+        try:
+            return self._connection.handle_request(request)
+        except self._unavailable:
+            raise
+        except BaseException:
+            if self._loses(connections):
+                connections.opened.close()
+            raise
 
-    def handle_async_request(self, request: Any) -> Any:
-        """Do the same as ``handle_request`` for an asynchronous client: return a coroutine.
+    async def handle_async_request(self, request: Any) -> Any:
+        """Do the same as ``handle_request`` for an asynchronous client."""
+        connections = self._begin(request)
+        try:
+            return await self._connection.handle_async_request(request)
+        except self._unavailable:
+            raise
+        except BaseException:
+            if self._loses(connections):
+                await connections.opened.aclose()
+            raise
 
-        The coroutine sends the request over this connection, and returns the response. httpcore's
-        pool calls this method after it has selected the connection, and awaits the result.
+    def _begin(self, request: Any) -> _Connections:
+        connections: _Connections = request.extensions[_EXTENSION]
+        connections.current, connections.opened = self, None
+        return connections
+
+    def _loses(self, connections: _Connections) -> bool:
+        """Return True if the caller must close what a failed request opened; the pool forgets it.
+
+        Other requests may use an HTTP/2 connection, so it stays open if it is still available.
         """
-        request.extensions[_EXTENSION].current = self
-        return self._connection.handle_async_request(request)
+        is_lost = connections.opened is not None and not self._connection.is_available()
+        self._is_lost = self._is_lost or is_lost
+        return is_lost
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -165,10 +203,12 @@ class _Connections:
     ``wrapper`` is the ``ContextWrapper`` with which httpcore makes TLS connections to hosts. TLS
     connections to an ``https://`` proxy use another context, and are not checked. ``unavailable``
     is the error that makes httpcore send the request over another connection. ``current`` is the
-    connection that the pool selected for the request.
+    connection that the pool selected for the request, and ``opened`` the last stream that the
+    request opened: TCP, or TLS in it; None if it opened none.
     """
 
     current: _KeptConnection  # the one that the pool selected for the request
+    opened: Any = None
 
     def __init__(
         self,
@@ -191,6 +231,8 @@ class _Connections:
             event: the name of the trace event.
             info: the arguments of the event, and its result.
         """
+        if event.endswith(_OPENED):
+            self.opened = info["return_value"]
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._wrapper
         if event.endswith(".start_tls.complete") and self._ours:

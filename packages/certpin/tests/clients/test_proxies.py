@@ -19,7 +19,7 @@ from tests.clients.conftest import Bank
 from tests.servers._run import require_module
 from tests.servers.nginx import nginx
 from tests.servers.proxy import Proxy, http_proxy, https_proxy
-from tests.servers.tap import socks_proxy
+from tests.servers.tap import socks_proxy, tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +144,45 @@ def test_behind_a_socks_proxy_the_pins_of_the_host_apply(
         assert driver.get(home.pins, url, proxy=address) == ["hello from localhost\n"]
         refusal(driver, certpin.PinMismatchError, others(), url, proxy=address)
     assert len(proxy.sent) == 2
+
+
+_INJECTED = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninjected"
+
+
+@driven
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n" + _INJECTED,
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(_INJECTED) + _INJECTED,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["after", "as body", "chunked"],
+)
+def test_bytes_that_a_proxy_sends_before_tls_are_no_response(
+    driver: Driver, home: Bank, url: str, answer: bytes
+) -> None:
+    """An attacker on the way to the proxy could inject them (as CVE-2021-22947 with STARTTLS)."""
+    with tunnel(home.web.port, answer) as proxy:
+        assert driver.get(home.pins, url, proxy=proxy.url) == ["hello from localhost\n"]
+    assert len(proxy.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [each for each in DRIVERS if each.name != "stdlib"],  # it takes no URL with credentials
+    ids=lambda driver: driver.name,
+)
+def test_a_proxy_and_a_rogue_behind_it_get_no_credentials(
+    driver: Driver, home: Bank, url: str
+) -> None:
+    address = url.replace("localhost", "user:password@localhost")
+    with tunnel(home.web.port) as proxy:
+        refusal(driver, certpin.PinMismatchError, others(), address, proxy=proxy.url)
+    assert proxy.asked[0].startswith(b"CONNECT localhost:%d " % home.web.port)
+    assert b"authorization" not in proxy.asked[0].lower()
+    assert proxy.in_clear_text() == b""
+    assert proxy.encrypted_records() <= 1, "the Finished message, and no request"
 
 
 @driven

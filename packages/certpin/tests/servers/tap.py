@@ -117,12 +117,13 @@ class Tunnel(Tap):
     """A ``Tap`` to which clients connect as to an HTTP proxy, by CONNECT (RFC 9110 section 9.3.6).
 
     Whichever host a client requests, its connection goes to the one server. ``asked`` has the
-    clients' CONNECT requests, with their headers.
+    clients' CONNECT requests, with their headers, and ``answer`` is the response to them.
     """
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, answer: bytes) -> None:
         super().__init__(upstream)
         self.asked: list[bytes] = []
+        self.answer = answer
 
     @property
     def url(self) -> str:
@@ -130,17 +131,12 @@ class Tunnel(Tap):
 
     def connect(self, client: socket.socket) -> socket.socket:
         """Answer the client's CONNECT request, and open a connection to the server."""
-        self.asked.append(read_head(client))
-        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
+            head += byte
+        self.asked.append(head)
+        client.sendall(self.answer)
         return super().connect(client)
-
-
-def read_head(client: socket.socket) -> bytes:
-    """Read a request up to the end of its headers, or of the connection."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
-        head += byte
-    return head
 
 
 def tap(upstream: int) -> contextlib.AbstractContextManager[Tap]:
@@ -160,13 +156,16 @@ def socks_proxy(upstream: int) -> contextlib.AbstractContextManager[Tap]:
     return _running(Socks(upstream))
 
 
-def tunnel(upstream: int) -> contextlib.AbstractContextManager[Tunnel]:
+def tunnel(
+    upstream: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
+) -> contextlib.AbstractContextManager[Tunnel]:
     """Run an HTTP proxy that forwards to one port on loopback while the block runs.
 
     Args:
         upstream: the port to forward to, whichever address a client requests.
+        answer: the bytes to send after a CONNECT request.
     """
-    return _running(Tunnel(upstream))
+    return _running(Tunnel(upstream, answer))
 
 
 @contextlib.contextmanager

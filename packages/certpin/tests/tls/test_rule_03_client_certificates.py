@@ -9,7 +9,8 @@ import asyncio
 import signal
 import ssl
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -365,6 +366,63 @@ def test_a_rogue_gets_nothing_more_from_an_event_loop(
             with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(PinMismatchError):
                 runner.run(opened)
             _assert_nothing_left(server.recordings()[-1])
+
+
+async def _cancel_after(context: PinnedSSLContext, server: RecordingServer, size: int) -> bool:
+    """Cancel a connection once ``size`` bytes of the server's first flight were sent to the client.
+
+    The rest of the flight follows. Return False if the flight is not longer than ``size``.
+    """
+    arrived, is_longer = asyncio.Event(), False
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal is_longer
+        upstream, to_server = await asyncio.open_connection(*server.address)
+        to_server.write(await reader.read(65536))
+        flight = await upstream.read(65536)
+        is_longer = len(flight) > size
+        writer.write(flight[:size])
+        for _ in range(5):  # in which the client reads it
+            await asyncio.sleep(0)
+        arrived.set()
+        writer.write(flight[size:])
+        with suppress(OSError):
+            to_server.write(await reader.read(65536))
+        for each in (to_server, writer):
+            each.close()
+            with suppress(OSError):
+                await each.wait_closed()
+
+    async with await asyncio.start_server(relay, "127.0.0.1") as listener:
+        address = listener.sockets[0].getsockname()
+        opening = asyncio.create_task(
+            asyncio.open_connection(*address, ssl=context, server_hostname=HOST)
+        )
+        await arrived.wait()
+        opening.cancel()
+        with pytest.raises((asyncio.CancelledError, PinMismatchError)):
+            await opening
+        await asyncio.to_thread(server.recordings)
+    return is_longer
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+def test_a_rogue_gets_nothing_more_if_the_connection_is_cancelled(
+    world: World, contexts: list[PinnedSSLContext], loop: Any
+) -> None:
+    for size in count(0, 150):
+        with (
+            RecordingServer(_asking(world.evil, world)) as server,
+            asyncio.Runner(loop_factory=loop) as runner,
+        ):
+            goes_on = runner.run(_cancel_after(contexts[0], server, size))
+            _assert_nothing_left(server.recordings()[-1])
+        if not goes_on:
+            break
+    assert size > 600
 
 
 def test_an_interrupt_over_memory_bios_is_raised_and_sends_no_certificate(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.tls.failures import FailureHook
 
-# The trace events of httpcore whose result is a new stream.
+# The ends of httpcore's trace events for a new stream.
 _OPENED = (".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")
 _EXTENSION = "certpin"  # of httpcore's requests: the ``_Connections`` of the request
 
@@ -110,8 +110,9 @@ class _KeptConnection:
     not available, and has expired. So responses that are being received are not interrupted.
 
     If the request that connects is refused or cancelled, this class closes the connection. httpcore
-    would not close it after a cancellation, and behind a proxy it would keep its place in the pool
-    for ever, until every request ended in a ``PoolTimeout`` (httpcore issues 1023 and 1093).
+    itself does not close it after a cancellation. Behind a proxy, it keeps the connection's place
+    in the pool for ever, so that in the end each request is a ``PoolTimeout`` (its issues 1023 and
+    1093).
     """
 
     def __init__(self, connection: Any, unavailable: type[Exception]) -> None:
@@ -182,9 +183,10 @@ class _KeptConnection:
         return connections
 
     def _loses(self, connections: _Connections) -> bool:
-        """Return True if the caller must close what a failed request opened; the pool forgets it.
+        """Return True if a failed request opened a stream, and no other request can use it.
 
-        Other requests may use an HTTP/2 connection, so it stays open if it is still available.
+        The caller then closes the stream, and the pool forgets this connection. HTTP/2 connections
+        that others use stay open.
         """
         is_lost = connections.opened is not None and not self._connection.is_available()
         self._is_lost = self._is_lost or is_lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from datetime import UTC, datetime
 from inspect import signature
@@ -21,6 +22,8 @@ from tests import kit
 from tests.documentation._blocks import blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.lab import Authority
 
 ROOT = Path(__file__).parents[3]
@@ -104,6 +107,37 @@ def test_the_page_of_failures_names_the_errors_with_a_verdict() -> None:
         each.__name__ for each in every_error() if "verdict" in signature(each.__init__).parameters
     }
     assert named == {"PinError"} | verdict
+
+
+def _messages() -> Iterator[str]:
+    """Yield the texts in the source of the packages, without docstrings, and each man page."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for path in sorted(ROOT.glob("packages/*/src/**/*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {
+            id(each.body[0].value)
+            for each in nodes
+            if isinstance(each, documented) and each.body and isinstance(each.body[0], ast.Expr)
+        }
+        texts = (each for each in nodes if isinstance(each, ast.Constant))
+        yield from (str(each.value) for each in texts if id(each) not in docstrings)
+    for path in sorted(ROOT.glob("packages/*/man/*")):
+        yield path.read_text(encoding="utf-8").replace("\n", " ")
+
+
+@pytest.mark.medium
+def test_messages_name_pages_of_the_documentation_by_their_title() -> None:
+    """The wheels have no files of docs."""
+    texts = list(_messages())
+    assert [text for text in texts if re.search(r"\bdocs/\S+\.md\b", text)] == []
+    titles = {text.partition("\n")[0].removeprefix("# ") for text in SITE.pages.values()}
+    named = {
+        title
+        for text in texts
+        for title in re.findall(r'page "([^"]+)" of the documentation', text)
+    }
+    assert "Operating the monitoring service" in named
+    assert named - titles == set()
 
 
 def test_the_decisions_are_numbered_without_a_gap() -> None:

@@ -174,7 +174,7 @@ def test_a_settings_file_that_cannot_be_used_has_its_fix(tmp_path: Path) -> None
         load(file, check_rule)
     assert "No such file" in caught.value.problem
     file.write_text("[monitor", encoding="utf-8")
-    with pytest.raises(PinFileError, match=r"docs/operate/service\.md"):
+    with pytest.raises(PinFileError, match=r'page "Settings of watch\.toml"'):
         load(file, check_rule)
 
 

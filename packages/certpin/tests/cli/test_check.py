@@ -84,8 +84,9 @@ def test_a_mismatch_is_a_finding_with_its_details(
     assert "no pin matches the chain that it serves: clients are locked out" in done.out
     assert f"    {identity.pin}  CN={HOST}" in done.out.splitlines()
     assert f"    {kit.NOBODY}  leaf, active" in done.out.splitlines()
-    assert "  fix: see which key installed clients accept (certpin rotate status), " in done.out
-    assert "(docs/guides/emergency.md); if the server got a new key by mistake" in done.out
+    assert "  fix: see which key installed clients accept: certpin rotate status; " in done.out
+    assert "certpin rotate emergency KEY --lost; and if it is stolen" in done.out
+    assert "rotate emergency KEY --stolen; if the server got a new key by mistake" in done.out
 
 
 def test_as_json_a_mismatch_has_the_served_chain(

@@ -59,7 +59,7 @@ log = logging.getLogger("certpin.watch.alerts")
 
 NO_SERVICES = (
     "no service receives alerts: they are only logged and shown on the pages\n"
-    "  fix: add [[alerts.tell]] to watch.toml (docs/operate/alerts.md)"
+    '  fix: add [[alerts.tell]] to watch.toml (see the page "Alerts" of the documentation)'
 )
 _MAX_LOGGED = 300  # characters of a text in a line of the log
 _QUIET_EVENTS = {"resolved", "silenced", "maintenance"}  # that need no action

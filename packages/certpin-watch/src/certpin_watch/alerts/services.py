@@ -187,7 +187,8 @@ class AppriseService:
             raise ConfigError(
                 f"apprise does not know the address of {self.name}, or a part of it is missing",
                 key="alerts.tell",
-                fix="docs/operate/alerts.md has examples, and the pages of apprise all services",
+                fix='the page "Alerts" of the documentation has examples, and the pages of apprise '
+                "all services",
             )
         return plugin
 

@@ -108,7 +108,7 @@ def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
         raise ConfigError(
             "no service receives alerts, so that there is none to test",
             key="alerts.tell",
-            fix="add [[alerts.tell]] to watch.toml (docs/operate/alerts.md)",
+            fix='add [[alerts.tell]] to watch.toml (see the page "Alerts" of the documentation)',
         )
     if as_json:
         services = [{"service": name, "problem": why or None} for name, why in found.items()]

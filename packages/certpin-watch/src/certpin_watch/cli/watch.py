@@ -33,5 +33,5 @@ def watch() -> None:
     certpin watch migrate                                    after an update of certpin
 
     watch.toml names the database, unless --store does. Back it up with its own tools, sqlite3 or
-    pg_dump: docs/operate/operations.md has the commands.
+    pg_dump: the page "Operating the monitoring service" of the documentation has the commands.
     """  # noqa: D301  # click reads the \b itself

@@ -225,7 +225,7 @@ class Collector:
             raise RequestRefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 exc.problem,
-                exc.fix or "docs/operate/collector.md has the formats",
+                exc.fix or 'the page "The collector" of the documentation has the formats',
             ) from exc
         if len(reports) > self._settings.most_reports:
             raise too_large(self._settings.most_bytes)

@@ -46,7 +46,9 @@ DEFAULT_STORE = "sqlite:///watch.db"
 _TLS = ("tls_certificate", "tls_key")
 _TRUSTED = "tls=disable"  # in the address of a NATS server
 _MAX_BYTES = 1024 * 1024
-_TOML_FIX = "see https://toml.io, or compare with the settings in docs/operate/service.md"
+_TOML_FIX = (
+    'see https://toml.io, or compare with the page "Settings of watch.toml" of the documentation'
+)
 
 
 def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:

@@ -250,6 +250,8 @@ def pieces(keys: Iterable[Key], size: int) -> Iterator[list[Key]]:
         yield ordered[start : start + size]
 
 
+OPERATIONS_PAGE = 'the page "Operating the monitoring service" of the documentation'
+
 # For each reason: the problem and the fix. docs/operate/operations.md describes each of them.
 REASONS: dict[str, tuple[str, str]] = {
     "address": ("an option in the address of the database has an invalid value", "correct store"),
@@ -263,11 +265,11 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "damaged": (
         "the file is not a database, or is damaged",
-        "name another file, or restore a back-up: docs/operate/operations.md says how",
+        f"name another file, or restore a back-up: {OPERATIONS_PAGE} says how",
     ),
     "disk": ("the disk of the database fails", "read the system's log"),
     "failed": ("the database refused a statement", "this is a bug in certpin: report it"),
-    "full": ("the disk of the database is full", "free space: docs/operate/operations.md says how"),
+    "full": ("the disk of the database is full", f"free space: {OPERATIONS_PAGE} says how"),
     "pooler": (
         "a connection pooler in transaction mode is between certpin and PostgreSQL",
         "add ?pooler=transaction to the address in store (with & if it has other options)",
@@ -278,7 +280,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "replaced": (
         "the file of the database was deleted or replaced while this process had it open",
-        "restart the service; to restore a back-up, stop it first (docs/operate/operations.md)",
+        f"restart the service; to restore a back-up, stop it first ({OPERATIONS_PAGE} says how)",
     ),
     "schema": (
         "the tables of the database are not those of this version of certpin",

@@ -23,7 +23,7 @@ from certpin.support.files import try_lock
 from certpin.support.text import printable
 from certpin_watch.store import leases
 from certpin_watch.store.connections import BUSY, path_of
-from certpin_watch.store.engine import advisory_lock, reason_of, store_error
+from certpin_watch.store.engine import OPERATIONS_PAGE, advisory_lock, reason_of, store_error
 from certpin_watch.store.tables import METADATA
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ _PROBLEMS = {
     SchemaState.EMPTY: ("the database has no tables yet", "certpin watch migrate"),
     SchemaState.BEHIND: (
         "the database is of an older version of certpin",
-        "back it up (docs/operate/operations.md), then: certpin watch migrate",
+        f"back it up ({OPERATIONS_PAGE} says how), then: certpin watch migrate",
     ),
     SchemaState.NEWER: (
         "the database is of a newer version of certpin, which is needed to read it",

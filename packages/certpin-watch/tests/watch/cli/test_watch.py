@@ -14,6 +14,7 @@ from certpin_watch.service import make_ready
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import SchemaState, open_store, schema_state
+from certpin_watch.store.engine import OPERATIONS_PAGE
 from tests.cli import _documented
 from tests.servers._run import free_port
 from tests.watch.store._first import make_first
@@ -32,7 +33,8 @@ def test_migrate_creates_a_database(run: Run) -> None:
 def test_backup_commands_point_to_the_tools_of_the_database(run: Run, command: str) -> None:
     done = run("watch", command, "b.db")
     assert (done.code, f"there is no command '{command}'" in done.err) == (2, True)
-    assert "sqlite3 or pg_dump: docs/operate/operations.md" in run("watch", "--help").out
+    shown = " ".join(run("watch", "--help").out.split())
+    assert f"sqlite3 or pg_dump: {OPERATIONS_PAGE} has the commands." in shown
 
 
 @pytest.mark.medium
@@ -86,7 +88,7 @@ def test_only_migrate_and_serve_change_an_old_database(run: Run, words: tuple[st
     done = run("watch", *words)
     assert done.code == 2
     assert "the database is of an older version of certpin" in done.err
-    assert "fix: back it up (docs/operate/operations.md), then: certpin watch migrate" in done.err
+    assert f"fix: back it up ({OPERATIONS_PAGE} says how), then: certpin watch" in done.err
     assert not list(Path().glob("watch.db.*"))
     with closing(open_store("sqlite:///watch.db")) as store:
         assert schema_state(store).state is SchemaState.BEHIND

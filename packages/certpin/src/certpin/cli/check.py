@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
 # Precedes the advice if clients are locked out: a pin set with the new key reaches them too late.
 _LOCKED_OUT = (
-    "see which key installed clients accept (certpin rotate status), and how to let them in again "
-    "(docs/guides/emergency.md)"
+    "see which key installed clients accept: certpin rotate status; if it is lost, print how to "
+    "let them in again: certpin rotate emergency KEY --lost; and if it is stolen: certpin rotate "
+    "emergency KEY --stolen"
 )
 _EXPLAINED = {"compromised-key", "expired", "mismatch", "too-few-scts"}  # reasons of verdicts
 _MAX_HOSTS = 3  # that one fix names

@@ -215,7 +215,8 @@ def serving_note(place: KeyPlace) -> str:
     where = "on a token" if place == "token" else "in a key service"
     return (
         f"The key stays {where}: it can't be installed on a server that reads key files. nginx, "
-        "Apache and HAProxy can use it through a PKCS#11 module: see docs/guides/key-services.md."
+        'Apache and HAProxy can use it through a PKCS#11 module: see the page "Keys in cloud key '
+        'services" of the documentation.'
     )
 
 

@@ -25,7 +25,8 @@ _MOST_BYTES = 64 * 1024
 _KNOWN = {"url", "fetch_url", "flutter", "expires", "storage"}
 
 _TEXT = """\
-# How signed pin sets are published (certpin publish; docs/guides/updates.md).
+# How signed pin sets are published (certpin publish). The page "Publish signed pin sets" of
+# the documentation describes it.
 
 # The destination of `certpin publish push`: a folder, relative to that of the pin file, or
 # s3://BUCKET/PATH, or another URL that fsspec knows.

@@ -89,14 +89,17 @@ def test_an_expired_certificate_is_named_with_its_date(monkeypatch: pytest.Monke
     monkeypatch.setattr(Certificate, "not_after", property(lambda each: ends.get(each, NOW)))
     assert fix().startswith("CN=Intermediate expired on 2026-05-02, and the server's own")
     assert "renew" not in fix()
+    clock = "; or, if the clock of this machine (2026-05-04) is ahead, set it"
+    assert fix().endswith(clock)
     ends[leaf] = NOW - timedelta(days=1)
-    assert fix() == "the server's certificate expired on 2026-05-03: renew it"
+    assert fix() == f"the server's certificate expired on 2026-05-03: renew it{clock}"
     ends |= {leaf: NOW, middle: NOW}
     assert fix().startswith("no certificate that the server sent has expired")
+    assert fix().endswith(clock)
     monkeypatch.setattr(Certificate, "not_before", property(lambda _: NOW + timedelta(days=1)))
     assert "CN=Intermediate is valid from 2026-05-05 on: set the clock" in fix(9)
     unreadable(monkeypatch, "not_after")
-    assert fix().startswith("a certificate of the chain has expired")
+    assert fix() == f"a certificate of the chain has expired: renew it, then try again{clock}"
 
 
 def test_a_pinned_host_needs_a_certificate_and_no_other_name(

@@ -384,7 +384,8 @@ def test_an_expired_anchor_is_in_the_pin_file() -> None:
         chain = Chain((ours.certificate, intermediate.certificate, *root))
         assert refused(policy, chain, code=10)[1] == (
             "the trust anchor CN=Root expired on 2026-05-03: put the new certificate of the "
-            "authority into bank.pem, and ship the new pin set"
+            "authority into bank.pem, and ship the new pin set; or, if the clock of this machine "
+            "(2026-05-04) is ahead, set it"
         )
     expired = old.issue("a.example", days=9)
     assert refused(policy, Chain((expired.certificate,)), code=10)[1] == ""

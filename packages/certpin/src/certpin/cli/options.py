@@ -418,14 +418,17 @@ def _wrong_date(observation: Observation) -> str:
 
     ``observation`` has the chain that the server sent. The fix has the name and the date of the
     certificate. If all certificates that the server sent are valid now, the fix names none: the
-    cause is then another certificate, such as the root.
+    cause is then another certificate, such as the root. A wrong clock of this machine has the same
+    effect as a wrong date, so the fix names it, too.
     """
     from certpin.errors import CertificateParseError
     from certpin.pins import utc_now
+    from certpin.probe.checkup import clock_ahead
     from certpin.x509 import name_of, served_path
 
     now = utc_now()
     clock = "set the clock of this machine, or wait"
+    ahead = clock_ahead(now)
     leaf, *authorities = served_path(observation.served.certificates).certificates
     try:
         if observation.code == _NOT_YET_VALID:
@@ -435,19 +438,19 @@ def _wrong_date(observation: Observation) -> str:
             ]
             return f"{'; '.join(names) or 'a certificate of the chain is not valid yet'}: {clock}"
         if leaf.not_after < now:
-            return f"the server's certificate expired on {leaf.not_after:%Y-%m-%d}: renew it"
+            return f"the server's certificate expired on {leaf.not_after:%Y-%m-%d}: renew it{ahead}"
         ended = [each for each in authorities if each.not_after < now]
         names = [f"{name_of(each)} expired on {each.not_after:%Y-%m-%d}" for each in ended]
     except CertificateParseError:
-        return "a certificate of the chain has expired: renew it, then try again"
+        return f"a certificate of the chain has expired: renew it, then try again{ahead}"
     if not names:
         return (
             "no certificate that the server sent has expired, but the one of an authority above "
-            "them has, such as the root: get a certificate from a current authority"
+            f"them has, such as the root: get a certificate from a current authority{ahead}"
         )
     return (
         f"{'; '.join(names)}, and the server's own certificate has not: let it send the current "
-        "intermediate certificates, or get a certificate from a current authority"
+        f"intermediate certificates, or get a certificate from a current authority{ahead}"
     )
 
 

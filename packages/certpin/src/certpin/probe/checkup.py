@@ -217,9 +217,17 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
             return (
                 f"the trust anchor {name_of(expired[0])} expired on "
                 f"{expired[0].not_after:%Y-%m-%d}: put the new certificate of the authority into "
-                f"{trust.source}, and ship the new pin set"
+                f"{trust.source}, and ship the new pin set{clock_ahead(now)}"
             )
     return ""
+
+
+def clock_ahead(now: datetime) -> str:
+    """Return a clause for the advice on an expired certificate: set a clock that is ahead.
+
+    ``now`` is the time by the clock of this machine, so that the user can compare it.
+    """
+    return f"; or, if the clock of this machine ({now:%Y-%m-%d}) is ahead, set it"
 
 
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:

@@ -91,8 +91,8 @@ def check(
     If the roots of a host's provider changed since its pins were written, it says so.
 
     Exit code 0: success. 1: a pin does not match, a chain does not verify, its root left Mozilla's
-    root store, a certificate or the pins have expired or expire soon, or a server declines STARTTLS
-    or sends bytes before TLS. 3: a host did not answer.
+    root store, a certificate or the pins have expired, one of these dates is within --days, or a
+    server declines STARTTLS or sends bytes before TLS. 3: a host did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now

@@ -353,6 +353,18 @@ def test_expired_pins_are_a_warning_and_with_strict_an_error(
     assert (loss["aspect"], loss["host"]) == ("expires", HOST)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_reports_expired_pins_once(run: Run, ca: Path, name: str) -> None:
+    past = datetime(2025, 6, 1, tzinfo=UTC)
+    write(policy(HOST, match="leaf", expires=past), trust=ca)
+    done = run("export", name, "--json")
+    assert (done.code, done.err.count("its pins expired on 2025-06-01")) == (0, 1)
+    said = [each["problem"] for each in done.json["losses"] if each["host"] == HOST]
+    [problem] = [each for each in said if each.startswith("its pins expired on 2025-06-01")]
+    is_dateless = any(each.startswith("expires is left out") for each in said)
+    assert ("stay in force, because they have no date" in problem) == is_dateless
+
+
 def test_an_omission_is_a_warning_and_with_strict_an_error(run: Run) -> None:
     write(policy(HOST, match="leaf", expires=datetime(2027, 6, 1, tzinfo=UTC)))
     done = run("export", "curl", "--out", ".")

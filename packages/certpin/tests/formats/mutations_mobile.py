@@ -90,10 +90,17 @@ _READERS = [
     Mutation(
         "an export says that its pins have expired",
         "certpin/cli/export.py",
-        "*expired_policies(made.pins, utc_now())",
-        "*expired_policies(made.pins, utc_now().replace(year=1))",
+        "expired_policies(made.pins, wanted, utc_now())",
+        "expired_policies(made.pins, wanted, utc_now().replace(year=1))",
         "tests/cli/test_export.py::test_expired_pins_are_a_warning_and_with_strict_an_error"
         "[flutter-enforce-fail-closed-refuse every connection]",
+    ),
+    Mutation(
+        "an export without a date says that its pins have expired",
+        "certpin/formats/projection.py",
+        "dated = exported if exported.expires else policy",
+        "dated = exported",
+        "tests/cli/test_export.py::test_every_format_reports_expired_pins_once[curl]",
     ),
     Mutation(
         "the hosts that --host leaves out",

@@ -162,7 +162,8 @@ def export(
         ca_file=authorities,
         left_out=[each for each in pins.policies if wanted.policy_of(each.pattern) is None],
     )
-    made = replace(made, omissions=(*made.omissions, *expired_policies(made.pins, utc_now())))
+    expired = expired_policies(made.pins, wanted, utc_now())
+    made = replace(made, omissions=(*made.omissions, *expired))
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
     if strict and made.omissions:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPattern, HostPolicy, PinSet
 
 
 @dataclass(frozen=True)
@@ -182,21 +182,32 @@ def refuse_stolen(policy: HostPolicy, exported: HostPolicy) -> None:
         )
 
 
-def expired_policies(pins: PinSet, now: datetime) -> tuple[Omission, ...]:
+def expired_policies(projected: PinSet, pins: PinSet, now: datetime) -> tuple[Omission, ...]:
     """Return an omission for each exported policy that has expired at the time ``now``.
 
-    ``pins`` is a result of ``project``: on a platform without dates, no policy expires.
+    If the export has no date, such as on a platform without dates, the date of the original policy
+    counts.
+
+    Args:
+        projected: the exported pin set, a reduced copy of ``pins``.
+        pins: the original pin set.
+        now: the current time.
     """
-    found = []
-    for policy in pins.policies:
-        if policy.expires is not None and policy.expired(now):
-            effect = expiry_effect(policy.mode, policy.on_expiry)
-            problem = (
-                f"its pins expired on {policy.expires:%Y-%m-%d}, so clients {effect}: give the "
-                "host a later expires, and raise version"
-            )
-            found.append(Omission("expires", str(policy.pattern), problem))
-    return tuple(found)
+    found: dict[HostPattern, Omission] = {}
+    for policy, exported in applied_policies(projected, pins):
+        dated = exported if exported.expires else policy
+        if dated.expires is None or not dated.expired(now):
+            continue
+        if dated is exported:
+            effect = f", so clients {expiry_effect(exported.mode, exported.on_expiry)}"
+        else:
+            effect = ", but the exported files stay in force, because they have no date"
+        problem = (
+            f"its pins expired on {dated.expires:%Y-%m-%d}{effect}: give the host a later "
+            "expires, and raise version"
+        )
+        found.setdefault(dated.pattern, Omission("expires", str(dated.pattern), problem))
+    return tuple(found.values())
 
 
 def with_policies(

@@ -70,7 +70,7 @@ def _format_page(chosen: Format) -> str:
     limits = "\n".join(
         f"- {limit.summary}. {limit.why[0].upper()}{limit.why[1:]}." for limit in chosen.limits
     )
-    needs = "\n".join(f"- {need}" for need in chosen.needs)
+    needs = "\n".join(f"- {need}" for need in (*chosen.needs, *chosen.date_needs))
     return page(
         chosen.name,
         f"[Export format](index.md) for this platform: {chosen.title}.",

@@ -296,6 +296,28 @@ def test_the_android_example_is_written_to_the_path_of_its_build(run: Run, page:
     assert Path("app/src/main/res/xml/network_security_config.xml").exists()
 
 
+@pytest.mark.parametrize("name", ["android", "trustkit-android"])
+def test_the_next_step_for_android_depends_on_the_path(run: Run, name: str) -> None:
+    def said(out: str) -> str:
+        return run("export", name, "--out", out).out.splitlines()[1]
+
+    place = "Next:  Write it to `src/main/` of your app. Reference it in the manifest"
+    assert said("new").startswith(place)
+    assert said("pins.xml").startswith(place)
+    assert '"@xml/pins"' in said("app/src/debug/res/xml/pins.xml")
+    for placed in ("app/src/main", "app/src/debug/res/xml/network_security_config.xml"):
+        line = said(placed)
+        assert line.startswith("Next:  Reference it in the manifest")
+        assert '"@xml/network_security_config"' in line
+
+
+def test_a_note_on_the_expiry_date_needs_a_date(run: Run) -> None:
+    note = "The expiry date depends on the clock"
+    assert note not in run("export", "android", "--out", "app").out
+    write(policy(HOST, expires=datetime(2027, 6, 1, tzinfo=UTC), on_expiry="fail-open"))
+    assert note in run("export", "android", "--out", "app").out
+
+
 def test_a_check_reports_whether_the_file_is_up_to_date(run: Run) -> None:
     assert run("export", "json", "--out", "x.json", "--check").code == 1
     assert not Path("x.json").exists()

@@ -172,7 +172,9 @@ def export(
         files = _print_files(chosen, made, quiet=as_json)
     else:
         files = (compare_files if checking else write_files)(output_files(chosen, made, out))
-    use = (chosen.vendored_use if vendored else "") or chosen.use
+    use = chosen.vendored_use if vendored else chosen.use
+    if chosen.use_at and out is not None and files:
+        use = chosen.use_at(files[0].path)
     _print_result(chosen, made, files, use, as_json=as_json)
     lost = strict and made.omissions
     ctx.exit(PROBLEM_FOUND if lost or any(file.stale for file in files) else SUCCESS)
@@ -328,8 +330,10 @@ def _print_result(
 
 
 def _needs(chosen: Format, made: Export) -> list[str]:
-    provided = any(pin.provider for policy in made.pins.policies for pin in policy.pins)
-    return [*chosen.needs, *([chosen.root_sets] if provided else [])]
+    policies = made.pins.policies
+    provided = any(pin.provider for policy in policies for pin in policy.pins)
+    dates = chosen.date_needs if any(policy.expires for policy in policies) else ()
+    return [*chosen.needs, *dates, *([chosen.root_sets] if provided else [])]
 
 
 def _format_json(known: Format) -> dict[str, Any]:
@@ -338,7 +342,7 @@ def _format_json(known: Format) -> dict[str, Any]:
         "title": known.title,
         "file": known.file,
         "use": known.use,
-        "needs": list(known.needs),
+        "needs": [*known.needs, *known.date_needs],
     }
 
 

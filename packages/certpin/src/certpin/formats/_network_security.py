@@ -10,6 +10,7 @@ import hashlib
 import re
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     Addition = Callable[[Found, Element | None], Found]
 
 FILE = "res/xml/network_security_config.xml"  # the path in Android's documentation
+
+PLACE = "Write it to `src/main/` of your app. "
+DATE_NEEDS = ("The expiry date depends on the clock and the time zone of the device.",)
 
 # A resource with an optional package: @raw/name, @com.example.app:raw/name.
 _RAW = re.compile(r"@(?:[a-zA-Z0-9_.]{1,200}:)?raw/([a-z0-9_]{1,100})")
@@ -71,6 +75,18 @@ def write(
     text = f'<?xml version="1.0" encoding="utf-8"?>\n<!--\n{words}-->\n' + "\n".join(comment) + "\n"
     anchors = [policy.trust for policy in pins.policies]
     return (File(FILE, text), *_anchor_files([*anchors, pins.debug]))
+
+
+def use_at(path: Path, reference: str) -> str:
+    """Return sentences that say how to use a configuration that was written to ``path``.
+
+    ``reference`` is the sentence that names the file in the manifest. ``PLACE`` precedes it if the
+    file is not in a source set of an app, such as ``src/main/res/xml``.
+    """
+    reference = reference.replace(Path(FILE).stem, path.stem)
+    folders = path.absolute().parts[-5:-1]
+    is_placed = folders[:1] == ("src",) and folders[2:] == Path(FILE).parts[:-1]
+    return reference if is_placed else PLACE + reference
 
 
 def _domain_config(policy: HostPolicy, more: Lines) -> Lines:

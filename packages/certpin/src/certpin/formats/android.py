@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 
+_REFERENCE = (
+    'Reference it in the manifest: `android:networkSecurityConfig="@xml/network_security_config"`.'
+)
+
+
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return the network security configuration of a pin set, and the files of its trust anchors.
 
@@ -71,8 +76,7 @@ def read_raw_anchors(source: Source) -> tuple[frozenset[str], frozenset[str]]:
 ANDROID = Format(
     name="android",
     title="Android, network security configuration",
-    use="Write it to `src/main/` of your app, and reference it in the manifest: "
-    '`android:networkSecurityConfig="@xml/network_security_config"`.',
+    use=_network_security.PLACE + _REFERENCE,
     file=_network_security.FILE,
     limits=(
         NoCompromised("a pin-set has no list of keys to refuse"),
@@ -88,10 +92,11 @@ ANDROID = Format(
     ),
     write=write,
     read=read,
+    use_at=lambda path: _network_security.use_at(path, _REFERENCE),
+    date_needs=_network_security.DATE_NEEDS,
     needs=(
         "Android 7 or newer, and an HTTP client of the platform. Dart's (Flutter) ignores it.",
         "No `http://` to pinned hosts: the file forbids it, because cleartext cannot be pinned.",
-        "The expiry date depends on the clock and the time zone of the device.",
     ),
     folder=True,
 )

@@ -23,6 +23,7 @@ from certpin.formats.selection import covered_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from certpin.formats.parsed import ParsedFile, Source
     from certpin.formats.projection import Limitation
@@ -113,6 +114,8 @@ class Format:
         name: the name on the command line, such as ``android``.
         title: the name of the platform, for users.
         use: a sentence that says how to use the exported file.
+        use_at: a function that returns such a sentence for the path of a written file; None if
+            ``use`` is true for each path.
         file: the name of the exported file, or of the main file in a folder.
         limits: the settings of a pin set that the platform can't express.
         write: a function that returns the files for a pin set. The pin set must be a result of
@@ -120,6 +123,7 @@ class Format:
         read: the inverse of ``write``: a function that returns the settings in a file. Raises
             ``FormatError`` if the file is not of this format.
         needs: sentences that say what the pins rely on at run time.
+        date_needs: such sentences for files with an expiry date.
         settings: a function that returns the settings of each connection in a file, as texts
             without comments, pins and certificates. ``certpin lint --exported`` compares them with
             those of a new export. None if an app's own code or settings belong in the file.
@@ -150,6 +154,8 @@ class Format:
     write: Callable[[PinSet], tuple[File, ...]]
     read: Callable[[Source], ParsedFile]
     needs: tuple[str, ...] = ()
+    date_needs: tuple[str, ...] = ()
+    use_at: Callable[[Path], str] | None = None
     settings: Callable[[str], list[set[str]]] | None = None
     refuses_bom: bool = False
     refuses_crlf: bool = False

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, Mode, PinSet
 
 
+_REFERENCE = (
+    "Reference it in the manifest "
+    '(`android:networkSecurityConfig="@xml/network_security_config"`), and start TrustKit with it.'
+)
+
+
 def write(pins: PinSet) -> tuple[File, ...]:
     """Return the network security configuration of a pin set, and the files of its trust anchors.
 
@@ -72,8 +78,7 @@ def _with_config(found: Found, element: Element | None) -> Found:
 TRUSTKIT_ANDROID = Format(
     name="trustkit-android",
     title="TrustKit, Android",
-    use="Write it to `src/main/` of your app, reference it in the manifest "
-    '(`android:networkSecurityConfig="@xml/network_security_config"`), and start TrustKit with it.',
+    use=_network_security.PLACE + _REFERENCE,
     file=_network_security.FILE,
     limits=(
         NoCompromised("a pin-set has no list of keys to refuse"),
@@ -89,6 +94,8 @@ TRUSTKIT_ANDROID = Format(
     ),
     write=write,
     read=read,
+    use_at=lambda path: _network_security.use_at(path, _REFERENCE),
+    date_needs=_network_security.DATE_NEEDS,
     needs=(
         "For report-only hosts, clients with TrustKit's `SSLSocketFactory`: others are refused.",
         "Android 7 or newer for `trust`: TrustKit itself reads only the anchors for debug builds.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,33 @@ def test_printed_commands_name_the_file_that_they_are_about(run: Run) -> None:
     broken = run("diff", "old.toml", "new.toml", "--json")
     assert "certpin add" not in broken.error["fix"]
     assert "certpin explain refused" in broken.error["fix"]
+
+
+def test_a_pipe_is_refused_and_the_other_file_is_named(run: Run) -> None:
+    _write(GOOD, NEXT)
+    os.mkfifo("pipe")
+    for words, expected in (
+        (("pipe", "new.toml"), "certpin diff - new.toml"),
+        (("old.toml", "pipe"), "certpin diff old.toml -"),
+        (("pipe", "-"), "write its text into a file, and name that"),
+    ):
+        done = run("diff", *words)
+        assert (done.code, "pipe: it is not a regular file" in done.err) == (2, True)
+        assert done.err.endswith(f"{expected}\n")
+
+
+def test_a_path_that_ends_with_the_command_is_not_named(run: Run, ca: Path) -> None:
+    old, new = (
+        text.replace("[[host.pin]]", f'trust = "{ca.resolve()}"\n{more}[[host.pin]]', 1)
+        for text, more in ((GOOD, ""), (NEXT, "strict_x509 = true\n"))
+    )
+    _write(old, new)
+    expected = "certpin check --file {} shows if a server presents one"
+    with Path("old.toml").open() as first, Path("new.toml").open() as second:
+        paths = [f"/proc/self/fd/{each.fileno()}" for each in (first, second)]
+        assert expected.format("new.toml") in run("diff", paths[0], "new.toml").out
+        assert expected.format("old.toml") in run("diff", "old.toml", paths[1]).out
+        assert "certpin check shows if a server" in run("diff", *paths).out
 
 
 def test_file_content_is_escaped_for_the_terminal(run: Run) -> None:

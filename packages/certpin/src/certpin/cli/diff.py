@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +37,7 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     Run it in the review of a change, and in CI.
 
     OLD and NEW are pin files. One of them may be - for standard input; its trust files are then
-    those in the folder of the other file.
+    those in the folder of the other file. A pipe, such as <(...), is refused.
 
     \b
     certpin diff old.toml pins.toml
@@ -52,7 +54,10 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
     if str(old) == str(new) == _STDIN:
         raise click.UsageError("one of the two must be a file")
+    for path in (old, new):
+        _refuse_pipe(path, old, new)
     before, after = _load(ctx, old, beside=new), _load(ctx, new, beside=old)
+    name_pin_file(ctx, next(filter(_is_lasting, (new, old)), None))
     found = changes(before, after, utc_now())
     if as_json:
         print_json(_diff_json(before, after, found))
@@ -61,10 +66,43 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     ctx.exit(PROBLEM_FOUND if any(change.weight == "breaks" for change in found) else SUCCESS)
 
 
+def _is_lasting(path: Path) -> bool:
+    """Return True if a later command can read the same text from this path.
+
+    Standard input and open files of this process (``/dev/fd/63``, as a shell's ``<(…)`` passes a
+    pipe) are gone when the command has ended.
+    """
+    return str(path) != _STDIN and path.absolute().parts[1:2] not in {("dev",), ("proc",)}
+
+
+def _refuse_pipe(path: Path, old: Path, new: Path) -> None:
+    """Refuse a pipe or a device: a pin file is a regular file, or the text on standard input.
+
+    ``path`` is one of the two arguments of the command, ``old`` and ``new``.
+
+    Raises:
+        PinFileError: the path is that of another kind of file.
+    """
+    from certpin.errors import PinFileError
+
+    try:
+        is_regular = str(path) == _STDIN or stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # reading it fails, too, and reports the reason
+        return
+    if is_regular:
+        return
+    other = new if path is old else old
+    fix = "write its text into a file, and name that"
+    if _is_lasting(other):
+        words = ("-" if each is path else shlex.quote(str(each)) for each in (old, new))
+        fix = f"write its text to standard input: certpin diff {' '.join(words)}"
+    raise PinFileError("it is not a regular file, such as the pipe of <(…)", path=path, fix=fix)
+
+
 def _load(ctx: click.Context, path: Path, *, beside: Path) -> PinSet:
     """Read one of the two pin files that ``certpin diff`` compares, and return its pin set.
 
-    From then on, printed commands name this file.
+    From then on, printed commands name this file, if a later command can read it.
 
     Args:
         ctx: the context of the command.
@@ -77,7 +115,7 @@ def _load(ctx: click.Context, path: Path, *, beside: Path) -> PinSet:
     from certpin.pinfile.file import MAX_PIN_FILE_BYTES
 
     is_stdin = str(path) == _STDIN
-    name_pin_file(ctx, None if is_stdin else path)
+    name_pin_file(ctx, path if _is_lasting(path) else None)
     if not is_stdin:
         return PinSet.load(path)
     data = sys.stdin.buffer.read(MAX_PIN_FILE_BYTES + 1)

@@ -240,6 +240,16 @@ def test_the_authority_is_relative_to_the_pin_file(
     options = ("--ca-file", "root.pem", "--file", "../config/pins.toml")
     done = run("add", target, *options, "--backup-key", "../backup.key", "--json")
     assert (done.code, done.json["trust"]) == (0, "../certs/root.pem")
+    assert done.err.splitlines() == [
+        (
+            'certpin: warning: trust = "../certs/root.pem" names a file outside of the folder of '
+            "../config/pins.toml: a server or a package that gets only this folder can't read it"
+        ),
+        (
+            '  fix: write trust = "root.pem" in ../config/pins.toml, and copy the file: '
+            "cp root.pem ../config/root.pem"
+        ),
+    ]
     monkeypatch.chdir("../elsewhere")
     assert run("check", "../config/pins.toml", "--host", target).code == 0
 

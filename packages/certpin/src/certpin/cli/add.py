@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -640,7 +641,8 @@ def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
     """Return the value of ``trust`` for the pin file: ``system``, or the path of ``ca_file``.
 
-    The path is relative to the pin file's folder.
+    The path is relative to the pin file's folder. A file outside of this folder causes a warning:
+    a server or a package often gets only the folder.
 
     Args:
         ca_file: the path of the file with trust anchors; None without ``--ca-file``.
@@ -662,7 +664,18 @@ def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
             key="--file",
             fix=f"name the pin file itself: --file {shlex.quote(str(real))}",
         )
-    return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
+    trust = os.path.relpath(ca_file.resolve(), real.parent)
+    if not ca_file.resolve().is_relative_to(real.parent):
+        copy = unused_name(str(pin_file.parent / ca_file.name))
+        name = PurePath(shlex.split(copy)[0]).name
+        say(
+            "certpin: warning",
+            f'trust = "{trust}" names a file outside of the folder of {pin_file}: a server or a '
+            "package that gets only this folder can't read it\n"
+            f'  fix: write trust = "{name}" in {pin_file}, and copy the file: '
+            f"cp {shlex.quote(str(ca_file))} {copy}",
+        )
+    return trust
 
 
 def _result_json(

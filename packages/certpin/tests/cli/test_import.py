@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,29 @@ def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: 
         f"  trust  {HOST}-anchors.pem\n  trust  pay.example-anchors.pem\n"
         "  trust  debug-anchors.pem\nNext:  certpin check\n"
     )
+
+
+@pytest.mark.parametrize("mode", ["report", "enforce"])
+def test_the_way_from_one_pin_to_a_backup_is_printed(run: Run, mode: str) -> None:
+    """In both modes, the printed commands end with a pin file that has a backup."""
+    _android("localhost", str(NOBODY).removeprefix("sha256/"))
+    done = run("import", "android", "a.xml", "--file", "own.toml", "--mode", mode)
+    if mode == "report":
+        lines = done.out.splitlines()
+        at = lines.index("    certpin rotate shipped --file own.toml 1")
+        assert lines[at - 1].startswith("No backup: there is only one pin for localhost. Record ")
+        commands = lines[at : at + 2]
+    else:
+        fix = done.err.partition("fix: ")[2].strip()
+        assert "certpin pin KEY prints it; or import it with --mode report" in fix
+        commands = [fix.rpartition(": ")[2]]
+    for command in commands:
+        words = shlex.split(command.strip())[1:]
+        offline = ("--offline",) if "shipped" in words else ()
+        assert run(*words, *offline).code == 0
+    (policy,) = PinSet.load("own.toml").policies
+    assert [entry.role for entry in policy.pins] == ["leaf", "backup"]
+    assert policy.pins[0].pin == NOBODY
 
 
 def test_the_next_command_names_the_written_file(run: Run) -> None:

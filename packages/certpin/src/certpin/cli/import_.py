@@ -5,6 +5,7 @@ The module's name has an underscore, because ``import`` is a keyword.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -15,7 +16,13 @@ import click
 from certpin.cli.candidates import complete_files
 from certpin.cli.choices import MODES
 from certpin.cli.import_app import app_options
-from certpin.cli.options import NameType, file_option, json_option, pin_file_option
+from certpin.cli.options import (
+    NameType,
+    file_option,
+    json_option,
+    pin_file_option,
+    unused_name,
+)
 from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ def _sources() -> Collection[str]:
 
 _MISSING_ROLES = "Check the roles: the file did not name the backup pin."
 
+_MAX_HOSTS = 3  # of which a note has commands
 _ONLY_PINS = "Only the pins were read: certpin looks for mistakes in code only in Dart."
 
 _source_name = NameType("format", _sources, "`certpin export --list`")
@@ -182,6 +190,7 @@ def _import_file(
         notes = [missing] if missing and imported.added else []
         if Path(chosen.file).suffix in SOURCE_CODE:
             notes.append(_ONLY_PINS)
+        notes += _missing_backups(imported.added, imported.version)
         _print_import(result, notes)
 
 
@@ -229,6 +238,32 @@ def _have_backups(policies: list[HostPolicy]) -> bool:
     return all(any(entry.role == "backup" for entry in policy.pins) for policy in policies)
 
 
+def _missing_backups(policies: list[HostPolicy], version: int) -> list[str]:
+    """Return notes on how to add a backup to imported hosts with only one pin.
+
+    Such a host is accepted with ``mode = "report"``.
+
+    Args:
+        policies: the imported policies.
+        version: the version of the pin file.
+    """
+    single = [policy.pattern for policy in policies if len(policy.live_pins) == 1]
+    if not single:
+        return []
+    hosts = ", ".join(map(str, single[:_MAX_HOSTS]))
+    more = f" and {len(single) - _MAX_HOSTS} more" if len(single) > _MAX_HOSTS else ""
+    starts = (
+        f"    certpin rotate start --new {unused_name(f'{host.name}.key')} "
+        f"--host {shlex.quote(str(host))}"
+        for host in single[:_MAX_HOSTS]
+    )
+    problem = (
+        f"No backup: there is only one pin for {hosts}{more}. Record the version that clients "
+        "have, and make a backup key:"
+    )
+    return [problem, f"    certpin rotate shipped {version}", *starts]
+
+
 def _print_import(result: dict[str, Any], notes: list[str]) -> None:
     click.secho(f"{result['file']} (version {result['version']}):", bold=True)
     for host in result["added"]:
@@ -240,7 +275,7 @@ def _print_import(result: dict[str, Any], notes: list[str]) -> None:
     if result["log_list"]:
         click.echo(fold(f"  logs   {result['log_list']}", sys.stdout))
     for note in notes:
-        click.echo(note)
+        click.echo(fold(note, sys.stdout))
     for unknown in result["unknown"]:
         click.echo(fold(f"Not known: {unknown}.", sys.stdout))
     click.echo(f"Next:  certpin check{file_option(Path(result['file']))}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import ssl
 import warnings
 from collections import Counter
@@ -306,12 +307,25 @@ def timestamp(moment: datetime) -> str:
 
 # The settings of hosts.
 
-# What to do about an unsafe number of live pins.
-_COUNT_FIXES = {
-    0: "add the pin of the key that the server uses to this file: certpin pin HOST prints it",
-    1: "add the pin of a backup key to this file, or import it with --mode report, which accepts "
-    "one pin",
-}
+
+def _more_pins(host: HostPattern, entries: tuple[HostPin, ...]) -> str:
+    """Return the advice for an imported host with too few live pins: none, or one and no backup."""
+    live = [entry.pin for entry in entries if entry.live]
+    if not live:
+        return (
+            "add the pin of the key that the server uses to this file: certpin pin HOST prints it"
+        )
+    fix = (
+        "add the pin of a backup key to this file: certpin pin KEY prints it; or import it with "
+        "--mode report, which accepts one pin"
+    )
+    if host.wildcard:  # it names no server, so `certpin add` refuses it
+        return fix
+    key = shlex.quote(f"{host.name}.key")
+    return (
+        f"{fix}; or leave the host out of this file, and write it with a new backup key: "
+        f"certpin add {host} --pin {live[0]} --backup-key {key}"
+    )
 
 
 @dataclass(frozen=True)
@@ -382,8 +396,7 @@ class Found:
             )
         except ConfigError as exc:
             # Its key and its fix are those for a pin file, which doesn't exist yet.
-            live = sum(entry.live for entry in entries)
-            fix = _COUNT_FIXES[live] if exc.key == "pin" else exc.fix
+            fix = _more_pins(host, entries) if exc.key == "pin" else exc.fix
             raise self.unsafe(f"{host}: {exc.problem}", fix, host) from exc
 
     def unsafe(self, problem: str, fix: str, host: HostPattern) -> PinFileError:

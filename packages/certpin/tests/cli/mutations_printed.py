@@ -69,9 +69,16 @@ MUTATIONS: list[Mutation] = [
         "tests/cli/test_json.py::test_an_error_is_json_with_the_format_json_too[lint-2]",
     ),
     Mutation(
+        "no command of diff names a path that is gone when the command has ended",
+        "certpin/cli/diff.py",
+        ' and path.absolute().parts[1:2] not in {("dev",), ("proc",)}',
+        "",
+        "tests/cli/test_diff.py::test_a_path_that_ends_with_the_command_is_not_named",
+    ),
+    Mutation(
         "an error of diff names the file that it could not read",
         "certpin/cli/diff.py",
-        "    name_pin_file(ctx, None if is_stdin else path)\n",
+        "    name_pin_file(ctx, path if _is_lasting(path) else None)\n",
         "",
         "tests/cli/test_diff.py::test_printed_commands_name_the_file_that_they_are_about",
     ),

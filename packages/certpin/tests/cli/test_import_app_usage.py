@@ -108,7 +108,8 @@ def test_an_import_without_a_file_to_read_is_refused(
     text = done.out + done.err
     assert (done.code, "0 errors" in text) == (2, False)
     assert f"no file was read in {path}: certpin import dart reads *.dart, pubspec.yaml" in text
-    assert ("certpin import okhttp-kotlin app/Api.kt (or " in text) == path.startswith("app")
+    commands = "certpin import okhttp-kotlin app/Api.kt, or certpin import ktor app/Api.kt; for "
+    assert (commands in text) == path.startswith("app")
 
 
 def test_a_named_file_without_a_reader_is_refused_beside_others(run: Run) -> None:

@@ -22,8 +22,8 @@ _READERS = [
     Mutation(
         "only an unsafe number of pins has a special fix",
         f"{_F}parsed.py",
-        '_COUNT_FIXES[live] if exc.key == "pin" else exc.fix',
-        "_COUNT_FIXES[live]",
+        '_more_pins(host, entries) if exc.key == "pin" else exc.fix',
+        "_more_pins(host, entries)",
         f"{_IMPORT}an_unsafe_policy_is_reported_with_file_line_and_host[placeholder]",
     ),
     Mutation(

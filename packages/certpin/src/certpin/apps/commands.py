@@ -27,12 +27,11 @@ def format_command(path: str) -> str:
     """Return the command that imports the pins in an app's file that the app import does not read.
 
     An example is ``certpin import android FILE``. The suffix of the path decides. If several
-    formats have files with this suffix, the command has the first of them, and the others are named
-    behind it. Return an empty text if no format is known for the suffix.
+    formats have files with this suffix, there is a command for each of them. Return an empty text
+    if no format is known for the suffix.
     """
     suffix = PurePath(path).suffix.lower()
     if suffix not in _PLAIN:
         return ""
-    first, *others = (each.name for each in FORMATS.values() if each.file.endswith(suffix))
-    more = f" (or the format {', '.join(others)})" if others else ""
-    return f"certpin import {first} {shlex.quote(path)}{more}"
+    names = (each.name for each in FORMATS.values() if each.file.endswith(suffix))
+    return ", or ".join(f"certpin import {name} {shlex.quote(path)}" for name in names)

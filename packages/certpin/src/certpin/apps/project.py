@@ -151,7 +151,7 @@ def _fix_for_unread(project: Project, paths: list[str], language: Language) -> s
     folder = f"name the folder of your app, the one with {language.manifest}"
     for path in (*paths, *project.other_code):
         if command := format_command(path):
-            return f"{command} imports the pins of that file; for a check, {folder}"
+            return f"import the pins of that file: {command}; for a check, {folder}"
     return folder
 
 

@@ -65,6 +65,20 @@ def test_a_wildcard_with_a_port_is_named_in_full(run: Run) -> None:
     assert "certpin add" not in refused.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("*.a..b", "'*.a..b' is not a host name"),
+        ("**.a..b:8443", "'**.a..b' is not a host name"),
+        ("*.a.b:1:2", "'*.a.b:1:2' is not a host with a port"),
+        ("*.anna:secret@b.example", "an address with a user name or a password is not"),
+    ],
+)
+def test_an_invalid_wildcard_is_shown_as_it_was_typed(run: Run, typed: str, shown: str) -> None:
+    refused = run("add", typed, *KEY)
+    assert (refused.code, refused.err.startswith(f"certpin: {shown}")) == (2, True)
+
+
 @pytest.mark.parametrize("wildcard", ["*.bank.example", "**.bank.example"])
 def test_a_wildcard_is_refused_and_the_fix_makes_it(run: Run, wildcard: str) -> None:
     pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))

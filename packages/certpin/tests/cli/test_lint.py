@@ -250,7 +250,10 @@ def test_without_exports_nothing_is_compared() -> None:
     ("file", "command"),
     [
         ("lib/api.dart", "certpin import dart --check lib/api.dart"),
-        ("my Api.kt", "certpin import okhttp-kotlin 'my Api.kt', or certpin import ktor 'my Api.kt'"),
+        (
+            "my Api.kt",
+            "certpin import okhttp-kotlin 'my Api.kt', or certpin import ktor 'my Api.kt'",
+        ),
         ("a.xml", "certpin import android a.xml"),
     ],
 )

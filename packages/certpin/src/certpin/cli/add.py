@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -215,14 +216,18 @@ def _refuse_wildcard(host: str) -> None:
         ConfigError: the host is a pattern.
         HostError: the host is an invalid pattern.
     """
-    from certpin.errors import ConfigError
+    from certpin.errors import ConfigError, HostError
     from certpin.pins import HostPattern
     from certpin.pins.hosts import short_address, split_address
 
     if not host.startswith(("*.", "**.")):
         return
     wildcard, _, rest = host.partition(".")
-    name, port = split_address(rest)
+    try:
+        name, port = split_address(rest)
+    except HostError as exc:  # its text begins with the name in quotes, unless it has a password
+        problem = re.sub("^'", f"'{wildcard}.", exc.problem)
+        raise HostError(problem, fix=exc.fix) from exc
     pattern = HostPattern.parse(f"{wildcard}.{name}")
     covered = short_address(f"www.{name}", port)
     raise ConfigError(

@@ -122,6 +122,21 @@ def test_deadlines_are_announced_and_those_that_passed_too(halfway: Run) -> None
     assert "  TOO LATE: the pins of version 3 expire on " in late.out
 
 
+def test_what_is_too_late_is_not_announced_if_later_pins_are_out(run: Run) -> None:
+    """The rule `expiry` names the forced update."""
+    now = utc_now()
+    for number, days in ((3, -1), (4, 400)):
+        write(kit.policy(HOST, OLD.pin, expires=now + days * DAY))
+        text = Path("pins.toml").read_text().replace("version = 3", f"version = {number}")
+        Path("pins.toml").write_text(text)
+        words = ("--app", "bank", "--release", f"{number}.0", "--offline", "--force")
+        assert run("rotate", "shipped", str(number), *words, "--reason", "late").code == 0
+    out = run("rotate", "status", "--offline").out
+    assert "NOW: the pins of version 3 expire on " in out
+    assert "TOO LATE" not in out
+    assert "certpin rotate shipped 4 --app bank --release 4.0 --force-update DATE" in out
+
+
 def test_the_json_has_the_servers_the_action_and_the_deadlines(halfway: Run) -> None:
     facts = halfway("rotate", "status", *SERVED, "--json").json
     _documented.check("rotation status", facts)

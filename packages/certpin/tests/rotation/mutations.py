@@ -152,6 +152,22 @@ MUTATIONS: list[Mutation] = [
         _AUTHORITY_PATHS + "test_the_key_of_a_server_is_no_switch_if_only_authorities_are_compared",
     ),
     Mutation(
+        "a later expiry is asked for until the app has a release with it",
+        _RULES,
+        "    if latest.number <= version.number or not apps or not apps <= newer.keys():\n",
+        "    if latest.number <= version.number:\n",
+        _IN_GATE + "test_an_app_that_has_later_pins_needs_a_forced_update"
+        "[facts5-left5-ship one with a later `expires`]",
+    ),
+    Mutation(
+        "a late deadline is not printed once later pins are out",
+        "certpin/cli/rotate/status.py",
+        "        if deadline.advice and deadline.is_late(now):\n            continue",
+        "        if False:\n            continue",
+        "tests/cli/test_rotate_status.py::"
+        "test_what_is_too_late_is_not_announced_if_later_pins_are_out",
+    ),
+    Mutation(
         "a later expiry is asked for until clients can fetch it",
         _RULES,
         "    return is_out and expiry(situation, [latest]) is None\n",

@@ -102,6 +102,19 @@ def test_a_version_that_only_an_app_replaces_has_no_publish_date() -> None:
     }
 
 
+def test_a_deadline_names_the_forced_update_once_a_release_with_later_pins_is_out() -> None:
+    releases = [AppRelease("app", str(number), NOW - number * DAY) for number in (1, 2)]
+    old = replace(expiring(), fetched=None, bundled=NOW - 90 * DAY, releases=(releases[0],))
+    new = replace(version(2, AB, ago=DAY), fetched=None, bundled=NOW - DAY, releases=(releases[1],))
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old, new))
+    assert "before 2027-04-30 12:00 UTC" in found.advice
+    assert (
+        found.text(NOW) == f"the pins of version 1 expire on 2027-04-30 12:00 UTC: {found.advice}"
+    )
+    (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
+    assert found.advice == ""
+
+
 def test_an_app_that_fetches_versions_has_a_publish_date() -> None:
     release = AppRelease("app", "1", NOW - 90 * DAY, updates=True)
     old = replace(expiring(), fetched=None, bundled=NOW - 90 * DAY, releases=(release,))

@@ -227,6 +227,33 @@ def test_no_later_expiry_is_asked_for_when_clients_can_fetch_it(
     assert ("publish a version" in found.fix) == (not is_enough)
 
 
+@pytest.mark.parametrize(
+    ("facts", "left", "expected"),
+    [
+        ({}, 5 * DAY, "force users to update to it before 2027-03-06 12:00 UTC, and record"),
+        ({}, -DAY, "force users to update to it, and record the date: certpin rotate shipped 2 "),
+        ({"forced": NOW + 9 * DAY}, 5 * DAY, "force users to update to it before 2027-03-06"),
+        ({"forced": NOW + DAY}, -DAY, "nothing more can be done: version 2 is out"),
+        ({"expires": NOW + 5 * DAY}, 5 * DAY, "ship one with a later `expires`"),
+        ({"app": "other"}, 5 * DAY, "ship one with a later `expires`"),
+    ],
+)
+def test_an_app_that_has_later_pins_needs_a_forced_update(
+    facts: dict[str, Any], left: Any, expected: str
+) -> None:
+    """Its older releases fetch nothing: only another release replaces their pins."""
+    later = facts.pop("expires", NOW + 400 * DAY)
+    old = AppRelease("app", "1", NOW - 90 * DAY)
+    new = replace(AppRelease("app", "2.0 b", NOW - DAY), **facts)
+    first = Version(pin_set(AB, expires=NOW + left), bundled=old.shipped, releases=(old,))
+    latest = Version(pin_set(AB, 2, expires=later), bundled=new.shipped, releases=(new,))
+    found, *_ = check_now(situation(latest.pins, first, latest, seen=SEEN))
+    assert (found.invariant, "the pins of version 1" in found.problem) == ("expiry", True)
+    assert expected in found.fix
+    command = "certpin rotate shipped 2 --app app --release '2.0 b' --force-update DATE"
+    assert found.fix.endswith(command) == expected.startswith("force")
+
+
 @pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
 def test_pins_whose_expiry_locks_no_client_out_may_expire_soon(fields: Any) -> None:
     assert check_step(known(GOOD, expires=NOW + HOUR, **fields), "publish") == ()

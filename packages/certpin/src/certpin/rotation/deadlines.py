@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from certpin.pins import pins_of
 from certpin.rotation.fleet import clients_at_risk
 from certpin.rotation.prospect import Prospect, assumed_prospects, conclude, stand_in
-from certpin.rotation.rules import number_list
+from certpin.rotation.rules import number_list, remaining_advice
 from certpin.rotation.situation import last_end
 from certpin.rotation.violation import clients_text
 from certpin.support.text import in_utc
@@ -58,6 +58,8 @@ class PublishDeadline:
         way: ``fetch`` if the clients fetch the next version, or ``app`` if only a release of the
             app brings it.
         clients: the number of clients that hold the version now; ``None`` if unknown.
+        advice: the remaining advice if a version with pins that expire later is out already; empty
+            if none is out.
     """
 
     host: str
@@ -67,6 +69,7 @@ class PublishDeadline:
     publish_before: datetime | None
     way: Way
     clients: int | None
+    advice: str = ""
 
     def is_late(self, now: datetime) -> bool:
         """Return True if a version that is published at ``now`` may be too late for some client.
@@ -86,6 +89,8 @@ class PublishDeadline:
         if self.what == "anchors":
             word, where = "trust anchors", ", with the next root in the trust file,"
         expiry = f"the {word} of version {self.version} expire on {in_utc(self.expires)}"
+        if self.advice:
+            return f"{expiry}: {self.advice}"
         if self.publish_before is None:
             return (
                 f"{expiry}, and only a release of the app can replace them: ship it early enough, "
@@ -317,6 +322,7 @@ def _deadlines(situation: Situation) -> Iterator[PublishDeadline]:
                 expires - situation.timing.adopt if can_fetch else None,
                 "fetch" if can_fetch else "app",
                 clients_at_risk(situation, [version]),
+                remaining_advice(situation, version, expires) if what == "pins" else "",
             )
 
 

@@ -265,12 +265,8 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 
 def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str:
     """Return the fix for the pins of a version that expire too early, at the time ``end``."""
-    latest = situation.deployed.latest
-    if version.gets_updates and latest is not None and _extends(situation, latest, version):
-        return (
-            f"nothing more can be done: version {latest.number} is out, and its pins do not expire "
-            "so early. Clients that get it too late accept the servers again when they have it"
-        )
+    if advice := remaining_advice(situation, version, end):
+        return advice
     if version.gets_updates:
         adopt = format_duration(situation.timing.adopt)
         return f"publish a version with an `expires` further away than T_adopt ({adopt})"
@@ -285,6 +281,70 @@ def _how_to_extend(situation: Situation, version: Version, end: datetime) -> str
         f"a forced update to it before {in_utc(end, down=True)} (certpin rotate shipped {number} "
         f"--app {app} --release RELEASE --force-update DATE)"
     )
+
+
+def remaining_advice(situation: Situation, version: Version, end: datetime) -> str:
+    """Return the advice about pins that expire too early, if a version with later ones is out.
+
+    Args:
+        situation: the facts about the host.
+        version: the version with pins that expire too early.
+        end: the time at which they expire.
+
+    Returns:
+        The advice, without a full stop. Empty if the latest version does not reach these clients,
+        or if its pins expire too early, too.
+    """
+    latest = situation.deployed.latest
+    if latest is None:
+        return ""
+    if not version.gets_updates:
+        return _how_to_force(situation, latest, version, end)
+    if not _extends(situation, latest, version):
+        return ""
+    return (
+        f"nothing more can be done: version {latest.number} is out, and its pins do not expire "
+        "so early. Clients that get it too late accept the servers again when they have it"
+    )
+
+
+def _how_to_force(situation: Situation, latest: Version, version: Version, end: datetime) -> str:
+    """Return advice to force users to a release with the latest version, if it has later pins.
+
+    Args:
+        situation: the facts about the host.
+        latest: the latest version.
+        version: an older version, which an app has in its binary and does not replace itself.
+        end: the time at which the pins of ``version`` expire.
+
+    Returns:
+        The advice, without a full stop. Empty unless each app with ``version`` has a later release
+        with the latest version, and the pins of that one expire late enough.
+    """
+    newer = {each.app: each for each in latest.releases if each.app}
+    apps = {each.app for each in version.releases}
+    if latest.number <= version.number or not apps or not apps <= newer.keys():
+        return ""
+    if expiry(situation, [latest]) is not None:
+        return ""
+    out = f"version {latest.number} is out, and its pins do not expire so early"
+    optional = [
+        each
+        for each in (newer[app] for app in sorted(apps))
+        if each.forced is None or situation.now < end < each.forced
+    ]
+    if not optional:
+        return (
+            f"nothing more can be done: {out}, and users have to update to it. Clients that do so "
+            "too late accept the servers again when they have it"
+        )
+    before = f" before {in_utc(end, down=True)}" if end > situation.now else ""
+    commands = " and ".join(
+        f"certpin rotate shipped {latest.number} --app {shlex.quote(each.app)} --release "
+        f"{shlex.quote(each.name)} --force-update DATE"
+        for each in optional
+    )
+    return f"{out}: force users to update to it{before}, and record the date: {commands}"
 
 
 def _extends(situation: Situation, latest: Version, version: Version) -> bool:

@@ -332,6 +332,8 @@ def _summary_lines(host: HostStatus, now: datetime) -> Iterator[str]:
             yield f"NOW: {format_violation(violation)}"
     yield from host.next.lines()
     for deadline in host.deadlines:
+        if deadline.advice and deadline.is_late(now):
+            continue  # the rule `expiry` has the same advice
         word = "TOO LATE" if deadline.is_late(now) else "DEADLINE"
         yield f"{word}: {deadline.text(now)}"
     for exposure in host.exposures:

@@ -149,10 +149,11 @@ def _with_refusal(upstream: Upstream, host: str, verdict: Verdict) -> Upstream:
     if verdict.reason == "mismatch":
         why = "no pin of the file matches its key, nor another key of its chain"
         status = printable(shlex.join(["certpin", "rotate", "status", "--file", file]))
+        path = printable(shlex.join(["certpin", "rotate", "emergency", "--file", file]))
         fix += (
             f". While no client has the file, write the pin of the server's key into it, which "
             f"{pin_command(verdict.policy, host, server)} prints. If clients have it, see which "
-            f"keys they accept ({status}), and how to let them in again (docs/guides/emergency.md)"
+            f"keys they accept ({status}), and print how to let them in again: {path} KEY --lost"
         )
     else:
         why = explain(verdict, host).splitlines()[0].partition(": ")[2]

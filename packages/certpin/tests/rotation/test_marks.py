@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certpin.lab import Authority
 from certpin.pins import HostPin, pins_of
@@ -43,12 +43,13 @@ def step(
 def marks(
     *events: Event,
     states: dict[str, State] = AB,
-    match: Match = "any",
-    trust: TrustAnchors | None = None,
+    **fields: Any,
 ) -> list[HostPin]:
-    """Return the missing marks of a pin file with one policy, which has pins in these states."""
-    draft = pin_set(states)
-    draft = replace(draft, policies=(replace(draft.policies[0], match=match, trust=trust),))
+    """Return the missing marks of a pin file with one policy, which has pins in these states.
+
+    ``fields`` are other fields of the policy.
+    """
+    draft = pin_set(states, **fields)
     return [entry for _, entry in missing_marks(draft, History(events))]
 
 
@@ -100,6 +101,14 @@ def test_the_last_two_pins_stay() -> None:
     theft = step("compromise", pin("a"))
     assert marks(FIRST, theft) == []
     assert [entry.pin for entry in marks(FIRST, theft, states=ABC)] == [pin("a")]
+
+
+def test_the_last_pin_of_a_policy_that_only_reports_stays() -> None:
+    """No command reads a pin file without a pin that could match."""
+    theft = step("compromise", pin("a"))
+    last: dict[str, State] = {"a": "active", "b": "removed"}
+    assert marks(FIRST, theft, states=last, mode="report") == []
+    assert [entry.pin for entry in marks(FIRST, theft, mode="report")] == [pin("a")]
 
 
 def test_a_stolen_key_that_the_file_does_not_have_any_more_is_a_missing_mark() -> None:

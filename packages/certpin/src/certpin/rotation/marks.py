@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from certpin.rotation.history import History
     from certpin.rotation.situation import PinHistory
 
-_MIN_PINS = 2  # of an enforced host, as the pin file requires
+_MIN_PINS = {"enforce": 2, "report": 1}  # that clients accept, as the pin file requires
 
 
 def missing_marks(pins: PinSet, history: History) -> list[tuple[HostPolicy, HostPin]]:
@@ -66,7 +66,8 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
     """Yield the entry of each pin to mark in a policy as stolen or lost, with its new state.
 
     These are the pins that the journal records as stolen or lost, and the policy doesn't. But a
-    stolen key is left out if an enforcing policy would have fewer than two pins without it.
+    stolen key is left out if the policy would have too few pins without it: fewer than two, or none
+    if it only reports. No command reads such a pin file.
 
     Args:
         policy: the policy in the pin file.
@@ -75,7 +76,7 @@ def _marks(policy: HostPolicy, past: PinHistory) -> Iterator[HostPin]:
     live = set(policy.live_pins)
     for entry in policy.pins:
         if entry.pin in past.all_compromised:
-            is_last = entry.live and policy.mode == "enforce" and len(live) <= _MIN_PINS
+            is_last = entry.live and len(live) <= _MIN_PINS[policy.mode]
             if entry.state != "compromised" and not is_last:
                 live.discard(entry.pin)
                 yield replace(entry, state="compromised")

@@ -670,6 +670,37 @@ def test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes() ->
     assert check_step(known(by_hand, 3, versions=versions, past=past), "publish") == ()
 
 
+def test_the_fix_puts_a_backup_back_that_an_edit_has_deleted() -> None:
+    """To publish the draft as it is would be refused again."""
+    with_c: dict[str, State] = {**AB, "c": "staged"}
+    deleted: dict[str, State] = {"a": "active", "c": "staged"}
+    for edited in (deleted, {**with_c, "b": "removed"}):
+        found = only(check_step(known(edited, 2, versions=(OUT,)), "publish"))
+        assert found.invariant == "last-backup"
+        back, _, then = found.fix.partition("; ")
+        assert back == "put its entry back into the pin file (git checkout)"
+        assert then.startswith(f"then publish the next version, which has {pin('c')}, and wait")
+    assert check_step(known(with_c, 2, versions=(OUT,)), "publish") == ()
+
+
+def test_a_version_with_the_pin_is_not_published_again_because_of_a_stolen_backup() -> None:
+    """If only the stolen pin is known, it can be an authority's, and clients refuse its chains."""
+    states: dict[str, State] = {"a": "active", "b": "compromised", "c": "published"}
+    old = version(1, AB, ago=DAY)
+    newest = version(2, {**states, "d": "published"}, ago=HOUR)
+    past = PinHistory(compromised=frozenset({pin("b")}))
+
+    def fix(*versions: Version) -> str:
+        draft: dict[str, State] = {**states, "d": "published"}
+        facts = known(draft, 2, versions=versions, past=past)
+        return only(check_step(facts, "activate", pin("c"))).fix
+
+    assert fix(old, newest) == "wait; then name the file of the chain"
+    binary = replace(old, fetched=None, bundled=NOW - DAY)
+    assert "certpin rotate shipped 1 --ended" in fix(binary, newest)
+    assert fix(old).startswith(f"the pin file has {pin('c')}: give it to the clients")
+
+
 def test_the_key_that_a_rotation_replaced_waits_for_the_next_backup() -> None:
     """Until then, it is the only key to which servers can go back at once if b is stolen."""
     states: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}

@@ -90,8 +90,8 @@ def how_to_adopt(
 ) -> str:
     """Return advice to the user for a key or chain that clients with some versions refuse.
 
-    If the latest version accepts it, the advice is to wait until clients have that version.
-    Otherwise, the advice is to publish a version that accepts it first.
+    If the latest version accepts it, or has its pin, the advice is to wait until clients have that
+    version. Otherwise, the advice is to publish a version that accepts it first.
 
     Args:
         situation: the facts about the host.
@@ -100,7 +100,14 @@ def how_to_adopt(
         prospects: the chains that the server may present, as far as they are known.
     """
     latest = situation.deployed.latest
-    if latest is None or conclusion_of_version(situation, latest, prospects) != "accepted":
+    if latest is None:
+        return _how_to_start(situation, pin, prospects)
+    conclusion = conclusion_of_version(situation, latest, prospects)
+    if conclusion == "open" and situation.is_accepted_by(latest, pin):
+        # It has the pin; only the authorities in the chain are not known yet.
+        wait = _how_to_wait(situation, latest, refusing)
+        return f"{wait}; then name the file of the chain"
+    if conclusion != "accepted":
         return _how_to_start(situation, pin, prospects)
     return _how_to_wait(situation, latest, refusing)
 

@@ -593,13 +593,15 @@ def adopted_backup_kept(situation: Situation, pin: Pin) -> Violation | None:
     if not found or any(each.adopted for each in found):
         return None
     first = min(found, key=lambda each: (each.moment is None, each.moment or situation.now))
+    is_edited = pin not in situation.policy.live_pins
+    back = "put its entry back into the pin file (git checkout); then " if is_edited else ""
     return Violation(
         "last-backup",
         f"{pin} is the only key outside the served chain that every client accepts: servers need "
         "it if their key is stolen",
         client_count(situation),
         safe_from=first.moment,
-        fix=how_to_adopt_backup(situation, first),
+        fix=back + how_to_adopt_backup(situation, first),
     )
 
 

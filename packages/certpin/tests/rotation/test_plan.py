@@ -77,6 +77,23 @@ def test_the_old_key_goes_when_every_client_accepts_the_next_backup() -> None:
     assert (remove.not_before, remove.counts_from) == (NOW + TIMING.adopt, 2)
 
 
+def test_of_two_old_keys_the_last_one_waits_for_the_next_backup() -> None:
+    """One command retires a key and removes it, so both steps of it come before those of a2."""
+    states: dict[str, State] = {"a": "active", "a2": "active", "c": "published", "d": "published"}
+    draft = with_leaves(states, "a", "a2")
+    first = version(1, {"a": "active", "a2": "active", "c": "published"}, ago=40 * DAY)
+    young = version(2, states, ago=DAY)
+    known = situation(replace(draft, version=2), first, young, seen=(sighting("a"),))
+    made = plan(known, pin("c"))
+    assert [step.pin for step in made.steps if step.act in {"retire", "remove"}] == [
+        *[pin("a")] * 2,
+        *[pin("a2")] * 2,
+    ]
+    late = [(step.act, step.pin, step.not_before) for step in made.steps if step.not_before]
+    assert late == [("retire", pin("a2"), NOW - DAY + TIMING.adopt)]
+    assert made.possible
+
+
 def test_a_binary_that_never_ends_leaves_the_removal_of_the_old_key_without_a_date() -> None:
     made = to("b", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
     assert made.possible

@@ -297,9 +297,12 @@ def _is_presented_everywhere(situation: Situation, goal: _Goal) -> bool:
 
 def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
     states = {entry.pin: entry.state for entry in situation.policy.pins}
-    retire = [Step("retire", pin, waits=_UNUSED) for pin in old if states[pin] == "active"]
-    remove = [Step("remove", pin, waits=_UNUSED) for pin in old]
-    return [*retire, *remove]
+    steps = []
+    for pin in old:  # one command takes both steps of a key
+        if states[pin] == "active":
+            steps.append(Step("retire", pin, waits=_UNUSED))
+        steps.append(Step("remove", pin, waits=_UNUSED))
+    return steps
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:

@@ -88,6 +88,15 @@ def test_a_new_key_is_installed_at_the_servers_that_lack_it() -> None:
     assert (found.act, found.pin, found.servers) == ("install", pin("b"), ("eu",))
 
 
+def test_a_key_that_was_taken_out_again_hides_no_installation() -> None:
+    """Otherwise the next action would be to finish a, which the servers use again."""
+    states: dict[str, State] = {"a": "active", "b": "active", "c": "removed", "d": "published"}
+    out = version(1, states, ago=40 * DAY)
+    known = situation(with_leaves(states, "a", "b", "c"), out, seen=SEEN)
+    found = following(known, {"b": 3, "c": 1})
+    assert (found.act, found.pin) == ("install", pin("b"))
+
+
 def test_the_old_key_is_finished_when_no_server_presents_it() -> None:
     states: dict[str, State] = {"a": "active", "b": "active", "c": "published"}
     draft = with_leaves(states, "a", "b")
@@ -104,6 +113,16 @@ def test_the_old_key_goes_when_every_client_accepts_the_next_backup() -> None:
     versions = (OUT, version(2, states, ago=DAY))
     known = situation(with_leaves(states, "a", "b"), *versions, seen=(sighting("b"),))
     assert following(known, {"b": 1}) == NextStep("finish", pin("a"), NOW - DAY + TIMING.adopt)
+
+
+def test_an_authority_that_servers_present_replaces_no_key_of_a_server() -> None:
+    """The user named only its pin, so it has the role of a server's key."""
+    states: dict[str, State] = {"a": "active", "ca": "active", "c": "published"}
+    out = version(1, states, ago=40 * DAY)
+    known = situation(with_leaves(states, "a", "ca"), out, seen=(sighting("a", "ca"),))
+    assert following(known, {"ca": 1}) == NextStep("none")
+    by_server = replace(known, sightings=(sighting("ca"),))
+    assert following(by_server, {"ca": 1}) == NextStep("finish", pin("a"))
 
 
 def test_a_lost_backup_is_finished() -> None:
@@ -141,6 +160,22 @@ def test_a_key_in_flight_has_the_date_of_its_adoption() -> None:
         pin("c"),
         NOW - DAY + TIMING.adopt,
     )
+
+
+def test_a_switch_needs_the_chain_if_a_stolen_backup_may_be_an_authority() -> None:
+    """Clients refuse the new key below it, so the gate doesn't allow the key only."""
+    states: dict[str, State] = {"a": "active", "b": "compromised", "c": "published", "d": "active"}
+    past = PinHistory(compromised=frozenset({pin("b")}), known=frozenset({pin("c")}))
+    draft, first = pin_set(states, 2), version(1, AB, ago=40 * DAY)
+    young = situation(draft, first, version(2, states, ago=DAY), seen=SEEN, past=past)
+    date = NOW - DAY + TIMING.adopt
+    assert following(young) == NextStep("switch", pin("c"), date, needs_chain=True)
+    old = situation(draft, version(2, states, ago=40 * DAY), seen=SEEN, past=past)
+    found = following(old)
+    assert (found.pin, found.needs_chain) == (pin("c"), True)
+    assert [each.invariant for each in found.violations] == ["open-chain"]
+    usual = situation(pin_set(ABC, 2), OUT, version(2, ABC, ago=DAY), seen=SEEN)
+    assert not following(usual).needs_chain
 
 
 def test_a_key_that_servers_present_without_a_switch_is_recorded() -> None:

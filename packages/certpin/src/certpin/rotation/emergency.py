@@ -431,7 +431,7 @@ def _switch_steps(situation: Situation, pin: Pin, choice: KeyCandidate) -> list[
     is_leaf = situation.role_of(to) == "leaf"
     anchors, issuers = anchors_to_name(situation), issuers_to_name(situation)
     anchors = root.anchors if root else anchors
-    if is_leaf:
+    if is_leaf and to.kind == "sha256":  # clients accept no new certificate for a certificate's pin
         steps.append(EmergencyStep("request", to, anchors=anchors, issuers=issuers))
     differs = bool(anchors or issuers or root)
     is_below = _is_authority(situation, pin) or _serves_lost_authority(situation)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.rotation.gate import check_step, clock_violations, follows_journal
 from certpin.rotation.journal import pin_state
-from certpin.rotation.plan import is_push_pending
+from certpin.rotation.plan import at_time, is_push_pending
 from certpin.rotation.prospect import assumed_prospects
 from certpin.rotation.renewal import (
     in_flight,
@@ -87,6 +87,8 @@ class NextStep:
         violations: the safety rules that the action would break now; empty if it is safe now. If
             the action only has to wait until ``not_before``, no rules but those about a wrong clock
             are listed.
+        needs_chain: for ``switch``, True if the safety rules can't decide by the key only
+            (``open-chain``), then or now: the user has to name the file of the new chain.
     """
 
     act: NextAct
@@ -94,6 +96,7 @@ class NextStep:
     not_before: datetime | None = None
     servers: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
+    needs_chain: bool = False
 
 
 def next_step(
@@ -197,16 +200,16 @@ def _publish_violations(situation: Situation) -> tuple[Violation, ...]:
 def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
     """Return the action ``install`` for the key that servers were most recently allowed to use.
 
-    Return ``None`` if every probed server presents the key already, if no server was probed, or if
-    the key is not ACTIVE in the pin file. ``activated`` has, for each pin, the time at which
+    Keys that are not ACTIVE in the pin file any more don't count. Return ``None`` if every probed
+    server presents the key already, if no server was probed, or if there is no such key.
+    ``activated`` has, for each pin, the time at which
     servers were last allowed to use its key.
     """
-    if not activated or not situation.sightings:
+    active = {entry.pin for entry in situation.policy.pins if entry.state == "active"}
+    allowed = active & activated.keys()
+    if not allowed or not situation.sightings:
         return None
-    newest = max(activated, key=lambda pin: (activated[pin], str(pin)))
-    entry = situation.entry(newest)
-    if entry is None or entry.state != "active":
-        return None
+    newest = max(allowed, key=lambda pin: (activated[pin], str(pin)))
     missing = [each.vantage for each in situation.sightings if newest not in each.pins]
     if not missing:
         return None
@@ -275,8 +278,25 @@ def _unrecorded(situation: Situation) -> NextStep | None:
     pin = next(iter(served_backups(situation)), None)
     if pin is None:
         return None
-    prospects = assumed_prospects(situation, pin)
-    return NextStep("switch", pin, violations=check_step(situation, "activate", pin, prospects))
+    return _switch(situation, pin)
+
+
+def _switch(situation: Situation, pin: Pin, not_before: datetime | None = None) -> NextStep:
+    """Return the action ``switch`` for a key.
+
+    Args:
+        situation: the facts about the host.
+        pin: the pin of the key.
+        not_before: the date from which every client accepts the pin; ``None`` for now, or if there
+            is no such date.
+    """
+    then = situation
+    if not_before:  # the clock will have to be confirmed then
+        then = replace(at_time(situation, not_before), evidence=None)
+    found = check_step(then, "activate", pin, assumed_prospects(then, pin))
+    is_open = {each.invariant for each in found} == {"open-chain"}
+    violations = () if not_before else found
+    return NextStep("switch", pin, not_before, violations=violations, needs_chain=is_open)
 
 
 def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
@@ -322,13 +342,7 @@ def _adoption(situation: Situation) -> NextStep | None:
             and pin_state(situation, entry.pin) == "adopted"
             and not is_last_spare(situation, entry.pin)
         ]
-        if not ready:
-            return None
-        prospects = assumed_prospects(situation, ready[-1])
-        violations = check_step(situation, "activate", ready[-1], prospects)
-        return NextStep("switch", ready[-1], violations=violations)
+        return _switch(situation, ready[-1]) if ready else None
     dates = {pin: switch_date(situation, pin).moment for pin in waiting}
     pin = max(waiting, key=lambda each: (dates[each] is None, dates[each] or situation.now))
-    prospects = assumed_prospects(situation, pin)
-    violations = () if dates[pin] else check_step(situation, "activate", pin, prospects)
-    return NextStep("switch", pin, dates[pin], violations=violations)
+    return _switch(situation, pin, dates[pin])

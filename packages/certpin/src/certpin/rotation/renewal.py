@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from certpin.pins import pins_of
 from certpin.rotation.fleet import client_count
 from certpin.rotation.gate import check_step
 from certpin.rotation.plan import replaced_pins, with_published, with_pushed, with_state
@@ -97,16 +98,21 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
     activated, none of them is replaced: two keys in the first pin file may be those of two servers.
     The pins of lost keys are always returned.
 
+    If the user named only the pin of an authority, its entry has the role of a server's key. It
+    replaces no such key when servers present it as an authority.
+
     Args:
         situation: the facts about the host, with the draft.
         activated: for each pin, the last time at which it was activated according to the journal.
     """
     found: list[Pin] = []
+    authorities = _served_authorities(situation)
     for role in dict.fromkeys(entry.role for entry in situation.policy.pins):
         used = [
             entry
             for entry in situation.policy.pins
             if entry.role == role and role in _SERVER_ROLES and entry.in_service
+            if role != "leaf" or entry.pin not in authorities
         ]
         known = [activated[entry.pin] for entry in used if entry.pin in activated]
         newest = max(known, default=None)
@@ -117,6 +123,13 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
         ]
     found += [entry.pin for entry in situation.policy.pins if entry.state == "lost"]
     return tuple(found)
+
+
+def _served_authorities(situation: Situation) -> frozenset[Pin]:
+    """Return the pins of the keys that servers present as those of authorities only."""
+    chains = [seen.chain for seen in situation.sightings if seen.chain]
+    above = {pin for chain in chains for each in chain.authorities for pin in pins_of(each)}
+    return frozenset(above).difference(*(pins_of(chain.leaf) for chain in chains))
 
 
 def removal_violations(situation: Situation, pin: Pin) -> tuple[Violation, ...]:

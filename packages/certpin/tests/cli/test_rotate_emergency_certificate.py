@@ -309,3 +309,17 @@ def test_another_certificate_is_still_accepted_after_a_theft(bank: Bank) -> None
     for name in (str(second), "b.pem"):
         done = offline(bank, "switch", name)
         assert done.code == 0, done.err
+
+
+def test_servers_go_back_to_a_certificate_without_a_new_one(bank: Bank) -> None:
+    """A new certificate for its key is another one, which no client accepts for that pin."""
+    _, certificate = pins_of(bank.a.certificate)
+    _publish(bank, [HostPin(certificate, "leaf", "active"), *_backups(bank)[:1]])
+    assert bank("start", "--new", "next.key").code == 0
+    assert bank("switch", "b.key").code == 0
+    bank.install(bank.b)
+    done, host = bank.emergency("b.key", "--stolen")
+    assert done.code == 0
+    acts = [(step["act"], step["pin"]) for step in host["steps"][:2]]
+    assert acts == [("switch", str(certificate)), ("install", str(certificate))]
+    assert f"Let servers use the replaced certificate {certificate}." in host["steps"][0]["text"]

@@ -199,6 +199,22 @@ def test_a_servers_key_is_refused_if_only_authorities_are_compared(run: Run) -> 
     assert not Path("next.key").exists()
 
 
+def test_an_authority_is_no_backup_if_only_leaves_are_compared(run: Run) -> None:
+    """It would count as a backup that every client accepts, and no client accepts it."""
+    write(kit.policy(HOST, LEAF, BACKUP, match="leaf"))
+    assert run("rotate", "shipped", next_number(), *OFFLINE).code == 0
+    root = Authority("Some Root")
+    for authority in (root, root.intermediate("Issuer")):
+        Path("ca.pem").write_bytes(authority.pem)
+        done = run("rotate", "start", "ca.pem")
+        assert (done.code, "compare only the server's own certificate" in done.err) == (2, True)
+    # A server's self-signed certificate is one of an authority, too.
+    names = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+    own = Authority(HOST, change=lambda builder: builder.add_extension(names, critical=False))
+    Path("own.pem").write_bytes(own.pem)
+    assert run("rotate", "start", "own.pem").code == 0
+
+
 def test_a_self_issued_authority_is_no_root(run: Run) -> None:
     """Its new key is certified by its old one, under the same name (RFC 4210 section 4.4).
 

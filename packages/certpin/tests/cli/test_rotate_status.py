@@ -17,7 +17,7 @@ from certpin.rotation import Event, format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL
+from tests.cli._rotating import JOURNAL, days_pass
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run
 
@@ -157,6 +157,56 @@ def test_a_stolen_key_leads_to_the_emergency(halfway: Run) -> None:
     )
     facts = halfway("rotate", "status", *SERVED, "--json").json
     assert facts["hosts"][0]["exposures"][0]["clients"] == 1200
+
+
+def test_a_key_that_is_stolen_at_several_hosts_has_one_way_out(run: Run) -> None:
+    """A version is for all of them: the path of one host ends with a version that is refused."""
+    first, second, third = HOST, "pay.bank.example", "www.bank.example"
+    shared = (kit.policy(each, OLD.pin, NEW.pin) for each in (first, second))
+    write(*shared, kit.policy(third, NEW.pin))
+    pins = PinSet.load("pins.toml")
+    events(Event(utc_now() - 60 * DAY, "anna", "publish", version=3, pins=pins))
+    assert run("rotate", "emergency", str(OLD.pin), "--stolen", "--offline").code == 0
+    facts = run("rotate", "status", "--offline", "--json").json
+    assert [each["next"]["act"] for each in facts["hosts"]] == ["emergency", "emergency", "start"]
+    command = f"certpin rotate emergency {OLD.pin} --stolen --host {first} --host {second}"
+    assert [each["next"]["commands"] for each in facts["hosts"][:2]] == [[command], [command]]
+
+
+def test_the_command_of_a_switch_names_the_certificate_of_an_authority(run: Run) -> None:
+    """By its pin, ``switch`` would take it for a server's key, which replaces the present one."""
+    authority = Authority("Next")
+    Path("next.pem").write_bytes(authority.pem)
+    Path("old.pem").write_bytes(OLD.chain_pem)
+    write(kit.policy(HOST, OLD.pin, NEW.pin))
+    events(Event(utc_now() - 60 * DAY, "anna", "publish", version=3, pins=PinSet.load("pins.toml")))
+    assert run("rotate", "start", "next.pem").code == 0
+    served = ("--offline", "--served", "old.pem")
+    assert run("rotate", "shipped", "4", *served).code == 0
+    assert f"{HOST}\n  NEXT, not before " in run("rotate", "status", *served).out
+    (host,) = run("rotate", "status", *served, "--json").json["hosts"]
+    assert (host["next"]["pin"], host["next"]["commands"]) == (
+        str(authority.pin),
+        ["certpin rotate switch next.pem"],
+    )
+
+
+def test_the_command_of_a_switch_names_the_chain_after_the_theft_of_a_backup(run: Run) -> None:
+    """It may be the key of an authority, so the gate needs the chain of the new key."""
+    Path("old.pem").write_bytes(OLD.chain_pem)
+    write(kit.policy(HOST, OLD.pin, NEW.pin, kit.NOBODY))
+    events(Event(utc_now() - 60 * DAY, "anna", "publish", version=3, pins=PinSet.load("pins.toml")))
+    served = ("--offline", "--served", "old.pem")
+    assert run("rotate", "emergency", str(NEW.pin), "--stolen", *served).code == 0
+    assert run("rotate", "start", "--new", "next.key").code == 0
+    assert run("rotate", "shipped", "4", *served).code == 0
+    done = run("rotate", "status", *served)
+    assert ": name the file of the new chain\n    " in done.out
+    assert "    certpin rotate switch fullchain.pem\n" in done.out
+    days_pass(40)
+    (host,) = run("rotate", "status", *served, "--json").json["hosts"]
+    assert (host["next"]["not_before"], host["next"]["breaches"]) == (None, [])
+    assert host["next"]["commands"] == ["certpin rotate switch fullchain.pem"]
 
 
 def test_a_lost_key_is_shown_as_such(halfway: Run) -> None:

@@ -133,8 +133,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "status names the certificate of an authority, and not its pin",
         "certpin/cli/rotate/status_text.py",
-        '        if entry is None or self.situation.policy.match != "ca":\n',
-        "        if True:\n",
+        "        if entry is not None and self._is_authority(entry):\n",
+        "        if False:\n",
         _AUTHORITY_PATHS + "test_the_certificate_of_an_authority_is_named_and_not_its_pin",
     ),
     Mutation(
@@ -982,6 +982,13 @@ MUTATIONS: list[Mutation] = [
         "or situation.pairs_of_key(pin):",
         _OF_CERTIFICATES
         + "a_certificate_that_the_journal_lacks_may_have_the_key_beside_a_known_one",
+    ),
+    Mutation(
+        "a theft leaves a pin in a policy that only reports",
+        "certpin/rotation/marks.py",
+        '{"enforce": 2, "report": 1}',
+        '{"enforce": 2, "report": 0}',
+        _IN_MARKS + "test_the_last_pin_of_a_policy_that_only_reports_stays",
     ),
     Mutation(
         "the pin file marks the certificate of a stolen key",
@@ -2026,6 +2033,97 @@ MUTATIONS: list[Mutation] = [
         "",
         "tests/rotation/test_gate.py::"
         "test_a_backup_that_an_edit_deletes_is_kept_like_one_that_finish_removes",
+    ),
+    Mutation(
+        "the fix puts a deleted backup back first",
+        "certpin/rotation/rules.py",
+        "    is_edited = pin not in situation.policy.live_pins\n",
+        "    is_edited = False\n",
+        "tests/rotation/test_gate.py::test_the_fix_puts_a_backup_back_that_an_edit_has_deleted",
+    ),
+    Mutation(
+        "a version that has the pin is not published again",
+        "certpin/rotation/remedies.py",
+        '    if conclusion == "open" and situation.is_accepted_by(latest, pin):',
+        '    if conclusion == "open" and False:',
+        "tests/rotation/test_gate.py::"
+        "test_a_version_with_the_pin_is_not_published_again_because_of_a_stolen_backup",
+    ),
+    Mutation(
+        "an authority that servers present replaces no key of a server",
+        "certpin/rotation/renewal.py",
+        '            if role != "leaf" or entry.pin not in authorities\n',
+        "",
+        "tests/rotation/test_next_step.py::"
+        "test_an_authority_that_servers_present_replaces_no_key_of_a_server",
+    ),
+    Mutation(
+        "a plan removes an old key before it retires the next one",
+        "certpin/rotation/planner.py",
+        '        steps.append(Step("remove", pin, waits=_UNUSED))\n    return steps\n',
+        '    return steps + [Step("remove", pin, waits=_UNUSED) for pin in old]\n',
+        _IN_PLAN + "test_of_two_old_keys_the_last_one_waits_for_the_next_backup",
+    ),
+    Mutation(
+        "a key that was taken out again hides no installation",
+        "certpin/rotation/next_step.py",
+        "    newest = max(allowed, key=",
+        "    newest = max(activated, key=",
+        "tests/rotation/test_next_step.py::"
+        "test_a_key_that_was_taken_out_again_hides_no_installation",
+    ),
+    Mutation(
+        "the next switch needs the chain if the key is not enough",
+        "certpin/rotation/next_step.py",
+        "violations=violations, needs_chain=is_open)",
+        "violations=violations, needs_chain=False)",
+        "tests/rotation/test_next_step.py::"
+        "test_a_switch_needs_the_chain_if_a_stolen_backup_may_be_an_authority",
+    ),
+    Mutation(
+        "status names the chain of a switch that the key can't decide",
+        "certpin/cli/rotate/status_text.py",
+        "return CHAIN_FILE if self.step.needs_chain else str(pin)",
+        "return str(pin)",
+        "tests/cli/test_rotate_status.py::"
+        "test_the_command_of_a_switch_names_the_chain_after_the_theft_of_a_backup",
+    ),
+    Mutation(
+        "status names the certificate of an authority",
+        "certpin/cli/rotate/status_text.py",
+        'self.situation.policy.match == "ca" or any(map(is_only_authority, noted))',
+        'self.situation.policy.match == "ca"',
+        "tests/cli/test_rotate_status.py::"
+        "test_the_command_of_a_switch_names_the_certificate_of_an_authority",
+    ),
+    Mutation(
+        "a theft at several hosts has one way out",
+        "certpin/cli/rotate/status.py",
+        "    hosts = _with_shared_emergencies(hosts)\n",
+        "",
+        "tests/cli/test_rotate_status.py::"
+        "test_a_key_that_is_stolen_at_several_hosts_has_one_way_out",
+    ),
+    Mutation(
+        "no new certificate is asked for a certificate's pin",
+        "certpin/rotation/emergency.py",
+        'if is_leaf and to.kind == "sha256":',
+        "if is_leaf:",
+        _BY_CERTIFICATE + "servers_go_back_to_a_certificate_without_a_new_one",
+    ),
+    Mutation(
+        "an authority is no backup if clients compare only leaves",
+        "certpin/cli/keys.py",
+        "    if not is_only_authority(backup):\n",
+        "    if True:\n",
+        _IN_START + "test_an_authority_is_no_backup_if_only_leaves_are_compared",
+    ),
+    Mutation(
+        "a server's self-signed certificate can be a backup",
+        "certpin/cli/named_key.py",
+        "return certificate.is_authority and not read_facts(certificate.der).names",
+        "return certificate.is_authority",
+        _IN_START + "test_an_authority_is_no_backup_if_only_leaves_are_compared",
     ),
     Mutation(
         "a replaced key waits for the next backup",

@@ -20,7 +20,7 @@ import click
 
 from certpin.cli.candidates import complete_files
 from certpin.cli.choices import KEY_ALGORITHMS
-from certpin.cli.named_key import KEY_FILE, open_by_uri, resolve_key
+from certpin.cli.named_key import KEY_FILE, is_only_authority, open_by_uri, resolve_key
 from certpin.cli.options import (
     PASSPHRASE_VARIABLE,
     ask_passphrase,
@@ -151,10 +151,10 @@ def require_matchable(
 ) -> None:
     """Refuse the certificate of a backup if clients would never accept a chain because of it.
 
-    Nothing is refused if ``match`` of the host is not ``ca``. Otherwise the certificate must be
+    With ``match = "leaf"``, the certificate must not be an authority's. With ``ca``, it must be
     usable as an authority's, and if the host has its own trust anchors, it must lead to one of
-    them. If the user named a pin, or a key without a certificate, nothing is refused, because it is
-    unknown if the key belongs to an authority.
+    them. With ``any``, nothing is refused. If the user named a pin, or a key without a certificate,
+    nothing is refused either, because it is unknown if the key belongs to an authority.
 
     Args:
         certificates: the certificates in the file that the user named, the backup first; empty if
@@ -172,10 +172,13 @@ def require_matchable(
     from certpin.x509.chain import ways_up
     from certpin.x509.validation import path_fault
 
-    if not certificates or match != "ca":
+    if not certificates or match == "any":
         return
     backup, now = certificates[0], utc_now()
     name = name_of(backup)
+    if match == "leaf":
+        _refuse_authority(backup, name, pattern)
+        return
     is_root, end = is_self_signed(backup), datetime.max.replace(tzinfo=UTC)
     fault = path_fault([backup], end, now, has_leaf=False, is_whole=is_root)
     if fault is not None:
@@ -197,6 +200,29 @@ def require_matchable(
             key="trust",
             fix=f"add the certificate of its root to that file first: {_root_to_add(top)}",
         )
+
+
+def _refuse_authority(backup: Certificate, name: str, pattern: HostPattern) -> None:
+    """Refuse the certificate of an authority as a backup of a host with ``match = "leaf"``.
+
+    Args:
+        backup: the certificate.
+        name: its name, for the error.
+        pattern: the host.
+
+    Raises:
+        ConfigError: clients would never accept a chain because of this certificate.
+    """
+    from certpin.errors import ConfigError
+
+    if not is_only_authority(backup):
+        return
+    raise ConfigError(
+        f"the clients of {pattern} compare only the server's own certificate (match = leaf), and "
+        f"would never accept the pin of {name}: it is an authority's",
+        key="match",
+        fix="name a key for the servers, or let certpin make one",
+    )
 
 
 def _root_to_add(top: Certificate) -> str:

@@ -239,15 +239,33 @@ def authority_file(note: str) -> str:
     The note of the authority's pin names it. If the note names no certificate that can be read,
     return the placeholder ``AUTHORITY_FILE``.
     """
+    return noted_place(note) if noted_certificates(note) else AUTHORITY_FILE
+
+
+def noted_certificates(note: str) -> tuple[Certificate, ...]:
+    """Return the certificates in the file that a pin's note names.
+
+    Return an empty tuple if the note names no file that can be read, or one without certificates,
+    such as that of a private key.
+    """
     from certpin.errors import InputError
     from certpin.x509.certificate import read_certificates
 
     place = noted_place(note)
     try:
-        read_certificates(b"".join(Path(each).read_bytes() for each in shlex.split(place)))
+        return read_certificates(b"".join(Path(each).read_bytes() for each in shlex.split(place)))
     except (OSError, InputError):  # it is a private key, or on a token, or not named
-        return AUTHORITY_FILE
-    return place
+        return ()
+
+
+def is_only_authority(certificate: Certificate) -> bool:
+    """Return True if a certificate is an authority's, and can't be that of a server.
+
+    A self-signed certificate of a server may be allowed to issue, too, but it names the server.
+    """
+    from certpin.x509.chain import read_facts
+
+    return certificate.is_authority and not read_facts(certificate.der).names
 
 
 def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:

@@ -561,7 +561,8 @@ class PathText:
         entry = self.situation.entry(known)
         note = f" ({printable(entry.note)})" if entry and entry.note else ""
         kind = "the backup " if entry and entry.role == "backup" else ""
-        kind = "the replaced key " if entry and self._is_replaced(entry) else kind
+        what = "key" if known.kind == "sha256" else "certificate"
+        kind = f"the replaced {what} " if entry and self._is_replaced(entry) else kind
         return f"{kind}{known}{note}"
 
     def _is_replaced(self, entry: HostPin) -> bool:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from certpin.pins import HostPin, Pin, State
+    from certpin.pins import HostPin, HostPolicy, Pin, State
     from certpin.rotation import (
         Adoption,
         AdoptionDelays,
@@ -112,6 +112,7 @@ def status(
         _host_status(draft, files.situation(policy, results.of(policy), now, timing), probes)
         for policy in policies
     ]
+    hosts = _with_shared_emergencies(hosts)
     if as_json:
         print_json(_status_json(files, results, timing, now, hosts))
     else:
@@ -256,6 +257,23 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
         publish_deadlines(situation),
         tuple(_exposures(situation)),
     )
+
+
+def _with_shared_emergencies(hosts: list[HostStatus]) -> list[HostStatus]:
+    """Return the status of each host, in which hosts with the same stolen or lost key share a path.
+
+    The next version is refused until the key is dealt with at each of them.
+    """
+    shared: dict[Pin | None, list[HostPolicy]] = {}
+    for found in hosts:
+        if found.next.step.act == "emergency":
+            shared.setdefault(found.next.step.pin, []).append(found.situation.policy)
+    return [
+        replace(found, next=replace(found.next, hosts=tuple(shared[found.next.step.pin])))
+        if found.next.step.act == "emergency"
+        else found
+        for found in hosts
+    ]
 
 
 def _exposures(situation: Situation) -> Iterator[KeyExposure]:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.named_key import AUTHORITY_FILE, authority_file
+from certpin.cli.named_key import (
+    AUTHORITY_FILE,
+    authority_file,
+    is_only_authority,
+    noted_certificates,
+)
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     needs_number,
@@ -20,8 +25,8 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
-    from certpin.pins import Pin, State
-    from certpin.rotation import ServerStatus, Situation
+    from certpin.pins import HostPin, HostPolicy, Pin, State
+    from certpin.rotation import ServerStatus, Situation, Violation
     from certpin.rotation.next_step import NextStep
 
 OUTDATED = "this clone is outdated"  # of each step; the details are printed once
@@ -154,12 +159,15 @@ class NextText:
         situation: the facts about the host.
         files: the pin file and the journal.
         probes: the options of the user that the commands repeat.
+        hosts: for ``emergency``, the policies of all hosts with the same next step: a version is
+            for the whole pin file, so one path has to be for all of them. Empty for only this host.
     """
 
     step: NextStep
     situation: Situation
     files: RotationFiles
     probes: ProbeOptions
+    hosts: tuple[HostPolicy, ...] = ()
 
     @property
     def text(self) -> str:
@@ -219,9 +227,14 @@ class NextText:
         return behind_journal(evidence, self.situation.now) if evidence else ""
 
     def _switch_text(self, name: str) -> str:
+        from certpin.rotation.remedies import CHAIN_FILE
+
         if self.step.pin in self.situation.served:
-            return f"servers present {name}, and `switch` was not run for it: record that"
-        is_unknown = self._switched == AUTHORITY_FILE
+            text = f"servers present {name}, and `switch` was not run for it: record that"
+            return f"{text}, with the file of its chain" if self._names(CHAIN_FILE) else text
+        if self._names(CHAIN_FILE):
+            return f"servers may switch to {name}: name the file of the new chain"
+        is_unknown = self._names(AUTHORITY_FILE)
         file = f" ({AUTHORITY_FILE} is the file of its certificate)" if is_unknown else ""
         return f"servers may switch to {name}{file}"
 
@@ -247,7 +260,7 @@ class NextText:
         if step.act not in commands:
             return []
         connects = step.act != "start"
-        policies = [self.situation.policy]
+        policies = self.hosts or [self.situation.policy]
         return [
             self.probes.next_command(commands[step.act], path, pins, policies, connects=connects)
         ]
@@ -258,11 +271,11 @@ class NextText:
 
         step = self.step
         when = f"not before {in_utc(step.not_before)}" if step.not_before else "now"
-        when = "not safe yet" if step.violations else when
+        when = "not safe yet" if self.violations else when
         yield f"NEXT, {when}: {self.text}" if step.act != "none" else f"NEXT: {self.text}"
         for command in self.commands:
             yield f"    {command}"
-        for violation in step.violations:
+        for violation in self.violations:
             risk = f"{violation.at_risk} at risk"
             why = f"{violation.problem}; {risk}. {violation.fix}"
             yield f"  refused: {OUTDATED if violation.invariant == 'outdated' else why}"
@@ -279,21 +292,43 @@ class NextText:
             "not_before": step.not_before.isoformat() if step.not_before else None,
             "servers": list(step.servers),
             "commands": self.commands,
-            "breaches": [violation_json(host, violation) for violation in step.violations],
+            "breaches": [violation_json(host, violation) for violation in self.violations],
         }
 
     @cached_property
     def _switched(self) -> str:
         """The argument for the command ``rotate switch``: the step's pin, or a certificate file.
 
-        The certificate file is used if the host's clients compare only authorities: a pin doesn't
-        show that its key belongs to an authority, so that ``switch`` refuses it.
+        The file of the chain is used if the safety rules can't decide by the pin.
+        The certificate file is used if the pin is an authority's, because a pin doesn't show that:
+        ``switch`` refuses it if clients compare only authorities, and otherwise takes the key for a
+        server's.
         """
+        from certpin.rotation.remedies import CHAIN_FILE
+
         pin = self.step.pin
         entry = self.situation.entry(pin) if pin else None
-        if entry is None or self.situation.policy.match != "ca":
-            return str(pin)
-        return authority_file(entry.note)
+        if entry is not None and self._is_authority(entry):
+            return authority_file(entry.note)
+        return CHAIN_FILE if self.step.needs_chain else str(pin)
+
+    def _is_authority(self, entry: HostPin) -> bool:
+        """Return True if a pin is known to be an authority's, by ``match`` or by its note."""
+        noted = noted_certificates(entry.note)[:1]
+        return self.situation.policy.match == "ca" or any(map(is_only_authority, noted))
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The rules that the step would violate, without ``open-chain`` if it names the chain."""
+        from certpin.rotation.remedies import CHAIN_FILE
+
+        found = self.step.violations
+        if not self._names(CHAIN_FILE):
+            return found
+        return tuple(each for each in found if each.invariant != "open-chain")
+
+    def _names(self, file: str) -> bool:
+        return self.step.act == "switch" and self._switched == file
 
     def _fact(self) -> str:
         return "lost" if self.step.pin in self.situation.lost else "stolen"

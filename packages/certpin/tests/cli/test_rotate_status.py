@@ -191,6 +191,27 @@ def test_the_command_of_a_switch_names_the_certificate_of_an_authority(run: Run)
     )
 
 
+def test_the_switch_to_an_authority_is_checked_with_its_certificate(run: Run) -> None:
+    """With only its pin, it is open whether clients accept it after the theft of a backup."""
+    old, new = Authority("Old"), Authority("Next")
+    server = old.issue(HOST)
+    Path("roots.pem").write_bytes(old.pem + new.pem)
+    Path("next.pem").write_bytes(new.pem)
+    Path("served.pem").write_bytes(server.chain_pem + old.pem)
+    write(kit.policy(HOST, server.pin, NEW.pin, kit.NOBODY), trust=Path("roots.pem"))
+    events(Event(utc_now() - 60 * DAY, "anna", "publish", version=3, pins=PinSet.load("pins.toml")))
+    served = ("--offline", "--served", "served.pem")
+    assert run("rotate", "emergency", str(NEW.pin), "--stolen", *served).code == 0
+    assert run("rotate", "start", "next.pem").code == 0
+    assert run("rotate", "shipped", "4", *served).code == 0
+    days_pass(40)
+    (host,) = run("rotate", "status", *served, "--json").json["hosts"]
+    assert host["next"]["commands"] == ["certpin rotate switch next.pem"]
+    assert host["next"]["breaches"] == []
+    assert run("rotate", "switch", str(new.pin), *served).code == 1
+    assert run("rotate", "switch", "next.pem", *served).code == 0
+
+
 def test_the_command_of_a_switch_names_the_chain_after_the_theft_of_a_backup(run: Run) -> None:
     """It may be the key of an authority, so the gate needs the chain of the new key."""
     Path("old.pem").write_bytes(OLD.chain_pem)

@@ -1635,8 +1635,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key that is not adopted has its date",
         _NEXT_STEP,
-        'return NextStep("switch", pin, dates[pin], violations=violations)',
-        'return NextStep("switch", pin)',
+        "return _switch(situation, pin, dates[pin])",
+        "return _switch(situation, pin)",
         _IN_NEXT_STEP + "test_a_key_in_flight_has_the_date_of_its_adoption",
     ),
     Mutation(
@@ -2095,6 +2095,14 @@ MUTATIONS: list[Mutation] = [
         'self.situation.policy.match == "ca"',
         "tests/cli/test_rotate_status.py::"
         "test_the_command_of_a_switch_names_the_certificate_of_an_authority",
+    ),
+    Mutation(
+        "status checks the switch to an authority with its certificate",
+        "certpin/cli/rotate/status_text.py",
+        "        if not is_file or not found:\n",
+        "        if True:\n",
+        "tests/cli/test_rotate_status.py::"
+        "test_the_switch_to_an_authority_is_checked_with_its_certificate",
     ),
     Mutation(
         "a theft at several hosts has one way out",

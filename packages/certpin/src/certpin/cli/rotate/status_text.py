@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from certpin.cli.named_key import (
     authority_file,
     is_only_authority,
     noted_certificates,
+    resolve_key,
 )
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
@@ -317,15 +319,30 @@ class NextText:
         noted = noted_certificates(entry.note)[:1]
         return self.situation.policy.match == "ca" or any(map(is_only_authority, noted))
 
-    @property
+    @cached_property
     def violations(self) -> tuple[Violation, ...]:
-        """The rules that the step would violate, without ``open-chain`` if it names the chain."""
+        """The rules that the step's command would violate now.
+
+        The step was decided by a pin. If its command names the certificate of an authority, that is
+        checked instead; and a chain that the user has to name can't be checked yet.
+        """
         from certpin.rotation.remedies import CHAIN_FILE
 
         found = self.step.violations
-        if not self._names(CHAIN_FILE):
+        if self._names(CHAIN_FILE):
+            return tuple(each for each in found if each.invariant != "open-chain")
+        is_file = self.step.act == "switch" and self._switched not in {
+            AUTHORITY_FILE,
+            str(self.step.pin),
+        }
+        if not is_file or not found:
             return found
-        return tuple(each for each in found if each.invariant != "open-chain")
+        from certpin.cli.rotate.new_chain import NewChain
+
+        (file,) = shlex.split(self._switched)
+        chain = NewChain(resolve_key(file), [self.situation.policy])
+        outdated = (each for each in found if each.invariant == "outdated")
+        return (*outdated, *chain.violations(self.situation))
 
     def _names(self, file: str) -> bool:
         return self.step.act == "switch" and self._switched == file

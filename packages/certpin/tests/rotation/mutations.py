@@ -2099,7 +2099,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "status checks the switch to an authority with its certificate",
         "certpin/cli/rotate/status_text.py",
-        "        if not is_file or not found:\n",
+        "        if not is_open or self._switched in {AUTHORITY_FILE, str(self.step.pin)}:\n",
         "        if True:\n",
         "tests/cli/test_rotate_status.py::"
         "test_the_switch_to_an_authority_is_checked_with_its_certificate",

@@ -323,19 +323,16 @@ class NextText:
     def violations(self) -> tuple[Violation, ...]:
         """The rules that the step's command would violate now.
 
-        The step was decided by a pin. If its command names the certificate of an authority, that is
-        checked instead; and a chain that the user has to name can't be checked yet.
+        The step was decided by a pin. If that leaves it open, and the command names the certificate
+        of an authority, that is checked; a chain that the user has to name can't be checked yet.
         """
         from certpin.rotation.remedies import CHAIN_FILE
 
         found = self.step.violations
         if self._names(CHAIN_FILE):
             return tuple(each for each in found if each.invariant != "open-chain")
-        is_file = self.step.act == "switch" and self._switched not in {
-            AUTHORITY_FILE,
-            str(self.step.pin),
-        }
-        if not is_file or not found:
+        is_open = any(each.invariant == "open-chain" for each in found)
+        if not is_open or self._switched in {AUTHORITY_FILE, str(self.step.pin)}:
             return found
         from certpin.cli.rotate.new_chain import NewChain
 

@@ -736,3 +736,28 @@ def test_a_command_for_a_version_has_the_servers_that_the_user_gave(bank: Bank) 
     bank("start", "--new", "third.key")
     facts = bank.run("rotate", "status", *connect, "--host", HOST, "--json").json
     assert facts["hosts"][0]["next"]["act"] in {"emergency", "publish"}
+
+
+def test_the_backup_that_is_an_authority_by_its_note_certifies_a_new_key(bank: Bank) -> None:
+    """It has no private key here, and `switch` would take its pin for a server's key."""
+    other = bank.root.intermediate("Other")
+    Path("other.pem").write_bytes(other.pem)
+    assert bank("start", "other.pem").code == 0
+    assert bank("shipped", next_number()).code == 0
+    days_pass(100)
+    assert bank("emergency", "b.key", "--lost").code == 0
+    done, path = bank.emergency("a.key", "--stolen")
+    assert (done.code, acts(path)[:3]) == (0, ["request", "switch", "install"])
+    request, switch = path["steps"][:2]
+    assert f"a new key from the pinned authority (the backup {other.pin}" in request["text"]
+    assert (request["commands"], [each.split()[3] for each in switch["commands"]]) == (
+        [],
+        ["fullchain.pem", "other.pem"],
+    )
+    made = other.issue(HOST)
+    Path("fullchain.pem").write_bytes(made.chain_pem)
+    for command in switch["commands"]:
+        assert bank(*shlex.split(command)[2:]).code == 0, command
+    bank.install(made)
+    status = bank("status", "--json").json["hosts"][0]["next"]
+    assert status["act"] != "repair"

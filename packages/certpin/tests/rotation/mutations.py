@@ -1513,7 +1513,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "after a theft the chain of an authority is judged, not its key",
         "certpin/cli/rotate/emergency_text.py",
-        'if self.situation.role_of(step.pin or NEXT_BACKUP) != "leaf":',
+        "if self._is_authority(step.pin or NEXT_BACKUP):",
         "if False:",
         _AUTHORITY_PATHS + "test_each_printed_command_is_accepted_and_the_emergency_ends",
     ),
@@ -2091,7 +2091,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "status names the certificate of an authority",
         "certpin/cli/rotate/status_text.py",
-        'self.situation.policy.match == "ca" or any(map(is_only_authority, noted))',
+        'self.situation.policy.match == "ca" or names_authority(entry.note)',
         'self.situation.policy.match == "ca"',
         "tests/cli/test_rotate_status.py::"
         "test_the_command_of_a_switch_names_the_certificate_of_an_authority",
@@ -2103,6 +2103,14 @@ MUTATIONS: list[Mutation] = [
         "        if True:\n",
         "tests/cli/test_rotate_status.py::"
         "test_the_switch_to_an_authority_is_checked_with_its_certificate",
+    ),
+    Mutation(
+        "the path of an emergency needs no private key of an authority",
+        "certpin/cli/rotate/emergency_text.py",
+        'self.situation.role_of(pin) != "leaf" or names_authority(self._note(pin))',
+        'self.situation.role_of(pin) != "leaf"',
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_the_backup_that_is_an_authority_by_its_note_certifies_a_new_key",
     ),
     Mutation(
         "a theft at several hosts has one way out",

@@ -258,6 +258,14 @@ def noted_certificates(note: str) -> tuple[Certificate, ...]:
         return ()
 
 
+def names_authority(note: str) -> bool:
+    """Return True if a pin's note names the file of a certificate that only an authority can have.
+
+    The role of a backup does not show that its key is an authority's.
+    """
+    return any(map(is_only_authority, noted_certificates(note)[:1]))
+
+
 def is_only_authority(certificate: Certificate) -> bool:
     """Return True if a certificate is an authority's, and can't be that of a server.
 

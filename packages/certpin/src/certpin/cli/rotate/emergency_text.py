@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.named_key import KEY_FILE, authority_file, noted_place
+from certpin.cli.named_key import KEY_FILE, authority_file, names_authority, noted_place
 from certpin.cli.options import file_option, unused_name
 from certpin.cli.rotate.recording import (
     RELEASE,
@@ -477,8 +477,9 @@ class PathText:
         it, and the sentence says so.
         """
         pin, name = _known(step.pin), self._name(step.pin)
-        entry = self.situation.entry(pin) if pin else None
-        note = entry.note if entry else ""
+        note = self._note(pin) if pin else ""
+        if names_authority(note):
+            return f"Get a certificate for a new key from the pinned authority ({name}).", []
         place, missing = key_file if pin is None else self.commands.place(note), ""
         if not place:
             place, missing = _placeholder(note)
@@ -527,26 +528,44 @@ class PathText:
         force = f" --force --reason 'the key was {self.path.fact}'" if step.forced else ""
         command = f"certpin rotate switch {'fullchain.pem' if step.chain else pin or key_file}"
         command = self.commands.of(command + force, self.hosts)
-        if self.situation.role_of(step.pin or NEXT_BACKUP) != "leaf":
-            when = f"Not before {in_utc(step.not_before)}: make" if step.not_before else "Make"
-            source = f"the pinned authority ({name})" if pin else "the new authority"
-            entry = self.situation.entry(pin) if pin else None
-            file = authority_file(entry.note) if entry else _NEW_AUTHORITY
-            # `switch` refuses the pin of an authority: it doesn't show which root certified it.
-            commands = [
-                self.commands.of(f"certpin rotate switch {each}{force}", self.hosts)
-                for each in ("fullchain.pem", file)
-            ]
-            text = (
-                f"{when} a new key, get its certificate from {source}, check the chain, and record "
-                "the authority with its certificate."
-            )
-            return text, commands
+        if self._is_authority(step.pin or NEXT_BACKUP):
+            return self._switch_authority(step, force)
         if step.not_before:
             return f"Not before {in_utc(step.not_before)}: let servers use {name}.", [command]
         if step.chain:
             return f"Let servers use {name}: name the file of the new chain.", [command]
         return f"Let servers use {name}.", [command]
+
+    def _is_authority(self, pin: Pin) -> bool:
+        """Return True if a pin is known to be an authority's: by its role, or by its note."""
+        return self.situation.role_of(pin) != "leaf" or names_authority(self._note(pin))
+
+    def _note(self, pin: Pin) -> str:
+        entry = self.situation.entry(pin)
+        return entry.note if entry else ""
+
+    def _switch_authority(self, step: EmergencyStep, force: str) -> tuple[str, list[str]]:
+        """Return a sentence, and the commands, of a switch to a certificate of another authority.
+
+        ``step`` is the step to take. ``force`` are the options to force it; empty for none.
+        """
+        from certpin.rotation import in_utc
+        from certpin.support.text import sentence
+
+        pin = _known(step.pin)
+        source = f"the pinned authority ({self._name(pin)})" if pin else "the new authority"
+        file = authority_file(self._note(pin)) if pin else _NEW_AUTHORITY
+        # `switch` refuses the pin of an authority: it doesn't show which root certified it.
+        commands = [
+            self.commands.of(f"certpin rotate switch {each}{force}", self.hosts)
+            for each in ("fullchain.pem", file)
+        ]
+        is_requested = any(each.act == "request" for each in self.path.steps)
+        text = "" if is_requested else f"make a new key, get its certificate from {source}, "
+        text += "check the chain, and record the authority with its certificate."
+        if step.not_before:
+            return f"Not before {in_utc(step.not_before)}: {text}", commands
+        return sentence(text), commands
 
     def _name(self, pin: Pin | None) -> str:
         """Return words for the key of ``pin``: its pin and note, or "the new key".

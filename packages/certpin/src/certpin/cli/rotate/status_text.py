@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.cli.named_key import (
     AUTHORITY_FILE,
     authority_file,
-    is_only_authority,
-    noted_certificates,
+    names_authority,
     resolve_key,
 )
 from certpin.cli.options import file_option, unused_name
@@ -316,8 +315,7 @@ class NextText:
 
     def _is_authority(self, entry: HostPin) -> bool:
         """Return True if a pin is known to be an authority's, by ``match`` or by its note."""
-        noted = noted_certificates(entry.note)[:1]
-        return self.situation.policy.match == "ca" or any(map(is_only_authority, noted))
+        return self.situation.policy.match == "ca" or names_authority(entry.note)
 
     @cached_property
     def violations(self) -> tuple[Violation, ...]:

@@ -525,8 +525,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a key is not old because another one is in the pin file",
         "certpin/rotation/renewal.py",
-        "if newest is not None",
-        "if True",
+        "times[entry.pin] < newest",
+        "times[entry.pin] <= newest",
         _IN_RENEWAL + "test_no_key_is_old_before_the_gate_let_another_one_in",
     ),
     Mutation(
@@ -2063,6 +2063,13 @@ MUTATIONS: list[Mutation] = [
         '        steps.append(Step("remove", pin, waits=_UNUSED))\n    return steps\n',
         '    return steps + [Step("remove", pin, waits=_UNUSED) for pin in old]\n',
         _IN_PLAN + "test_of_two_old_keys_the_last_one_waits_for_the_next_backup",
+    ),
+    Mutation(
+        "a retired key replaces no other one",
+        "certpin/rotation/renewal.py",
+        'for entry in used if entry.state == "active"\n',
+        "for entry in used\n",
+        "tests/rotation/test_next_step.py::test_a_new_key_that_is_retired_replaces_no_other_one",
     ),
     Mutation(
         "a key that was taken out again hides no installation",

@@ -125,6 +125,15 @@ def test_an_authority_that_servers_present_replaces_no_key_of_a_server() -> None
     assert following(by_server, {"ca": 1}) == NextStep("finish", pin("a"))
 
 
+def test_a_new_key_that_is_retired_replaces_no_other_one() -> None:
+    """``finish`` has retired b, which no server has used, and could not remove it yet."""
+    states: dict[str, State] = {"a": "active", "b": "retiring", "c": "published"}
+    out = version(1, states, ago=40 * DAY)
+    known = situation(with_leaves(states, "a", "b"), out, seen=SEEN)
+    assert following(known, {"b": 1}) == NextStep("finish", pin("b"))
+    assert following(known, {"a": 9, "b": 1}) == NextStep("finish", pin("b"))
+
+
 def test_a_lost_backup_is_finished() -> None:
     states: dict[str, State] = {"a": "active", "b": "lost", "c": "published"}
     known = situation(pin_set(states), version(1, ABC, ago=40 * DAY), seen=SEEN)

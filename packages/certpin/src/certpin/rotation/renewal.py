@@ -8,6 +8,7 @@ would be published next.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from certpin.pins import pins_of
@@ -21,13 +22,13 @@ from certpin.rotation.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from certpin.pins import Pin
     from certpin.rotation.situation import Situation, Version
 
 # A backup's entry may have any state, but no server was recorded to use it.
 _SERVER_ROLES = {"leaf", "intermediate", "root"}
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
     A key is replaced if servers may use it, and another key in the same role was activated later.
     Activated means that the safety rules allowed servers to use the key. If no key of a role was
     activated, none of them is replaced: two keys in the first pin file may be those of two servers.
-    The pins of lost keys are always returned.
+    The pins of lost keys are always returned, and those that ``finish`` has retired: the latter can
+    be of a key that no server has used.
 
     If the user named only the pin of an authority, its entry has the role of a server's key. It
     replaces no such key when servers present it as an authority.
@@ -114,12 +116,12 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
             if entry.role == role and role in _SERVER_ROLES and entry.in_service
             if role != "leaf" or entry.pin not in authorities
         ]
-        known = [activated[entry.pin] for entry in used if entry.pin in activated]
-        newest = max(known, default=None)
+        times = {
+            entry.pin: activated.get(entry.pin, _NEVER) for entry in used if entry.state == "active"
+        }
+        newest = max(times.values(), default=_NEVER)
         found += [
-            entry.pin
-            for entry in used
-            if newest is not None and (entry.pin not in activated or activated[entry.pin] < newest)
+            entry.pin for entry in used if entry.pin not in times or times[entry.pin] < newest
         ]
     found += [entry.pin for entry in situation.policy.pins if entry.state == "lost"]
     return tuple(found)

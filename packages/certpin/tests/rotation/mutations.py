@@ -2072,6 +2072,13 @@ MUTATIONS: list[Mutation] = [
         "tests/rotation/test_next_step.py::test_a_new_key_that_is_retired_replaces_no_other_one",
     ),
     Mutation(
+        "an authority that servers present is no next key",
+        "certpin/rotation/next_step.py",
+        'frozenset() if situation.policy.match == "ca" else served_authorities(situation)',
+        "frozenset()",
+        "tests/rotation/test_next_step.py::test_an_authority_that_servers_present_is_no_next_key",
+    ),
+    Mutation(
         "a key that was taken out again hides no installation",
         "certpin/rotation/next_step.py",
         "    newest = max(allowed, key=",

@@ -775,8 +775,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "servers leave a lost authority",
         _EMERGENCY,
-        "    is_left = not (_serves_stolen(situation) or _serves_lost_authority(situation))",
-        "    is_left = not _serves_stolen(situation)",
+        "situation.served.isdisjoint(situation.compromised | situation.lost)",
+        "situation.served.isdisjoint(situation.compromised)",
         _IN_NEW_ROOT + "test_a_lost_authority_in_a_chain_is_left_for_another_one",
     ),
     Mutation(

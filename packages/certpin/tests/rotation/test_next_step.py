@@ -125,6 +125,19 @@ def test_an_authority_that_servers_present_replaces_no_key_of_a_server() -> None
     assert following(by_server, {"ca": 1}) == NextStep("finish", pin("a"))
 
 
+def test_an_authority_that_servers_present_is_no_next_key() -> None:
+    """The user started its pin beside the key of the servers: nothing has to be switched."""
+    states: dict[str, State] = {"a": "active", "b": "published", "ca": "published"}
+    past = PinHistory(known=frozenset({pin("ca")}))
+    seen = (sighting("a", "ca"),)
+    young = situation(pin_set(states, 2), OUT, version(2, states, ago=DAY), seen=seen, past=past)
+    assert following(young) == NextStep("none")
+    old = situation(pin_set(states), version(1, states, ago=40 * DAY), seen=seen, past=past)
+    assert following(old) == NextStep("none")
+    other = replace(old, sightings=(sighting("a", "root"),))
+    assert following(other) == NextStep("switch", pin("ca"))
+
+
 def test_a_new_key_that_is_retired_replaces_no_other_one() -> None:
     """``finish`` has retired b, which no server has used, and could not remove it yet."""
     states: dict[str, State] = {"a": "active", "b": "retiring", "c": "published"}

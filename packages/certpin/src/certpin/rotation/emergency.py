@@ -316,17 +316,13 @@ def _is_done(situation: Situation, pin: Pin) -> bool:
     """Return True if servers use a key already, so that no switch to it is needed.
 
     The result is True if, in ``situation`` (the facts about the host), the pin file has the key's
-    pin as ACTIVE, every probed server presents the key, and no chain of a server has a stolen key.
+    pin as ACTIVE, every probed server presents the key, and no chain of a server has a stolen or
+    lost key. If the pin is that of an authority, a chain below it can have one.
     """
     entry = situation.entry(pin)
     is_active = entry is not None and entry.state == "active"
-    is_left = not (_serves_stolen(situation) or _serves_lost_authority(situation))
-    return is_active and is_served_everywhere(situation, pin) and is_left
-
-
-def _serves_stolen(situation: Situation) -> bool:
-    """Return True if the verified chain of a server has a stolen key, as leaf or authority."""
-    return bool(situation.served & situation.compromised)
+    unused = situation.served.isdisjoint(situation.compromised | situation.lost)
+    return is_active and is_served_everywhere(situation, pin) and unused
 
 
 def _serves_lost_authority(situation: Situation) -> bool:

@@ -37,6 +37,7 @@ from certpin.rotation.renewal import (
     is_last_spare,
     old_pins,
     removal_violations,
+    served_authorities,
     served_backups,
     switch_date,
 )
@@ -317,7 +318,8 @@ def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep
 def _adoption(situation: Situation) -> NextStep | None:
     """Return the action ``switch`` to a new key; ``None`` if there is no new key.
 
-    The only backup doesn't count as a new key. If some client doesn't accept the new key yet, the
+    The only backup doesn't count as a new key, nor does an authority that servers present already,
+    beside the pinned key of a server. If some client doesn't accept the new key yet, the
     action has the date from which all clients accept it.
 
     If there are several new keys, the action is for one of them:
@@ -326,10 +328,13 @@ def _adoption(situation: Situation) -> NextStep | None:
       key with the latest date;
     - otherwise: the last new key in the pin file.
     """
+    used = frozenset() if situation.policy.match == "ca" else served_authorities(situation)
     waiting = [
         pin
         for pin in in_flight(situation)
-        if pin_state(situation, pin) == "published" and not is_last_spare(situation, pin)
+        if pin_state(situation, pin) == "published"
+        and pin not in used
+        and not is_last_spare(situation, pin)
     ]
     if not waiting:
         # A server's key is no next key if clients compare only authorities (`served_backups`).
@@ -338,7 +343,7 @@ def _adoption(situation: Situation) -> NextStep | None:
             entry.pin
             for entry in situation.policy.pins
             if entry.role == "backup"
-            and entry.pin in situation.past.known - leaves
+            and entry.pin in situation.past.known - leaves - used
             and pin_state(situation, entry.pin) == "adopted"
             and not is_last_spare(situation, entry.pin)
         ]

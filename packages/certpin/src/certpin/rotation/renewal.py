@@ -108,7 +108,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
         activated: for each pin, the last time at which it was activated according to the journal.
     """
     found: list[Pin] = []
-    authorities = _served_authorities(situation)
+    authorities = served_authorities(situation)
     for role in dict.fromkeys(entry.role for entry in situation.policy.pins):
         used = [
             entry
@@ -127,7 +127,7 @@ def old_pins(situation: Situation, activated: Mapping[Pin, datetime]) -> tuple[P
     return tuple(found)
 
 
-def _served_authorities(situation: Situation) -> frozenset[Pin]:
+def served_authorities(situation: Situation) -> frozenset[Pin]:
     """Return the pins of the keys that servers present as those of authorities only."""
     chains = [seen.chain for seen in situation.sightings if seen.chain]
     above = {pin for chain in chains for each in chain.authorities for pin in pins_of(each)}

@@ -761,3 +761,16 @@ def test_the_backup_that_is_an_authority_by_its_note_certifies_a_new_key(bank: B
     bank.install(made)
     status = bank("status", "--json").json["hosts"][0]["next"]
     assert status["act"] != "repair"
+
+
+def test_the_request_for_a_wildcard_of_any_depth_is_accepted(bank: Bank) -> None:
+    """No certificate has such a name: `csr` refused the printed command."""
+    text = Path("pins.toml").read_text().replace(f'name = "{HOST}"', 'name = "**.bank.example"')
+    Path("pins.toml").write_text(text)
+    JOURNAL.unlink()
+    assert bank.run("rotate", "shipped", "3", "--offline").code == 0
+    _, path = bank.emergency("a.key", "--stolen")
+    (command,) = path["steps"][0]["commands"]
+    assert "--host bank.example --host '*.bank.example' --out" in command
+    done = bank.run(*("b.key" if word == "KEY" else word for word in shlex.split(command)[1:]))
+    assert done.code == 0, done.err

@@ -2127,6 +2127,14 @@ MUTATIONS: list[Mutation] = [
         "test_the_backup_that_is_an_authority_by_its_note_certifies_a_new_key",
     ),
     Mutation(
+        "the request of an emergency has names that a certificate can have",
+        "certpin/cli/rotate/emergency_text.py",
+        "return (host,) if name == host else",
+        "return (host,) if True else",
+        "tests/cli/test_rotate_emergency_paths.py::"
+        "test_the_request_for_a_wildcard_of_any_depth_is_accepted",
+    ),
+    Mutation(
         "a theft at several hosts has one way out",
         "certpin/cli/rotate/status.py",
         "    hosts = _with_shared_emergencies(hosts)\n",

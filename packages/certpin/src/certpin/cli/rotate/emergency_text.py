@@ -490,7 +490,8 @@ class PathText:
             words = f"For {name}, get" if is_used else f"Fetch {name}. For it get"
             text = f"{words} a certificate{other} ({missing})."
         out = self.commands.new_file("emergency.csr", self.hosts)
-        names = " ".join(f"--host {shlex.quote(host)}" for host in self.hosts)
+        hosts = (name for host in self.hosts for name in _certificate_names(host))
+        names = " ".join(f"--host {shlex.quote(name)}" for name in hosts)
         command = f"certpin rotate csr {place} {names} --out {out}"
         return text, [self.commands.whole_file(command)]
 
@@ -641,6 +642,16 @@ class PathText:
         if path.lacks_backup:
             date = in_utc(path.spare_from) if path.spare_from else "every client accepts one"
             yield f"No backup can be used until {date}: take care of the key in use."
+
+
+def _certificate_names(host: str) -> tuple[str, ...]:
+    """Return the names in the certificate of a host pattern.
+
+    No name covers names of any depth. For such a pattern (``**.``), the result is its own name and
+    a wildcard for one label below it.
+    """
+    name = host.removeprefix("**.")
+    return (host,) if name == host else (name, f"*.{name}")
 
 
 def _placeholder(note: str) -> tuple[str, str]:

@@ -2042,6 +2042,13 @@ MUTATIONS: list[Mutation] = [
         "tests/rotation/test_gate.py::test_the_fix_puts_a_backup_back_that_an_edit_has_deleted",
     ),
     Mutation(
+        "no wait helps if every version has ended",
+        "certpin/rotation/remedies.py",
+        "    if not situation.alive:\n        number = max(",
+        "    if False:\n        number = max(",
+        "tests/rotation/test_gate.py::test_if_every_recorded_release_has_ended_no_wait_helps",
+    ),
+    Mutation(
         "a version that has the pin is not published again",
         "certpin/rotation/remedies.py",
         '    if conclusion == "open" and situation.is_accepted_by(latest, pin):',

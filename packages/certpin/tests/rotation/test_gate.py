@@ -645,6 +645,15 @@ def test_a_backup_that_no_client_accepts_yet_waits_for_no_other_one() -> None:
     assert check_step(known(states, 3, versions=versions), "remove", pin("c")) == ()
 
 
+def test_if_every_recorded_release_has_ended_no_wait_helps() -> None:
+    old = replace(OUT, fetched=None, bundled=NOW - 40 * DAY, ended=NOW - DAY)
+    found = only(check_step(known(AB, versions=(old,)), "activate", pin("b")))
+    assert (found.invariant, found.safe_from) == ("adopted", None)
+    assert found.fix.startswith(
+        "record the version that clients have now: certpin rotate shipped 2"
+    )
+
+
 def test_the_date_is_that_of_the_first_other_backup() -> None:
     states: dict[str, State] = {**AB, "c": "published", "d": "published"}
     second = version(2, {**AB, "c": "published"}, ago=3 * DAY)

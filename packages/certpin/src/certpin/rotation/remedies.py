@@ -102,6 +102,12 @@ def how_to_adopt(
     latest = situation.deployed.latest
     if latest is None:
         return _how_to_start(situation, pin, prospects)
+    if not situation.alive:
+        number = max(situation.pins.version, latest.number)
+        return (
+            f"record the version that clients have now: certpin rotate shipped {number} (with "
+            "--app and --release for a release of an app)"
+        )
     conclusion = conclusion_of_version(situation, latest, prospects)
     if conclusion == "open" and situation.is_accepted_by(latest, pin):
         # It has the pin; only the authorities in the chain are not known yet.

@@ -2096,10 +2096,18 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the next switch needs the chain if the key is not enough",
         "certpin/rotation/next_step.py",
-        "violations=violations, needs_chain=is_open)",
+        "violations=violations, needs_chain=needs_chain)",
         "violations=violations, needs_chain=False)",
         "tests/rotation/test_next_step.py::"
         "test_a_switch_needs_the_chain_if_a_stolen_backup_may_be_an_authority",
+    ),
+    Mutation(
+        "no chain is named while a version lacks the pin",
+        "certpin/rotation/next_step.py",
+        "needs_chain = is_open and adoption(then, pin).adopted",
+        "needs_chain = is_open",
+        "tests/rotation/test_next_step.py::"
+        "test_no_chain_is_named_while_a_version_without_an_end_lacks_the_pin",
     ),
     Mutation(
         "status names the chain of a switch that the key can't decide",

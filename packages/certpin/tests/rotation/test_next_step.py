@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, PinSet
 from certpin.rotation import PinHistory, Situation, Version, check_step
 from certpin.rotation.next_step import NextStep, next_step
 from certpin.rotation.situation import ServerDate, ServerObservation, TimeEvidence
@@ -198,6 +198,29 @@ def test_a_switch_needs_the_chain_if_a_stolen_backup_may_be_an_authority() -> No
     assert [each.invariant for each in found.violations] == ["open-chain"]
     usual = situation(pin_set(ABC, 2), OUT, version(2, ABC, ago=DAY), seen=SEEN)
     assert not following(usual).needs_chain
+
+
+def test_no_chain_is_named_while_a_version_without_an_end_lacks_the_pin() -> None:
+    """It accepts the key below the pinned authority only, so most chains would be refused."""
+
+    def pins(number: int, states: dict[str, State]) -> PinSet:
+        (made,) = pin_set(states).policies
+        held = (
+            replace(each, role="intermediate") if each.pin == pin("ca") else each
+            for each in made.pins
+        )
+        return PinSet("bank", number, (replace(made, pins=tuple(held)),))
+
+    before: dict[str, State] = {"a": "active", "ca": "active", "d": "published"}
+    draft = pins(2, {**before, "c": "published"})
+    binary = Version(pins(1, before), bundled=NOW - 40 * DAY)
+    known = situation(draft, binary, Version(draft, fetched=NOW - DAY), seen=(sighting("a", "ca"),))
+    found = following(known)
+    assert (found.act, found.pin, found.not_before) == ("switch", pin("c"), None)
+    assert ([each.invariant for each in found.violations], found.needs_chain) == (
+        ["open-chain"],
+        False,
+    )
 
 
 def test_a_key_that_servers_present_without_a_switch_is_recorded() -> None:

@@ -42,7 +42,7 @@ from certpin.rotation.renewal import (
     switch_date,
 )
 from certpin.rotation.rules import expiry, has_backup_without
-from certpin.rotation.situation import Version
+from certpin.rotation.situation import Version, adoption
 from certpin.rotation.trust import is_refused
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ class NextStep:
         violations: the safety rules that the action would break now; empty if it is safe now. If
             the action only has to wait until ``not_before``, no rules but those about a wrong clock
             are listed.
-        needs_chain: for ``switch``, True if the safety rules can't decide by the key only
-            (``open-chain``), then or now: the user has to name the file of the new chain.
+        needs_chain: for ``switch``, True if every client accepts the pin, then or now, and the
+            safety rules can't decide by it (``open-chain``): the user has to name the file of the
+            new chain.
     """
 
     act: NextAct
@@ -296,8 +297,9 @@ def _switch(situation: Situation, pin: Pin, not_before: datetime | None = None) 
         then = replace(at_time(situation, not_before), evidence=None)
     found = check_step(then, "activate", pin, assumed_prospects(then, pin))
     is_open = {each.invariant for each in found} == {"open-chain"}
+    needs_chain = is_open and adoption(then, pin).adopted
     violations = () if not_before else found
-    return NextStep("switch", pin, not_before, violations=violations, needs_chain=is_open)
+    return NextStep("switch", pin, not_before, violations=violations, needs_chain=needs_chain)
 
 
 def _backup(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:

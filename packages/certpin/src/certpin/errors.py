@@ -376,7 +376,11 @@ class TLSUnavailableError(CertpinError):
 
 
 class ProbeError(CertpinError):
-    """The server at ``host`` and ``port`` could not be probed."""
+    """certpin tried to contact a server, and could not get the data that it needs from it.
+
+    For most commands, these data are the certificate chain. ``host`` and ``port`` name the server.
+    ``problem`` is the reason, without the name of the server.
+    """
 
     def __init__(self, problem: str, *, host: str, port: int, fix: str = "") -> None:
         super().__init__(f"{host}:{port}: {problem}" + (f"\n  fix: {fix}" if fix else ""))
@@ -441,7 +445,10 @@ class MissingExtraError(CertpinError, ModuleNotFoundError):
 
 
 class _ReasonedError(CertpinError):
-    """An error with a ``reason``, which is a word for programs."""
+    """The base class of errors with a ``reason``: a fixed word that programs can compare.
+
+    ``problem`` is the message for people, without the text of ``fix``.
+    """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
         super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))

@@ -45,6 +45,15 @@ class _Settings:
     """The kind of client that a test attacks, and the attack cases to run.
 
     The ``certpin`` markers of the test and pytest's ini file define these settings.
+
+    Attributes:
+        style: how the client is pinned: ``none``, ``leaf`` (pins of server keys) or ``ca`` (pins of
+            authorities). It decides which reactions of the client are right.
+        host: the host that the client calls.
+        protocol: the protocol of the client, such as ``http`` or ``imap``.
+        cases: the names of the cases; empty for all cases of ``case_file``, or without such a file
+            for all cases of the lab that can be judged for this client.
+        case_file: the path of a file with the user's own cases; empty for the cases of the lab.
     """
 
     style: str

@@ -91,7 +91,8 @@ class CalendarEvent:
     def is_due(self, today: date, days: int = 0) -> bool:
         """Return True if the day of the event is past, or at most ``days`` days ahead.
 
-        The result is False for an event without a date.
+        The result is False for an event without a date. ``certpin calendar`` ends with exit code 1
+        if an event is due.
         """
         return self.day is not None and (self.day - today).days <= days
 
@@ -200,7 +201,8 @@ def in_order(events: Iterable[CalendarEvent]) -> tuple[CalendarEvent, ...]:
 class _Host:
     """Finds the events of one host, from its policy and the chains of its servers.
 
-    ``chains`` are verified; ``served`` are the chains as the servers sent them.
+    ``chains`` are verified; ``served`` are the chains as the servers sent them. ``data`` has the
+    facts about public roots, and ``now`` is the current time.
     """
 
     policy: HostPolicy
@@ -290,7 +292,10 @@ class _Host:
                 yield from self._expiry(certificate, kind, pinned=self._is_pinned(certificate))
 
     def expired(self, path: Chain) -> Iterator[CalendarEvent]:
-        """Yield an event for each expired certificate of a path, verified or not."""
+        """Yield an event for each expired certificate of a path, which need not be verified.
+
+        ``path`` begins at the leaf. Certificates with a date that can't be read are skipped.
+        """
         for at, certificate in enumerate(path.certificates):
             with suppress(CertificateParseError):
                 if certificate.not_after < self.now:

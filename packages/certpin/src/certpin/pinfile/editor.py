@@ -57,10 +57,11 @@ _ONE_LINE = rf"""(?:{_STRING}|\[[^\]\n]*\]|[\w:.+-]+)"""
 
 
 class PinFileEditor:
-    """The text of a pin file, with methods that change it.
+    """The text of a pin file, with methods that change it in memory.
 
-    Only ``save`` writes the file, and it refuses an invalid text. So a command never leaves a
-    broken file. Methods raise ``PinFileError`` if the change can't be made in this text.
+    Only ``save`` writes the file. If the changed text is not a valid pin file, ``save`` raises
+    ``PinFileError`` and writes nothing, so a command never leaves a broken file. The other methods
+    raise ``PinFileError`` if a change can't be made in this text.
     """
 
     def __init__(self, path: Path, text: str, *, before: str | None) -> None:
@@ -101,7 +102,11 @@ class PinFileEditor:
         return self._text
 
     def has_host(self, pattern: str) -> bool:
-        """Return True if the file has a policy for this host pattern, in any spelling."""
+        """Return True if the file has a policy for this host pattern.
+
+        The spelling has no effect: ``API.bank.example`` and ``api.bank.example`` are the same
+        pattern.
+        """
         names = (table["name"] for table in _parse(self._text).get("host", ()))
         return str(HostPattern.parse(pattern)) in {str(HostPattern.parse(name)) for name in names}
 
@@ -288,10 +293,15 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the range of lines of each ``[[host.pin]]`` table of the host with index ``host``.
+        """Return the line range of each ``[[host.pin]]`` table of a host, in the order of the file.
 
-        Raises ``PinFileError`` if some of the host's pins are not written as such tables. ``lines``
-        has the lines of the pin file.
+        Args:
+            lines: the lines of the pin file.
+            host: the index of the host in the file, from 0.
+
+        Raises:
+            PinFileError: the host has a pin that is not written as such a table, so the editor
+                can't change the host's pins.
         """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
@@ -301,7 +311,11 @@ class PinFileEditor:
         return spans
 
     def check(self) -> PinSet:
-        """Return the pin set of the edited text. Raises ``PinFileError`` if it is not valid."""
+        """Return the pin set of the edited text, without writing the file.
+
+        Raises:
+            PinFileError: the edited text is not a valid pin file.
+        """
         if self._checked is None or self._checked[0] != self._text:
             self._checked = self._text, PinSet.parse(self._text, path=self.path)
         return self._checked[1]
@@ -332,7 +346,11 @@ class PinFileEditor:
         return text + f"\n{added}".replace("\n", newline)
 
     def refuse_overwriting(self) -> None:
-        """Raise ``PinFileChangedError`` if another program changed the file since it was read."""
+        """Raise ``PinFileChangedError`` if another program changed the file since it was read.
+
+        ``save`` calls this before it writes, because it would overwrite the other program's change.
+        A file that was deleted or created since then counts as changed.
+        """
         now = read_text(self.path) if self.path.exists() else None
         if now != self._before:
             raise PinFileChangedError.of(self.path)
@@ -346,9 +364,10 @@ class PinFileEditor:
 def editable_pins(text: str) -> list[int]:
     """Return for each host of a pin file the number of pins that the editor can change.
 
-    lint compares it with the number of the host's pins, to report the others. The editor can change
-    pins in ``[[host.pin]]`` tables, and not those in lists of inline tables. Hosts in such a list
-    are left out. ``text`` is the text of the pin file.
+    The editor can change a pin in a ``[[host.pin]]`` table, and not one in a list of inline tables.
+    The result has one number for each ``[[host]]`` table, in the order of the file; hosts in a list
+    are left out. A rule of ``certpin lint`` compares the numbers with those of all pins, and
+    reports the hosts with pins that can't be changed. ``text`` is the text of the pin file.
     """
     return _Lines(text).pin_counts()
 
@@ -406,7 +425,10 @@ def public_text(text: str, path: Path) -> str:
 
 
 def _is_text_of(expected: dict[str, Any], text: str) -> bool:
-    """Return True if an edited text is valid TOML with the data ``expected``, to check an edit."""
+    """Return True if an edited text is valid TOML, and its data are equal to ``expected``.
+
+    If not, the edit went wrong: the caller discards it, and raises ``PinFileError``.
+    """
     try:
         return _parse(text) == expected
     except ValueError:  # tomli.TOMLDecodeError
@@ -525,11 +547,17 @@ class _Lines:
         self._lines = text.split("\n")
 
     def hosts(self) -> list[_Span]:
-        """Return the line ranges of the ``[[host]]`` tables, without the tables inside them."""
+        """Return the line range of each ``[[host]]`` table, in the order of the file.
+
+        A range ends before the first table inside the host, such as ``[[host.pin]]``.
+        """
         return [span for name, span in self._tables() if name == "host"]
 
     def pins(self, host: int) -> list[_Span]:
-        """Return the line ranges of the ``[[host.pin]]`` tables of a host, given its index."""
+        """Return the line range of each ``[[host.pin]]`` table of one host.
+
+        ``host`` is the index of the host among the ``[[host]]`` tables, from 0.
+        """
         found, at = [], -1
         for name, span in self._tables():
             at += name == "host"

@@ -346,7 +346,10 @@ class Table:
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """Return the integer with the required TOML key ``name``. It has at most 64 bits."""
+        """Return the integer with the required TOML key ``name``.
+
+        Raises ``ConfigError`` if the key is missing, or the integer does not fit into 64 bits.
+        """
         value = self._typed(name, int, None, "a whole number")
         if isinstance(value, bool):
             raise self._wrong(name, "a whole number")
@@ -569,13 +572,17 @@ def _wait_for_lock(descriptor: int, path: Path, wait: float) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a temporary file, and rename it to ``path``.
+    """Write a file atomically: it gets the whole new content, or stays as it was.
 
-    ``content`` is the new content. If the file exists already, its permissions and owner are kept.
-    If ``path`` is a symbolic link, its target is replaced, not the link.
+    The content is written to a temporary file, which is then renamed.
+
+    Args:
+        path: the file, which may not exist yet. If it is a symbolic link, its target is replaced,
+            not the link. An existing file keeps its permissions and owner.
+        content: the new content. A string is written as UTF-8.
 
     Raises:
-        PinFileError: the file cannot be written.
+        PinFileError: the file can't be written.
     """
     from pathlib import Path
 

@@ -75,7 +75,10 @@ class AppResult:
 
     @property
     def mismatches(self) -> list[str]:
-        """The patterns of hosts with a verified chain that matches none of the app's pins."""
+        """The patterns of the hosts with a verified chain that matches none of the app's pins.
+
+        If there are any, the command ends with exit code 1.
+        """
         hosts = self.draft.hosts if self.draft else {}
         return [
             pattern

@@ -54,7 +54,10 @@ class OutputFile:
 
     @property
     def stale(self) -> bool:
-        """True if the existing file is missing, or has different content."""
+        """True if the existing file is missing, or has different content.
+
+        ``certpin export --check`` then ends with exit code 1.
+        """
         return self.state in {"differs", "missing"}
 
 

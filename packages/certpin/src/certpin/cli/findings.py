@@ -63,7 +63,10 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class LintedFile:
-    """A pin file that ``certpin lint`` checked, with its findings."""
+    """A pin file that ``certpin lint`` checked, with its findings.
+
+    ``document`` is the parsed file, and ``report`` has the findings.
+    """
 
     document: LintDocument
     report: LintReport

@@ -391,12 +391,18 @@ class Backup:
 
     @property
     def certificates(self) -> tuple[Certificate, ...]:
-        """The certificates in the file that the user named as the backup; usually none."""
+        """The certificates in the file that the user named as the backup, that of the backup first.
+
+        It is empty if there is no such file, or if the file has only a key.
+        """
         return self._reference.certificates if self._reference else ()
 
     @property
     def note(self) -> str:
-        """The ``note`` for the pin file that names the key's file or URI; empty for a pin."""
+        """The ``note`` for the pin file that names the key's file or URI.
+
+        It is empty if the user named the backup by a pin, or if there is no backup.
+        """
         from certpin.support.text import printable
 
         if self._on_token:
@@ -424,7 +430,10 @@ class Backup:
             yield
 
     def signer(self) -> Signer:
-        """Return a signer with the new key, which signs the certificate request for this key."""
+        """Return a signer with the new key, which signs the certificate request for this key.
+
+        Call it only if the user asked for a new key.
+        """
         from certpin.x509.signing import file_key
 
         if self._file is None and self.pin and self._on_token:

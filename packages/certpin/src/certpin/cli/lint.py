@@ -150,7 +150,11 @@ def lint(
 
 
 def _with_command(path: Path, exc: PinFileError) -> PinFileError:
-    """Return the error for a file that isn't TOML; of an app's source, it names the right command.
+    """Return the error to print for a file that isn't TOML.
+
+    If the file is not a pin file, but the source of an app or a file of another platform, the
+    returned error says so, and its fix is the ``certpin import`` command for the file. Otherwise
+    the result is ``exc``.
 
     Args:
         path: the file.

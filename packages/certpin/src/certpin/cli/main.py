@@ -111,7 +111,10 @@ class Group(click.Group):
     """
 
     def summaries(self) -> dict[str, str]:
-        """Return the first line of each command's help, by the name of the command."""
+        """Return the first line of each command's help, by the name of the command.
+
+        The hint for an unknown command is found in these names and texts.
+        """
         return {name: command.get_short_help_str() for name, command in self.commands.items()}
 
     def resolve_command(
@@ -177,7 +180,10 @@ class LazyGroup(Group):
         return self._lazy
 
     def own_commands(self) -> list[str]:
-        """Return the names of the commands without those that another package adds."""
+        """Return the names of the commands without those that another package adds.
+
+        Only these commands are imported to find a hint for an unknown command.
+        """
         return [name for name in self._lazy if name not in self._extensions]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -234,12 +240,20 @@ class CommandGroup(LazyGroup):
                 formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the options of certpin itself; ``--help`` and ``--version`` print at once."""
+        """Parse the options of certpin itself; ``--help`` and ``--version`` print at once.
+
+        Raises ``_OutputError`` if this output can't be written.
+        """
         with _output_checked():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; turn Ctrl-C into ``click.Abort``, failed output into ``_OutputError``."""
+        """Run a command. click calls this method.
+
+        Raises:
+            click.Abort: the user pressed Ctrl-C.
+            _OutputError: standard output can't be written.
+        """
         try:
             with _output_checked():
                 return super().invoke(ctx)
@@ -339,10 +353,10 @@ def main() -> None:
 
 
 def _end_at_once(code: Any) -> NoReturn:
-    """End the process without Python's shutdown.
+    """Write the buffered output, and end the process without Python's shutdown.
 
     The threads of the WireGuard library may call into Python during the shutdown: on Python 3.13
-    that caused a SIGSEGV, which replaced the exit code.
+    that caused a SIGSEGV, which replaced the exit code. ``code`` is the exit code.
     """
     with suppress(OSError):
         sys.stdout.flush()

@@ -165,7 +165,10 @@ def _name_in_commands(ctx: click.Context, _: click.Parameter, path: Path) -> Pat
 
 
 def name_pin_file(ctx: click.Context, path: Path | None) -> None:
-    """Let the printed commands of this run name a pin file; with None, they stay as they are."""
+    """Add ``--file PATH`` to the certpin commands that the output of this run suggests.
+
+    Nothing is added for the default pin file. If ``path`` is None, nothing is added from now on.
+    """
     if isinstance(reply := ctx.find_root().obj, CommandReply):
         reply.file_option = file_option(path) if path else ""
 
@@ -287,7 +290,17 @@ _CONNECTION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """The values of the options for a connection to a server: ``--connect``, ``--starttls`` etc."""
+    """The values of the options for a connection to a server: ``--connect``, ``--starttls`` etc.
+
+    Attributes:
+        starttls: the STARTTLS protocol, such as ``smtp``; None for TLS from the first byte.
+        connect: the address to contact, ``ADDRESS[:PORT]``; None to resolve the host's name.
+        server_name: the name to send (SNI) and to verify; None for the host.
+        ca_file: the PEM file of the only trust anchors; None for the platform's roots.
+        timeout: seconds for each step of the connection.
+        strict: True to verify the chain by strict X.509 rules, False not to; None to let the Python
+            version decide. It is ``strict_x509`` of the pin file.
+    """
 
     starttls: str | None
     connect: str | None
@@ -326,7 +339,10 @@ class ConnectionOptions:
         return observe(self.endpoint(target), context, timeout=self.timeout)
 
     def arguments(self) -> list[str]:
-        """Return these options as command-line arguments, for a command suggested to the user."""
+        """Return these options as command-line arguments, for a command suggested to the user.
+
+        Options that the user did not give are left out; so are the time limit and ``strict``.
+        """
         options = {
             "--starttls": self.starttls,
             "--connect": self.connect,

@@ -123,14 +123,17 @@ class ServerOptions:
 
     @property
     def given(self) -> bool:
-        """True if the user gave ``--host``, ``--connect`` or ``--starttls``."""
+        """True if the user gave ``--host``, ``--connect`` or ``--starttls``.
+
+        ``certpin lint`` refuses these options without ``--live``.
+        """
         return bool(self._hosts) or self.connects
 
     @property
     def connects(self) -> bool:
-        """True if the user gave ``--connect`` or ``--starttls``.
+        """True if the user gave ``--connect`` or ``--starttls``, which say how to contact a server.
 
-        These options say how to connect to a server.
+        ``certpin calendar`` refuses these options if it contacts no server (``--offline``).
         """
         return bool(self._addresses or self._protocols)
 
@@ -181,7 +184,8 @@ class ServerOptions:
     def _is_listed(self, policy: HostPolicy, host: str) -> bool:
         """Return True if the servers of a host are those that ``policy`` lists in the pin file.
 
-        Return False if ``policy`` lists none, or if the user gave ``--connect`` or ``--starttls``
+        certpin then warns if the user names a port of the host that is not in the list. Return
+        False if ``policy`` lists no servers, or if the user gave ``--connect`` or ``--starttls``
         for the host or for all hosts.
         """
         return bool(policy.servers) and not {host, _ALL} & {*self._addresses, *self._protocols}
@@ -307,7 +311,7 @@ class ProbeResults:
     unanswered: set[str] = field(default_factory=set)
 
     def copy(self) -> ProbeResults:
-        """Return results to which the caller can add, without a change of these ones."""
+        """Return a copy of the results. Additions to the copy don't change this object."""
         sightings = {pattern: [*found] for pattern, found in self.sightings.items()}
         return ProbeResults(sightings, [*self.unknown], [*self.errors], {*self.unanswered})
 
@@ -322,7 +326,8 @@ class ProbeResults:
     def add_answers(self, policy: HostPolicy, answers: ServerAnswers[Sighting]) -> None:
         """Add the chains that a server presents at its addresses.
 
-        Each address that did not answer, or that this machine can't reach, is added to ``unknown``.
+        An address that did not answer, or that this machine can't reach, is added to ``unknown``,
+        and ``policy`` to ``unanswered``. A failed connection is added to ``errors``, too.
         """
         from certpin.errors import ProbeError
 
@@ -560,9 +565,10 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def no_family(address: str) -> str:
-    """Return the reason why this machine can't reach an IP address: it has no IPv6 (or no IPv4).
+    """Return why this machine can't reach an IP address, as a clause for a message.
 
-    The caller knows that this is so. The result is a clause, for messages.
+    The reason is ``this machine has no IPv6``, or ``IPv4``. It is not tested here: the caller has
+    found out that the address can't be reached.
     """
     return f"this machine has no {'IPv6' if ':' in address else 'IPv4'}"
 

@@ -79,7 +79,10 @@ class Package:
 
     @property
     def wrong_version(self) -> bool:
-        """True if the package is installed, in a version that certpin does not accept."""
+        """True if the package is installed, in a version that certpin does not accept.
+
+        The part of certpin that needs the package is then reported as not working.
+        """
         return self.version is not None and not satisfies(self.version, self.needed.bounds)
 
 

@@ -50,7 +50,10 @@ def device_address(address: str) -> str:
 
 
 def phone_reaches(address: str) -> bool:
-    """Return True if another device in the network can reach a lab that listens on ``address``."""
+    """Return True if another device in the network can reach a lab that listens on ``address``.
+
+    If not, the output has the ``--listen`` option for a phone instead of a QR code.
+    """
     reached = ipaddress.ip_address(device_address(address))
     return not (reached.is_loopback or reached.is_unspecified)
 

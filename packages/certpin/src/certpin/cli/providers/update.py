@@ -110,7 +110,10 @@ def update(
 class _HostChange:
     """The pins to add to a host, and to remove, so that it pins the current roots of its providers.
 
-    ``removed`` are the pins that ``certpin providers update`` has taken out of the pin file so far.
+    Attributes:
+        policy: the policy of the host.
+        change: these pins, as ``certpin.providers`` computes them from the provider data.
+        removed: the pins that ``certpin providers update`` has taken out of the pin file so far.
     """
 
     policy: HostPolicy
@@ -124,8 +127,9 @@ class _HostChange:
     def is_older(self, data: ProviderData) -> bool:
         """Return True if the host's pins come from older provider data than ``data``.
 
-        This can be so even if no pin has to be changed. Also return True if the host pins roots of
-        providers, and the pin file has no date (``provider_edition``) of their data.
+        The command then writes the date of ``data`` into the pin file, even if no pin has to be
+        changed. Also return True if the host pins roots of providers, and the pin file has no date
+        (``provider_edition``) of their data.
         """
         edition = self.policy.provider_edition
         return bool(self.change.providers) and (edition is None or edition < data.edition)

@@ -49,13 +49,14 @@ def tuf_needed() -> AbstractContextManager[None]:
 class PublishContext:
     """The content of the pin file, and of the folder ``publish`` beside it, when they were read.
 
-    The folder contains the signed metadata.
+    The folder contains the signed TUF metadata, by which clients verify pin sets.
 
     Attributes:
         path: the pin file.
         folder: the folder ``publish``, with the signed metadata and the settings.
         files: the pin file and the journal.
-        policy: the state of the metadata, and the rules by which they are signed.
+        policy: the rules by which metadata are signed, with the metadata that were read and the
+            settings.
     """
 
     path: Path
@@ -90,7 +91,11 @@ class PublishContext:
 
     @cached_property
     def pending(self) -> tuple[PendingSignature, ...]:
-        """The metadata files that need signatures, each with the keys that must still sign it."""
+        """The metadata files that need more signatures, each with the keys that must still sign it.
+
+        It is empty if every file has enough signatures. Signatures that this command adds later
+        don't change the value.
+        """
         from certpin.publish.pending import pending
 
         return pending(self.plan)
@@ -180,7 +185,10 @@ class SigningKey:
 
     @property
     def bare(self) -> str:
-        """A warning if the private key is in a new file without encryption; else empty."""
+        """A warning that the private key is in a new file without encryption; empty if it is not.
+
+        The commands that make keys print it beside the key.
+        """
         return "" if self.sealed else "NOT encrypted; see --ask-passphrase"
 
 
@@ -225,7 +233,12 @@ class Keyring:
         """Return the signing key at a place: a file, a URI on a token or in a key service.
 
         The first call opens the key, or makes it if it doesn't exist; later calls return the same
-        key. No key is made in a key service.
+        key. No key is made in a key service. If the file has only a public key, because the private
+        key is elsewhere, the result has no ``signer``.
+
+        Raises:
+            KeyParseError: the file has no key that can sign.
+            TokenError: the token or the key service can't be used.
         """
         if place not in self._open:
             self._open[place] = self._take(place)

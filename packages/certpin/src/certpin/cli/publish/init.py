@@ -270,7 +270,7 @@ def print_result(
     """Print each key with its place, the signatures that are missing, and the next command.
 
     Args:
-        context: the new folder ``publish``, as read.
+        context: the new folder ``publish``, read after it was written.
         keys: the keys by their role.
         why_not: why Flutter apps can't use the pin sets; empty if they can.
         as_json: True to print JSON.

@@ -288,7 +288,9 @@ def _record_lapse(files: RotationFiles, pushed: Pushed, who: str) -> tuple[int, 
 def _shipped(files: RotationFiles) -> PinSet | None:
     """Return the newest pin set that an app was shipped with, or None if the journal has none.
 
-    ``files`` are the pin file and the journal.
+    If new keys have replaced those that signed the uploaded pin set, a push is refused unless the
+    version of the signed pin set is at least as high as that of this one. ``files`` are the pin
+    file and the journal.
     """
     shipped = [each.pins for each in files.deployed.versions if each.bundled is not None]
     return max(shipped, key=lambda pins: pins.version, default=None)

@@ -188,7 +188,8 @@ def leaves_unsigned(context: PublishContext, keys: frozenset[str]) -> bool:
     """Return True if the pin file can't be signed before the user raises its version number.
 
     That is so if the file was changed, and its number is not higher than that of the latest
-    recorded version. If none of the keys signs pin sets, such as only the online key, return False.
+    recorded version. ``publish sign`` and ``publish propose`` then end with exit code 1. If none of
+    the keys signs pin sets, such as only the online key, return False.
 
     Args:
         context: the pin file and the folder ``publish``.

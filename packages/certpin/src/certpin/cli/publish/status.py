@@ -80,7 +80,8 @@ def status(
 def _is_unknown(context: PublishContext) -> bool:
     """Return True if the journal lacks the signed version, so that ``publish push`` refuses it.
 
-    ``context`` has the pin file and the folder ``publish``.
+    ``publish status`` then ends with exit code 1. ``context`` has the pin file and the folder
+    ``publish``.
     """
     return context.policy.state.current is not None and context.pushed is None
 

@@ -133,7 +133,10 @@ class ClockReport:
 
     @property
     def is_repaired(self) -> bool:
-        """True if the correction was not refused, and no journal entry is ahead of time now."""
+        """True if the correction was not refused, and no journal entry is ahead of time now.
+
+        If not, the command ends with exit code 1.
+        """
         return not self.refused and (not self.late or self.event is not None)
 
     def json(self) -> dict[str, Any]:

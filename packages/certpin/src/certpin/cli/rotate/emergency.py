@@ -198,7 +198,10 @@ class EmergencyReport:
 
     @property
     def is_safe(self) -> bool:
-        """True if each host has a path on which no client is locked out."""
+        """True if each host has a path on which no client is locked out.
+
+        If not, or if no path could be computed, the command ends with exit code 1.
+        """
         is_computed = self.is_now_known and not self.problem
         return is_computed and all(path.is_safe for path in self.paths)
 
@@ -375,7 +378,10 @@ class EmergencyReport:
         return files
 
     def _ask_about(self, certificates: Sequence[Pin]) -> None:
-        """Add a question about each certificate that may have the key to ``unknown``."""
+        """Add questions to ``unknown``: whether certificates have the stolen or lost key.
+
+        ``certificates`` are the pins of the certificates that may have it.
+        """
         for pin in certificates:
             question = (
                 f"whether {pin} is the certificate of this key: then no server may use it (run "
@@ -459,7 +465,8 @@ class EmergencyReport:
         """Return True if the key is known to be an authority's.
 
         That is so if the user named a certificate of an authority, or if the key is that of a trust
-        anchor.
+        anchor. The journal then gets no note about the key, because a note means that the key is a
+        server's.
 
         Args:
             roots: the pins of the trust anchors in the pin file and in the recorded versions.

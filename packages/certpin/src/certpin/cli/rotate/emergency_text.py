@@ -112,7 +112,10 @@ class PathCommands:
 
     @property
     def recorded(self) -> int | None:
-        """The version of the pin file if it only lacks signatures or a push; otherwise None."""
+        """The recorded version of the pin file, if it lacks only signatures or a push.
+
+        Otherwise None: the pin file goes out as a new version.
+        """
         latest = self.files.deployed.latest
         is_pending = latest is not None and latest.pending and not differs_from_latest(self.files)
         return latest.number if latest is not None and is_pending else None
@@ -164,9 +167,10 @@ class PathText:
             yield from self._backup()
 
     def _at_once(self) -> Iterator[str]:
-        """Yield the clients that a switch at once would lock out, for each key that servers have.
+        """Yield for each other key in the pin file a sentence about switching servers to it now.
 
-        Nothing is yielded if no key would lock clients out, or if other sentences say it already.
+        The sentence says how many clients this locks out. Nothing is yielded if no such switch
+        locks clients out, or if the sentences about the path have said it already.
         """
         found = self.path.at_once
         is_said = self.path.harm is not None and len(found) == 1
@@ -181,9 +185,9 @@ class PathText:
                 yield f"{switch} locks out {violation.at_risk}: {problem}."
 
     def _until_another_version(self) -> str:
-        """Return the sentence about clients that no step of the path lets in at once.
+        """Return the sentence about locked-out clients that no step of the path lets in at once.
 
-        They stay locked out until they have a later version.
+        It names the version with which they accept the servers, and by when they have it.
         """
         from certpin.rotation import in_utc
 
@@ -197,7 +201,11 @@ class PathText:
         )
 
     def _done(self) -> str:
-        """Return the sentence that is printed if no step is left to take."""
+        """Return the sentence that is printed if no step is left to take.
+
+        For a stolen key, it also asks the user to have the certificate revoked, or the root removed
+        from other trust stores.
+        """
         latest = self.situation.deployed.latest
         out = f"version {latest.number} is out, and " if latest else ""
         unused = f"no server is known to use the {self.path.fact} key"
@@ -315,9 +323,10 @@ class PathText:
             yield from self._trade_off()
 
     def _trade_off(self) -> Iterator[str]:
-        """Yield the sentences about the two orders of a switch and a version, and their costs.
+        """Yield two sentences about the orders of switch and new version: each locks clients out.
 
-        A version that went out before the switch would refuse the stolen key at the servers.
+        Clients with a version that is published before the switch refuse the stolen key, which the
+        servers still use.
         """
         from certpin.rotation import format_duration
 
@@ -334,7 +343,11 @@ class PathText:
         )
 
     def _first_record(self) -> str:
-        """Return the sentence that asks the user to record the version that clients have."""
+        """Return the sentence that asks the user to record the version that clients have.
+
+        It contains the command. If the journal seems to be missing, it first asks the user to
+        restore the journal.
+        """
         files, pins = self.commands.files, self.situation.pins
         doubt = files.journal_doubt
         number = "VERSION" if doubt else pins.version  # the pin file may be a draft
@@ -444,8 +457,8 @@ class PathText:
     def _drop_root(self) -> str:
         """Words that ask the user to take a stolen root out of the file of ``trust``.
 
-        They are empty if ``trust`` has no other root, or no stolen one, and if another step says
-        so.
+        They are a part of the sentence of the next publish step. They are empty if ``trust`` has no
+        stolen root or no valid other one, or if another step asks for it.
         """
         from certpin.rotation.trust import anchor_pins, is_below
 
@@ -458,7 +471,10 @@ class PathText:
 
     @property
     def _awaits_root(self) -> bool:
-        """True if the pin file refuses a stolen root only after clients have another one."""
+        """True if a step marks a stolen root in the pin file after clients have another root.
+
+        Until then the pin file accepts the stolen root, because clients trust no other.
+        """
         return any(step.act == "mark" for step in self.path.steps)
 
     def _in_trust(self) -> str:
@@ -496,9 +512,10 @@ class PathText:
         return text, [self.commands.whole_file(command)]
 
     def _other_authority(self, step: EmergencyStep) -> str:
-        """Return the words that ask for a certificate from another authority; empty if not needed.
+        """Return words for the request of a certificate: that another authority has to issue it.
 
-        Another authority is needed if the stolen or lost key is an authority's.
+        They are empty if the stolen or lost key is not an authority's, or if ``_below`` names the
+        root.
         """
         if self.path.root_first:
             return "" if step.anchors else " below the other root"
@@ -586,7 +603,10 @@ class PathText:
         return f"{kind}{known}{note}"
 
     def _is_replaced(self, entry: HostPin) -> bool:
-        """Return True if servers used the key of a pin before the stolen or lost key."""
+        """Return True if servers used the key of a pin before the stolen or lost key.
+
+        The text then calls it "the replaced key".
+        """
         activated = self.commands.files.history.activated(self.situation.pattern)
         since, until = activated.get(entry.pin), activated.get(self.path.pin)
         is_before = until is not None and (since is None or since < until)
@@ -614,7 +634,11 @@ class PathText:
         return f"{text}{name}.", commands
 
     def afterwards(self) -> Iterator[str]:
-        """Yield notes for the time after the steps."""
+        """Yield notes for the time after the steps.
+
+        They say which renewals the gate refuses, until when clients accept the stolen key, and how
+        long no backup can be used.
+        """
         from certpin.rotation import in_utc
 
         path = self.path
@@ -635,7 +659,10 @@ class PathText:
         yield from self._backup()
 
     def _backup(self) -> Iterator[str]:
-        """Yield the sentence about the time without a backup that every client accepts."""
+        """Yield the sentence about the time without a backup that every client accepts.
+
+        Nothing is yielded if every client accepts a backup.
+        """
         from certpin.rotation import in_utc
 
         path = self.path
@@ -655,7 +682,9 @@ def _certificate_names(host: str) -> tuple[str, ...]:
 
 
 def _placeholder(note: str) -> tuple[str, str]:
-    """Return a placeholder for the file of a key, for a command, and its meaning.
+    """Return a placeholder for the file of a key, for a command, and a clause that explains it.
+
+    The placeholder is ``FOLDER/NAME``, or ``KEY`` if the note names no file.
 
     Args:
         note: the note of the pin. It can name the file, but not its folder.

@@ -128,8 +128,8 @@ def _require_known(files: RotationFiles, policies: list[HostPolicy], pin: Pin) -
 def _is_left_staged(files: RotationFiles, policy: HostPolicy, pin: Pin) -> bool:
     """Return True if a pin is STAGED in the journal and missing in the pin file.
 
-    ``files`` are the pin file and the journal. A crash of ``rotate finish KEY`` can leave this
-    state.
+    A crash of ``rotate finish KEY`` can leave this state. The command, run again, then writes the
+    missing step into the journal. ``files`` are the pin file and the journal.
     """
     in_file = any(pin == entry.pin for entry in policy.pins)
     return not in_file and files.history.past(policy.pattern).states.get(pin) == "staged"

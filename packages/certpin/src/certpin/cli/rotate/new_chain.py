@@ -95,7 +95,11 @@ class NewChain:
 
     @property
     def dart_unknown(self) -> list[str]:
-        """A note if Flutter apps can't use the key of the servers; else an empty list."""
+        """A note that Flutter apps can't use the key of the servers, as a list of one phrase.
+
+        It is printed after "Not known:", because certpin does not know whether Flutter apps use the
+        host. The list is empty if they can use the key, or if its type is unknown.
+        """
         key_type = self.named.key_type
         if not key_type or not any(map(self._is_server_key, self.policies)):
             return []

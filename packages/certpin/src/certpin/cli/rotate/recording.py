@@ -346,7 +346,10 @@ def push_text(files: RotationFiles) -> str:
 def question_about_unpinned(
     files: RotationFiles, hosts: Sequence[str], probes: ProbeOptions | None = None
 ) -> str:
-    """Return the question that stays open if no version that clients hold has some hosts.
+    """Return the question which keys installed apps accept at hosts that no version pins.
+
+    It is a clause for the list of facts that are not known. It has the commands that publish a
+    version with these hosts.
 
     Args:
         files: the pin file, with the changes of this command, and the journal.
@@ -396,7 +399,8 @@ def arrival_text(
 def has_others_to_end(files: RotationFiles, number: int, now: datetime) -> bool:
     """Return True if clients may hold a different version than the one that is recorded.
 
-    The wait until they have left it then counts from the record.
+    certpin then waits, from the time of the record, until clients have left the other version. Only
+    in that case does a wrong clock do harm.
 
     Args:
         files: the pin file and the journal.

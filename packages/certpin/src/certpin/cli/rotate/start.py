@@ -345,9 +345,10 @@ class _Start:
         require_matchable(certificates, policy.pattern, policy.trust, policy.match)
 
     def _is_compared(self, policy: HostPolicy) -> bool:
-        """Return True if clients of a host may compare the key: then Dart must be able to use it.
+        """Return True if clients of a host may compare the key with their pins.
 
-        With ``match = "ca"``, they compare no key of a server.
+        Only then must Flutter apps be able to use the key. With ``match = "ca"``, clients compare
+        only the keys of authorities.
         """
         return self.key.is_authority or policy.match != "ca"
 

@@ -193,6 +193,8 @@ class _Draft:
     """The facts about the draft that are the same for all hosts. Each is computed at most once.
 
     The draft is the content of the pin file, which would be published as the next version.
+    ``newer`` has a violation if clients can fetch a newer version than the journal has, and
+    ``results`` the chains that servers present.
     """
 
     files: RotationFiles

@@ -82,7 +82,10 @@ class ServerTable:
 
     @property
     def is_list(self) -> bool:
-        """True if the servers are printed as a list, because a table would be too wide."""
+        """True if the servers are printed as a list, because a table would be too wide.
+
+        Each line of the list has the key of the server's leaf.
+        """
         return len(self.servers) > _MAX_COLUMNS
 
     def _leaf(self, server: ServerStatus) -> str:

@@ -316,7 +316,10 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 def later_line(command: str, date: datetime | None) -> str:
-    """Return the output line for a command to run later, with the date from which it is safe."""
+    """Return the output line for a command to run later.
+
+    It begins with the date from which the command is safe; or with "Later:", if ``date`` is None.
+    """
     from certpin.rotation import in_utc
 
     return f"From {in_utc(date)} on:  {command}" if date else f"Later:  {command}"
@@ -524,17 +527,19 @@ def compare_destination(
 ) -> tuple[list[Violation], list[str]]:
     """Compare the journal with the version of the pin set that clients can fetch now.
 
-    An outdated clone has not the pins that clients hold: a step that it allows can lock them out.
+    If that version is newer, this clone of the repository is outdated: it lacks pins that clients
+    hold, so a step that it allows can lock them out.
 
     Args:
         files: the pin file and the journal.
         probes: the options of the user. With ``--offline`` nothing is read.
 
     Returns:
-        A violation, if the version there is newer than the journal, or differs from it. And the
-        facts that are unknown, as clauses: if the signatures there can't be verified, its number is
-        only a hint; an older version that the journal lacks can be a copy of old files; and nothing
-        is known if the destination can't be read, or is damaged.
+        Two lists. The first one has a violation if the version at the destination is newer than the
+        journal, or differs from it. The second one has the facts that are unknown, as clauses: if
+        the signatures at the destination can't be verified, its number is only a hint; an older
+        version that the journal lacks can be a copy of old files; and nothing is known if the
+        destination can't be read, or is damaged.
     """
     from certpin.cli.rotate.files import once, settings_path
     from certpin.errors import CertpinError

@@ -216,14 +216,15 @@ class KeySwitch:
 
 
 def _require_usable(step: KeySwitch) -> None:
-    """Require, at each host, that the pin file has the pin, and that its key may be used.
+    """Refuse a step that the user forces if servers must not use the key in any case.
 
-    ``step`` is the run of ``rotate switch``. ``--force`` can't override this check. If the pin file
-    lacked the pin, so would the next version, and clients with that version would refuse the chain,
-    even if they accept it now.
+    If neither the pin file nor a version had the pin, the next version would lack it, too, and
+    clients with that version would refuse the chain, even if they accept it now. ``step`` is the
+    run of ``rotate switch``.
 
     Raises:
-        ConfigError: the pin file lacks the pin, or the key was compromised, lost or removed.
+        ConfigError: at a host, the key or the new certificate is compromised, lost or removed; or
+            the key is GENERATED: the pin file has no pin of it yet.
     """
     from certpin.errors import ConfigError
     from certpin.rotation.journal import pin_state
@@ -411,9 +412,10 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
 def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:
     """Return True if the pin file lacks a pin that clients need for the chain.
 
-    More exactly: the draft (the pin file) lacks the key's pin; clients with the draft may refuse
-    the chain; and no version that clients hold pins an authority instead, because it pins the key,
-    or has no pins for the host. ``step`` is the run of ``rotate switch``.
+    The output of ``rotate switch`` then asks the user to add the pin. More exactly: the draft (the
+    pin file) lacks the key's pin; clients with the draft may refuse the chain; and no version that
+    clients hold pins an authority instead, because it pins the key, or has no pins for the host.
+    ``step`` is the run of ``rotate switch``.
     """
     from certpin.rotation import Version
     from certpin.rotation.prospect import (

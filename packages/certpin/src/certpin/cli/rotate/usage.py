@@ -135,7 +135,8 @@ def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
 def _is_valid(usage: ReportedUsage) -> bool:
     """Return True if version and client count are integers of at least 0, and the day has a zone.
 
-    ``True`` and ``False`` do not count as integers.
+    ``True`` and ``False`` do not count as integers. If a value is not valid, certpin refuses the
+    whole answer of the monitoring service with a ``DialError``.
     """
     numbers = (usage.version, usage.clients)
     whole = all(type(number) is int and number >= 0 for number in numbers)

@@ -64,7 +64,10 @@ class KeyReference:
 
     @property
     def pins(self) -> frozenset[Pin]:
-        """The pin that the user named, and both pins of the key's certificate, if there is one."""
+        """The pin that the user named, and both pins of the key's certificate, if there is one.
+
+        Both pins are that of the key (``sha256``) and that of the certificate (``cert-sha256``).
+        """
         from certpin.pins import pins_of
 
         return frozenset({self.pin}).union(*map(pins_of, self.certificates[:1]))

@@ -134,7 +134,10 @@ class EmergencyReport:
     (``EmergencyPath``).
 
     Attributes:
+        path: the pin file.
         fact: ``stolen`` or ``lost``.
+        key: the stolen or lost key, as the user named it.
+        who: the name of the person, for the journal.
         hosts: the host patterns for which the fact is recorded.
         earlier: the journal event that had recorded the fact before this command; ``None`` if this
             command recorded it.
@@ -148,6 +151,7 @@ class EmergencyReport:
         below: the pins of authorities below the stolen one, which the pin file now marks as lost.
         also: the other pins of the key, as of its certificate, that are recorded, too.
         version: the version of the pin file; None if it could not be read.
+        has_version: False if the journal has no published version.
         paths: the path of each host.
         texts: the paths in words, for each group of hosts with equal steps.
         problem: the reason why no path could be computed, as text; empty if the paths were

@@ -534,7 +534,9 @@ class _Start:
     def _switched(self, situations: list[Situation]) -> str:
         """Return the argument for the command ``rotate switch``: the key, or its certificate.
 
-        ``situations`` has the facts about each host.
+        The certificate is needed if the pin counts as an authority's and the user did not name it.
+        If its file is unknown, the result is a placeholder. ``situations`` has the facts about each
+        host.
         """
         if self._is_uncertified_authority(situations):
             return authority_file(self.key.named.note)

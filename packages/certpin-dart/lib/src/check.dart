@@ -31,13 +31,20 @@ final class PinCheck {
 
   DateTime? _end;
 
-  /// Whether the policy of an accepted connection has expired since then.
+  /// Whether the policy of an accepted connection has expired since then. The
+  /// client then opens new connections for new requests.
   bool get hasEnded => _end != null && !now().isBefore(_end!);
 
-  /// Forgets the accepted connections: they are no longer used.
+  /// Resets [hasEnded]. Call it when the connections accepted so far are no
+  /// longer used for new requests.
   void forget() => _end = null;
 
-  /// Throws unless the certificate of a completed handshake is pinned.
+  /// Checks the certificate of a completed handshake, [shown], against a
+  /// policy.
+  ///
+  /// A violation is passed to [onFailure]. Throws a [ConnectionException] if
+  /// the connection must be refused; returns if it is accepted, also if the
+  /// policy only reports violations.
   void call(String host, int port, HostPolicy policy, X509Certificate? shown) {
     if (shown == null) {
       throw TlsHandshakeException(host, 'the server showed no certificate');

@@ -25,7 +25,7 @@ final class ClientCertificate {
   /// The certificate, followed by its intermediates.
   final List<int> chain;
 
-  /// Its private key.
+  /// The private key of the certificate.
   final List<int> key;
 
   /// The password of the key, if it is encrypted.

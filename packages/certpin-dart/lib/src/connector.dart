@@ -39,13 +39,17 @@ final class PinnedConnector {
   /// Finds the proxies of a URL, for [call].
   FindProxy findProxy = findNoProxy;
 
-  /// The limit for each route: TCP, the tunnel, TLS and the check.
+  /// The time limit for each route to a server (direct, or through one proxy).
+  /// It includes TCP, the tunnel, TLS and the check. `null`: no limit.
   Duration? timeout;
 
   final Map<String?, SecurityContext> _contexts = {};
 
   /// The `HttpClient.connectionFactory`: called for each new connection,
   /// including those of redirects.
+  ///
+  /// [proxy] is set if `HttpClient` itself chose a proxy. The connection then
+  /// fails with an [UnpinnedRequestException].
   Future<ConnectionTask<Socket>> call(Uri uri, String? proxy, int? proxyPort) {
     // `WebSocket.connect` passes port 0 for a `wss:` URL without a port.
     final url = uri.port == 0 ? uri.replace(port: 443) : uri;
@@ -78,7 +82,8 @@ final class PinnedConnector {
     ).start();
   }
 
-  /// Starts TLS on a connection to [host].
+  /// Starts TLS on [socket], a connection to [host] that other code has opened,
+  /// and compares the pins. Closes [socket] on failure.
   Future<SecureSocket> secure(
     Socket socket,
     String host, {
@@ -102,7 +107,8 @@ final class PinnedConnector {
 
   /// A context that trusts the anchors of the policy, or the platform's roots.
   ///
-  /// It is a new context, because any code can add roots to the default one.
+  /// It is never `SecurityContext.defaultContext`, because any code can add
+  /// roots to that one. Policies with the same anchors share a context.
   SecurityContext contextFor(HostPolicy policy) {
     return _contexts.putIfAbsent(policy.trust, () => _context(policy.trust));
   }
@@ -138,17 +144,18 @@ SecurityContext newContext(String? anchors, ClientCertificate? certificate) {
   return context;
 }
 
-/// A way to the server.
+/// How an attempt reaches the server.
 sealed class _Route {}
 
-/// A connection to the server. `null`: its address is looked up.
+/// A connection to the server without a proxy. If [address] is `null`, the name
+/// of the host is resolved.
 final class _Direct implements _Route {
   const _Direct(this.address);
 
   final InternetAddress? address;
 }
 
-/// A tunnel of a proxy.
+/// A connection through a tunnel that [proxy] opens.
 final class _Proxied implements _Route {
   const _Proxied(this.proxy);
 
@@ -164,7 +171,7 @@ final class _Opened implements _Route {
 
 const String _refusedChain = 'CERTIFICATE_VERIFY_FAILED';
 
-/// A connection that is being opened.
+/// A connection that is being opened, until its pins have been compared.
 final class _Attempt {
   _Attempt(
     this.connector,
@@ -308,7 +315,11 @@ final class _Attempt {
     return socket;
   }
 
-  /// Name and dates are verified as well; only the roots differ.
+  /// Connects again, trusting the roots of the debugging proxy ([anchors]), and
+  /// compares no pins. Name and dates are verified.
+  ///
+  /// It is used only in a build with the debug override, after the first
+  /// connection was refused.
   Future<SecureSocket> _debugged(
     _Route route,
     String name,
@@ -341,7 +352,8 @@ final class _Attempt {
     return socket;
   }
 
-  /// Returns a connection on which the server expects a handshake.
+  /// Returns a connection over a route, without TLS. The server expects a
+  /// handshake next.
   Future<Socket> _plain(_Route route, String name, _Stop stop) async {
     switch (route) {
       case _Opened(:final socket):
@@ -379,7 +391,8 @@ final class _Stop {
   final Completer<Never> _stopped = Completer<Never>();
   ConnectionException? _reason;
 
-  /// Called when the attempt ends early.
+  /// Called when the attempt ends early. It releases the resource of the
+  /// current step, such as a socket.
   void Function(ConnectionException reason)? onStop;
 
   bool get isStopped => _reason != null;
@@ -393,8 +406,9 @@ final class _Stop {
     }
   }
 
-  /// Sets what releases the resource of the current step. If the attempt has
-  /// ended, releases it, and throws the error of its end.
+  /// Sets the function that releases the resource of the current step, such as
+  /// a socket, if the attempt ends early. If it has ended already, calls
+  /// [resource] and throws the error of that end.
   void release(void Function() resource) {
     onStop = (_) => resource();
     if (_reason case final reason?) {

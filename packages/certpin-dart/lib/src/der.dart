@@ -130,7 +130,8 @@ int _skipOptional(Uint8List der, int at, int limit, int tag) {
   return at;
 }
 
-/// Returns the start and the end of the contents of the value at [at].
+/// Returns the start and the end of the contents of the value at [at], which
+/// must have this tag and end before [limit].
 (int, int) _enter(Uint8List der, int at, int limit, int tag) {
   if (at + 2 > limit) {
     throw const FormatException('certificate: cut short');

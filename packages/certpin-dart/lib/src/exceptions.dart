@@ -4,7 +4,7 @@ library;
 import 'dart:async';
 import 'dart:io';
 
-/// The base class.
+/// The base class of the exceptions of failed connections.
 ///
 ///     ConnectionException (IOException)
 ///     ├── PinMismatchException        verified, but not a pinned key
@@ -42,7 +42,8 @@ sealed class ConnectionException implements IOException {
   /// The host of the request; empty if it is not known.
   final String host;
 
-  /// A sentence for the user of the app. Translate by type.
+  /// A sentence in English for the user of the app. For other languages, choose
+  /// a sentence by the type of the exception.
   String get userMessage;
 
   /// The details for a log. They contain hosts and digests, but no secrets.
@@ -124,7 +125,7 @@ final class UnpinnedRequestException extends ConnectionException {
   /// Creates a refusal. [problem] is a clause.
   const UnpinnedRequestException(super.host, this.problem);
 
-  /// What is wrong with the request.
+  /// Why the request would have no pin check, as a clause.
   final String problem;
 
   @override
@@ -207,7 +208,7 @@ final class NetworkException extends ConnectionException
   /// requires credentials. `null` if no proxy did.
   final int? proxyStatus;
 
-  /// False if a proxy refused with a status of 4xx, which stays.
+  /// False if a proxy refused with a status of 4xx: it would refuse again.
   @override
   bool get mayRetry => proxyStatus == null || proxyStatus! ~/ 100 != 4;
 

@@ -144,7 +144,8 @@ HostPolicy? _named(List<HostPolicy> policies, String pattern) {
   return null;
 }
 
-/// Compares IPv6 addresses by value, because they have several notations.
+/// Returns the policy for an IPv6 address; `null` if there is none. Addresses
+/// are compared by value, because they have several notations.
 HostPolicy? _policyForAddress(List<HostPolicy> policies, String host) {
   final address = Uri.parseIPv6Address(host).join('.');
   for (final policy in policies) {

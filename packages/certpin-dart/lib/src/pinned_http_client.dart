@@ -81,7 +81,8 @@ final class PinnedHttpClient implements HttpClient {
     return _Pool(client, pins.version, pins.policies);
   }
 
-  /// Replaces the connections whose check no longer holds.
+  /// Uses new connections from now on if the pins have changed, or if the
+  /// policy of a connection has expired. Running requests keep the old ones.
   void _renew() {
     if (_pool.isOf(pins) && !_connector.check.hasEnded) {
       return;
@@ -324,8 +325,10 @@ final class _Pool {
   int _running = 0;
   void Function()? _onClosed;
 
-  /// Whether the pins are unchanged. A new root can replace a set whose keys
-  /// were stolen by another one of the same version.
+  /// Whether [pins] are still those with which the connections were checked.
+  ///
+  /// The version is not enough: under a new root, a set that was signed with
+  /// stolen keys can be replaced by another one of the same version.
   bool isOf(PinSet pins) =>
       pins.version == _version && identical(pins.policies, _policies);
 

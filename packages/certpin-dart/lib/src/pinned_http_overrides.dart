@@ -35,7 +35,7 @@ final class PinnedHttpOverrides extends HttpOverrides {
     requireSockets('PinnedHttpOverrides');
   }
 
-  /// The pins of each client.
+  /// The pins with which each client checks its connections.
   final PinSet pins;
 
   /// The app, as named in reports.

@@ -21,13 +21,14 @@ final class Proxy {
   /// Creates a proxy. [credentials] are `user:password`.
   const Proxy(this.host, this.port, [this.credentials]);
 
-  /// Its host.
+  /// The host of the proxy.
   final String host;
 
-  /// Its port.
+  /// The port of the proxy.
   final int port;
 
-  /// The user and the password for Basic authentication (RFC 7617).
+  /// The user and the password for Basic authentication (RFC 7617), as
+  /// `user:password`. `null`: none.
   final String? credentials;
 }
 

@@ -39,26 +39,26 @@ final class PinFailure {
   /// The normalised host of the request.
   final String host;
 
-  /// Its port.
+  /// The port of the server.
   final int port;
 
-  /// The policy that covers it.
+  /// The policy of the host.
   final HostPolicy policy;
 
-  /// The pin set of the check.
+  /// The pin set with which the connection was checked.
   final PinSet pinSet;
 
   /// The decision about the connection.
   final Decision decision;
 
-  /// The reason.
+  /// The reason for the decision.
   final Reason reason;
 
   /// The pins of the certificate that the server presented. Empty if TLS
   /// failed.
   final List<String> presented;
 
-  /// That certificate, as PEM. Empty if TLS failed.
+  /// The certificate that the server presented, as PEM. Empty if TLS failed.
   final List<String> certificate;
 
   /// The time of the failure.
@@ -162,12 +162,14 @@ final class Reporter {
   /// Creates the client for a URL.
   final HttpClient Function(Uri to) clientFor;
 
-  /// The app, as reports name it.
+  /// The name and version of the app in reports.
   final ReportedApp app;
 
   static const Duration _patience = Duration(seconds: 10);
 
-  /// Reports a failure, unless it was reported recently. Never throws.
+  /// Reports a failure in the background to the URLs of its policy, unless the
+  /// same one was reported in the last hour, or [maxReports] others were. Never
+  /// throws.
   void report(PinFailure failure) {
     if (failure.policy.reportTo.isEmpty) {
       return;

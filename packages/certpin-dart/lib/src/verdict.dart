@@ -6,13 +6,13 @@ import 'policy.dart';
 
 /// The decision about a connection.
 enum Decision {
-  /// It is accepted.
+  /// The connection is accepted.
   accept,
 
-  /// It is accepted, and reported.
+  /// The connection is accepted, and the violation is reported.
   report,
 
-  /// It is closed before the app sends any data.
+  /// The connection is closed before the app sends any data.
   refuse,
 }
 
@@ -34,10 +34,10 @@ enum Reason {
   /// roots, so there is no certificate to report.
   untrusted('untrusted');
 
-  /// Creates a reason with its word in reports.
+  /// Creates a reason. [word] is its name in reports.
   const Reason(this.word);
 
-  /// The word in reports, the same as in certpin's other clients.
+  /// The name of the reason in reports, the same as in certpin's other clients.
   final String word;
 }
 

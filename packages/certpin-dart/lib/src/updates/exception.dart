@@ -27,7 +27,7 @@ final class PinUpdateException implements Exception {
   /// - `unexpected`: an unforeseen error
   final String reason;
 
-  /// The problem, a clause.
+  /// The problem, as a clause for a log.
   final String problem;
 
   @override

@@ -13,7 +13,7 @@ import '../report.dart';
 import 'exception.dart';
 import 'metadata.dart';
 
-/// Fetches the files of one refresh, over `https` only, without redirects.
+/// Fetches the files of one refresh, over `https` only. It follows no redirect.
 final class SignedFetcher {
   /// Creates a fetcher for [base], which ends with a slash.
   ///
@@ -49,6 +49,9 @@ final class SignedFetcher {
   static const Duration _deadline = Duration(seconds: 60);
 
   /// Returns the content of a file, or `null` if an optional file is missing.
+  ///
+  /// Throws a [PinUpdateException] or a [ConnectionException] if the file can't
+  /// be fetched, and a `TimeoutException` if the refresh takes too long.
   Future<Uint8List?> fetch(Wanted wanted) {
     return _fetch(wanted).timeout(_deadline - _passed.elapsed);
   }

@@ -9,7 +9,7 @@ import 'exception.dart';
 /// Metadata has about five levels. Deeper nesting could exhaust the stack.
 const int maxDepth = 16;
 
-/// Parses a JSON object. Throws if it is not one.
+/// Parses a JSON object. Throws a [PinUpdateException] on anything else.
 Map<String, Object?> decodedObject(Uint8List bytes) {
   try {
     final decoded = jsonDecode(utf8.decode(bytes));
@@ -22,7 +22,8 @@ Map<String, Object?> decodedObject(Uint8List bytes) {
   throw const PinUpdateException('unreadable', 'it is not a JSON object');
 }
 
-/// Returns the object of a key.
+/// Returns the JSON object at the key [name]. Throws a [PinUpdateException] if
+/// there is none.
 Map<String, Object?> objectAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! Map<String, Object?>) {
@@ -31,7 +32,8 @@ Map<String, Object?> objectAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// Returns the list of a key.
+/// Returns the list at the key [name]. Throws a [PinUpdateException] if there
+/// is none.
 List<Object?> listAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! List<Object?>) {
@@ -40,7 +42,8 @@ List<Object?> listAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// Returns the text of a key.
+/// Returns the string at the key [name]. Throws a [PinUpdateException] if there
+/// is none.
 String textAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! String) {
@@ -49,7 +52,8 @@ String textAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// Returns the number of a key, which is at least one.
+/// Returns the integer at the key [name]. Throws a [PinUpdateException] if
+/// there is none, or if it is below 1.
 int countAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! int || value < 1) {
@@ -58,7 +62,8 @@ int countAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// Returns the texts of a list without duplicates.
+/// Returns a list of strings. Throws a [PinUpdateException] if it has anything
+/// else, or the same string twice.
 List<String> textsOf(List<Object?> values) {
   final texts = <String>[];
   for (final value in values) {
@@ -70,10 +75,13 @@ List<String> textsOf(List<Object?> values) {
   return texts;
 }
 
-/// Returns the signed bytes: canonical JSON, as written by securesystemslib
-/// (TUF 1.0.31, 4.2.1; http://wiki.laptop.org/go/Canonical_JSON).
+/// Returns the bytes to which signatures apply: canonical JSON, as written by
+/// securesystemslib (TUF 1.0.31, 4.2.1;
+/// http://wiki.laptop.org/go/Canonical_JSON).
 ///
-/// Sorted keys, no spaces, no fractions; only `"` and `\` are escaped.
+/// It has sorted keys and no spaces; only `"` and `\` are escaped. Throws a
+/// [PinUpdateException] on other values, such as a fraction, and on more than
+/// [maxDepth] levels.
 Uint8List canonicalJson(Object? value) {
   final out = BytesBuilder();
   _write(out, value, 0);

@@ -46,18 +46,21 @@ final class Metadata {
   /// The time of expiry.
   final DateTime expires;
 
-  /// The signed part, and its canonical bytes.
+  /// The signed part. [message] has its canonical bytes, to which the
+  /// signatures apply.
   final Map<String, Object?> signed;
   final Uint8List message;
 
   /// Signatures in DER, by key id.
   final Map<String, Uint8List> signatures;
 
-  /// The file.
+  /// The whole file, as it was fetched or stored.
   final Uint8List bytes;
 }
 
-/// The reference to a file in other metadata. `null`: not specified.
+/// The reference to a metadata file in another one: its version, its length in
+/// bytes and its SHA-256 in hexadecimal. A length or digest of `null` is not
+/// checked.
 final class Named {
   const Named(this.version, this.length, this.sha256);
 
@@ -66,7 +69,8 @@ final class Named {
   final String? sha256;
 }
 
-/// The pin set that signed metadata announces.
+/// The pin set that signed targets metadata announces: its version, and the
+/// length and SHA-256 of its file.
 final class Promise {
   const Promise(this.version, this.length, this.sha256, this.until);
 
@@ -75,11 +79,11 @@ final class Promise {
   final int length;
   final String sha256;
 
-  /// The earliest expiry of the four roles.
+  /// The earliest expiry of root, timestamp, snapshot and targets.
   final DateTime until;
 }
 
-/// A pin set with the metadata that proves it.
+/// A verified pin set, with the metadata files by which it was verified.
 final class SignedSet {
   const SignedSet(
     this.pins,
@@ -104,7 +108,8 @@ final class SignedSet {
   /// The file with the pins.
   final Uint8List bytes;
 
-  /// Whether the keys that signed it have been replaced.
+  /// Whether the newest root has replaced keys that signed it. It stays in
+  /// force until a newer set was fetched.
   final bool superseded;
 }
 
@@ -122,10 +127,11 @@ final class Trust {
   /// The pins in the app.
   final PinSet bundled;
 
-  /// The root in the app, and its successors.
+  /// The root in the app and its verified successors, in order.
   final List<Metadata> roots;
 
-  /// The last metadata seen under the newest root.
+  /// The last metadata that was verified under the newest root. New metadata
+  /// must not have a lower version. `null`: none yet.
   Metadata? timestamp;
   Metadata? snapshot;
   Metadata? targets;
@@ -144,13 +150,14 @@ final class Wanted {
   final bool mayMiss;
 }
 
-/// The state of a refresh.
+/// The state of a refresh: the fetching of a newer pin set, file by file.
 final class Refresh {
   Refresh(this.trust, this.phase, this.followed, this.promise);
 
   final Trust trust;
 
-  /// `root`, `timestamp`, `snapshot`, `targets`, `pins` or `done`.
+  /// The next file: `root`, `timestamp`, `snapshot`, `targets` or `pins`;
+  /// `done` at the end.
   String phase;
 
   /// The number of root updates so far.

@@ -249,7 +249,9 @@ final class PinUpdates implements PinSet {
     }
   }
 
-  /// Returns [trust] itself if [text] has nothing newer.
+  /// Returns [trust] with the newer parts of the stored state [text]; [trust]
+  /// itself if there are none. Throws a [PinUpdateException] if the text is
+  /// invalid.
   Trust _restored(Trust trust, String text) {
     try {
       final found = withStored(trust, text, verifier);
@@ -265,7 +267,8 @@ final class PinUpdates implements PinSet {
   }
 }
 
-/// Converts any error to the one type. Hostile bytes must not cause others.
+/// Converts any error of an update to a [PinUpdateException], so that hostile
+/// bytes cause no other exception in the app.
 PinUpdateException _understood(Object error) {
   if (error is PinUpdateException) {
     return error;

@@ -45,7 +45,8 @@ PinSet readPins(Uint8List bytes) {
   );
 }
 
-/// Whether two lists of policies are equal.
+/// Whether two lists of policies are equal, in order. Two sets of the same
+/// version must be.
 bool samePolicies(List<HostPolicy> one, List<HostPolicy> other) {
   if (one.length != other.length) {
     return false;
@@ -60,7 +61,7 @@ bool samePolicies(List<HostPolicy> one, List<HostPolicy> other) {
   return true;
 }
 
-/// Returns all fields of a policy as one text.
+/// Returns all fields of a policy as one text, to compare policies.
 String _said(HostPolicy policy) {
   return jsonEncode([
     policy.pattern,

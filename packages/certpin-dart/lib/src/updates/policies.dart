@@ -114,7 +114,8 @@ bool _isPattern(String pattern) {
   return name != '' && normaliseHost(name) == name;
 }
 
-/// Returns the accepted pins, and those of compromised keys.
+/// Returns the accepted pins of a host, and those of compromised keys. Throws a
+/// [PinUpdateException] on a pin in any other state.
 (List<String>, List<String>) _pins(List<Object?> entries) {
   final pins = <String>[];
   final compromised = <String>[];
@@ -171,8 +172,8 @@ bool _isHexDigest(List<String> octets) {
   return true;
 }
 
-/// Parses certificates. If authorities match, these are the pins: an anchor
-/// that is not pinned would accept more.
+/// Throws unless [trust] has only certificates (PEM), at least one. If [match]
+/// is not `leaf`, each must be pinned: clients accept every chain to it.
 void _checkAnchors(String trust, String match, List<String> pins) {
   var rest = trust.trim();
   if (rest == '') {
@@ -225,7 +226,7 @@ List<String> _addresses(Map<String, Object?> host) {
   return addresses;
 }
 
-/// Only a collector on this device may receive reports without TLS.
+/// Whether reports may be sent to a URL: by `https`, or to this device.
 bool _takesReports(String address) {
   final url = Uri.tryParse(address);
   if (url == null || url.userInfo != '' || url.host == '') {

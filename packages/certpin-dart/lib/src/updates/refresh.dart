@@ -46,7 +46,7 @@ bool isNewest(Trust trust, DateTime now) {
   return !good.superseded && now.isBefore(good.promise.until);
 }
 
-/// Returns the next file to fetch.
+/// Returns the next file to fetch. Don't call it when the phase is `done`.
 Wanted wanted(Refresh refresh) {
   final trust = refresh.trust;
   final timestamp = trust.timestamp;
@@ -220,7 +220,8 @@ PinSet lowestPins(Trust trust, SignatureVerifier verifier) {
   return pinsInForce(trust);
 }
 
-/// Whether the current pins were verified under the newest root.
+/// Whether the current pins were verified under the newest root. Only then is
+/// the step to the next version limited ([maxJump]).
 bool isUnderNewestRoot(Trust trust) {
   final good = trust.good;
   final root = good == null ? trust.roots.first.version : good.root;

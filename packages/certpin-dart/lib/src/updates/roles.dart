@@ -67,7 +67,8 @@ Map<String, Uint8List> _signatures(List<Object?> values) {
   return found;
 }
 
-/// Ignores invalid signatures, because another key may have signed as well.
+/// Decodes a signature. An invalid one becomes empty, and so counts for no key:
+/// another key may have signed as well.
 Uint8List _octets(String text) {
   try {
     return fromHex(text);
@@ -76,7 +77,8 @@ Uint8List _octets(String text) {
   }
 }
 
-/// Requires all four roles, and versions in file names (TUF 1.0.31, 4.3).
+/// Throws unless a root names keys and a threshold for all four roles, and
+/// requires versions in file names (TUF 1.0.31, 4.3).
 void _checkRoot(Map<String, Object?> signed) {
   if (signed['consistent_snapshot'] != true) {
     throw const PinUpdateException('refused', 'no consistent snapshots');
@@ -147,7 +149,8 @@ bool _isBy(
   }
 }
 
-/// Returns the reference of a role to another file.
+/// Returns the reference to the file [name] in the metadata [found]. Throws a
+/// [PinUpdateException] if there is none.
 Named namedIn(Metadata found, String name) {
   final meta = objectAt(found.signed, 'meta');
   if (!meta.containsKey(name)) {

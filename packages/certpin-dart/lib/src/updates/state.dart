@@ -17,13 +17,14 @@ import 'trust.dart';
 
 const int _schema = 1;
 
-/// Returns the state of an app before its first refresh.
+/// Returns the state of an app before its first refresh: the pins and the
+/// [root] in the app. Throws a [PinUpdateException] if the root is invalid.
 Trust newTrust(PinSet bundled, Uint8List root, SignatureVerifier verifier) {
   final roots = <Metadata>[firstRoot(root, bundled.name, verifier)];
   return Trust(bundled, roots, null, null, null, null);
 }
 
-/// Serialises the state.
+/// Returns the state as one text (JSON), to be stored.
 String storedState(Trust trust) {
   final roots = <String>[];
   for (final root in trust.roots) {

@@ -27,7 +27,7 @@ final class FilePinStorage implements PinStorage {
   /// Creates a storage. A missing folder is created.
   const FilePinStorage(this.file);
 
-  /// The file.
+  /// The file that contains the stored text.
   final File file;
 
   // Base64 (four bytes for three) of pins, metadata and several roots.
@@ -87,7 +87,8 @@ final class FilePinStorage implements PinStorage {
   /// process (fcntl). It contains the word of its owner.
   File get _lock => File('${file.path}.new');
 
-  /// The new text of an owner, until it replaces the stored one.
+  /// The file for the new text of a lock's owner, until it replaces the stored
+  /// one.
   File _textOf(String owner) => File('${_lock.path}-$owner');
 
   String _newWord() {
@@ -98,7 +99,8 @@ final class FilePinStorage implements PinStorage {
     ].join();
   }
 
-  /// Waits for the lock, and takes over one that was left behind.
+  /// Waits until no other write has the lock, and takes it for [owner]. A lock
+  /// that was left behind is removed.
   Future<void> _acquire(String owner) async {
     for (var tries = 0; tries < _maxTries; tries += 1) {
       try {
@@ -119,8 +121,8 @@ final class FilePinStorage implements PinStorage {
     throw FileSystemException('The lock is never released', _lock.path);
   }
 
-  /// Whether the lock is not one of a current write: too old, or, after the
-  /// clock was set back, from the future.
+  /// Whether the lock was left behind: it is too old to be that of a write that
+  /// is running, or, after the clock was set back, from the future.
   Future<bool> _isLeftOver() async {
     try {
       final written = await _lock.lastModified();
@@ -140,7 +142,7 @@ final class FilePinStorage implements PinStorage {
     await _deleteIfThere(_lock);
   }
 
-  /// Returns the content of the lock; an empty text if there is none.
+  /// Returns the word of the lock's owner; an empty text if there is no lock.
   Future<String> _owner() async {
     try {
       return latin1.decode(await _lock.readAsBytes());

@@ -110,9 +110,11 @@ Metadata namedBy(
   return found;
 }
 
-/// Returns the pin set announced by the targets. They must be few, have plain
-/// names, belong to one version of the pin set of this name, and include the
-/// file with the pins.
+/// Returns the pin set that the targets metadata announces.
+///
+/// Throws a [PinUpdateException] unless its files are few, have plain names,
+/// belong to one version of the pin set [name], and include the file with the
+/// pins. [until] is the earliest expiry of the metadata.
 Promise promiseIn(Metadata targets, String name, DateTime until) {
   final files = objectAt(targets.signed, 'targets');
   if (files.length > maxTargets) {
@@ -168,7 +170,8 @@ PinSet pinsAsPromised(Promise promise, String name, Uint8List bytes) {
   return pins;
 }
 
-/// Throws if a pin set is older than the current one.
+/// Throws if a pin set is older than the current one, or has other policies in
+/// the same version.
 void requireFollowing(PinSet pins, PinSet current) {
   if (pins.version < current.version) {
     throw const PinUpdateException('older', 'its version was there before');
@@ -179,14 +182,15 @@ void requireFollowing(PinSet pins, PinSet current) {
   }
 }
 
-/// Throws if the version increases by more than the limit under one root.
+/// Throws if the version of a pin set is more than [maxJump] above the current
+/// one. The caller does not check this after a change of the root.
 void requireNear(PinSet pins, PinSet current) {
   if (pins.version > current.version + maxJump) {
     throw const PinUpdateException('jump', 'its version is too far ahead');
   }
 }
 
-/// Returns the earliest expiry.
+/// Returns the earliest expiry of these metadata; there must be at least one.
 DateTime firstEnd(List<Metadata> found) {
   var end = found.first.expires;
   for (final each in found) {

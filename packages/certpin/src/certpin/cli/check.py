@@ -203,7 +203,10 @@ def _exit_code(checkups: list[Checkup]) -> int:
 
 
 def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
-    """Return ``checkup``, the result of comparing one server's chain with its pins, as JSON."""
+    """Return ``checkup``, the result of comparing one server's chain with its pins, as JSON.
+
+    The remaining days in the JSON count from ``now``.
+    """
     from certpin.pins import pins_of
 
     observation, verdict, error = checkup.observation, checkup.verdict, checkup.error

@@ -148,7 +148,10 @@ def comparison_json(row: CaseComparison) -> dict[str, Any]:
 
 
 def _outcome_text(result: Result) -> tuple[str, str]:
-    """Return a word for a client's reaction to a case, for the table, and the word's colour."""
+    """Return two texts for the table: a word for a client's reaction to a case, and its colour.
+
+    ``result`` is the result of the client in the case.
+    """
     if result.verdict is None:
         return "not tried", "dim"
     if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

@@ -239,7 +239,8 @@ def _check_key_types(policies: Iterable[HostPolicy], known: Mapping[Pin, str]) -
 def _is_unlisted(policy: HostPolicy) -> bool:
     """Return True if a policy requires Certificate Transparency by a list that certpin can't read.
 
-    Such a list is part of a platform, for example of Android.
+    Such a list is part of a platform, for example of Android. The host is then imported without the
+    requirement, and the output says so.
     """
     return policy.ct_logs is not None and policy.ct_logs.timestamp is None
 

@@ -386,7 +386,10 @@ class Backup:
 
     @property
     def is_given(self) -> bool:
-        """True if the user named an existing backup, or asked for a new key."""
+        """True if the user named an existing backup, or asked for a new key.
+
+        ``certpin add`` refuses most enforced hosts without a backup.
+        """
         return self.place is not None or self.given is not None
 
     @property

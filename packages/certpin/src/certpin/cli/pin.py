@@ -160,7 +160,10 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
 
 
 def _is_file(path: Path) -> bool:
-    """Return True if an argument names a file, or a pipe that a shell makes for ``<(command)``."""
+    """Return True if an argument names a file, or a pipe that a shell makes for ``<(command)``.
+
+    If not, ``certpin pin`` connects to the argument as a host, or fails if it looks like a path.
+    """
     try:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):

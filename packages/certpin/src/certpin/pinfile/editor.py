@@ -496,7 +496,10 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return an expiry as TOML data: a date if it is midnight in UTC, else a date with a time."""
+    """Return the expiry ``moment`` as TOML data, for the key ``expires`` of a host.
+
+    The result is a date if it is midnight in UTC; otherwise a date with a time.
+    """
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 

@@ -224,7 +224,11 @@ def machine_facts() -> MachineFacts:
 
 
 def pin_file_facts(path: Path) -> tuple[PinFileFacts, PinSet | None]:
-    """Read a pin file. Return the facts about it, and its pins (None if it can't be used)."""
+    """Read the pin file, and return the facts about it and its pin set.
+
+    The pin set is None if there is no pin file, or if it can't be used: the facts then have the
+    problem. ``path`` is the path of the pin file.
+    """
     if not path.exists():
         return PinFileFacts(str(path)), None
     try:

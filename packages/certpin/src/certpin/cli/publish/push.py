@@ -463,7 +463,8 @@ class PushOutcome:
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     """Return True if the journal records the signed version as published, but not yet as pushed.
 
-    A push is the upload to the server from which clients fetch.
+    The push is then recorded in the journal. A push is the upload to the server from which clients
+    fetch.
 
     Args:
         deployed: the published versions in the journal.

@@ -124,7 +124,7 @@ class ClockReport:
 
     @property
     def refused(self) -> bool:
-        """True if certpin refuses to correct the entries.
+        """True if certpin refuses to correct the entries: the command then ends with exit code 1.
 
         Either a server's clock contradicts this machine's clock; or the user asked for a
         correction, and no server confirmed this machine's clock.

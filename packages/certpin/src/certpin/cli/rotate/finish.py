@@ -383,7 +383,8 @@ class FinishRun:
     def _refused(self, policy: HostPolicy, found: Sequence[Violation]) -> bool:
         """Return True if a step must not be taken: it is unsafe, and the user doesn't force it.
 
-        ``found`` are the reasons why the step is unsafe; they are added to ``violations``.
+        ``found`` are the reasons why the step is unsafe. They are added to ``violations``, each
+        with the host of ``policy``, also if the user forces the step.
         """
         known = set(self.violations)
         self.violations += [each for each in of_host(policy, found) if each not in known]
@@ -422,7 +423,10 @@ class FinishRun:
         ]
 
     def _situation(self, pattern: str) -> tuple[HostPolicy, Situation]:
-        """Return a host's policy after the removals so far, and the facts about the host."""
+        """Return a host's policy after the removals so far, and the facts about the host.
+
+        ``pattern`` is the pattern of the policy.
+        """
         policy = next(each for each in self.files.pins.policies if str(each.pattern) == pattern)
         return policy, self.files.situation(policy, self.results.of(policy), self.now)
 

@@ -118,7 +118,10 @@ class NewChain:
         return not named.is_authority if named.certificates else policy.match != "ca"
 
     def violations(self, situation: Situation) -> tuple[Violation, ...]:
-        """Return the rules against lockouts that the use of the chain at one host would violate."""
+        """Return the rules against lockouts that the use of the chain at one host would violate.
+
+        ``situation`` has the facts about the host. The result is empty if the step is safe.
+        """
         from certpin.rotation import check_step
 
         if (wrong_name := self._wrong_name(situation)) is not None:

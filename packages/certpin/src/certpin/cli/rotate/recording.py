@@ -240,7 +240,8 @@ def _open_drafts(files: RotationFiles) -> list[Violation]:
 def is_signed_by_default(files: RotationFiles) -> bool:
     """Return True if clients fetch the next version of the pin file as a signed pin set.
 
-    That is assumed if the last version that clients fetched was signed, or if
+    The printed commands then sign and push the version; otherwise they record it with ``rotate
+    shipped``. The result is True if the last version that clients fetched was signed, or if
     ``publish/publish.toml``, the settings file of ``certpin publish``, exists. ``files`` are the
     pin file and the journal.
     """
@@ -428,7 +429,8 @@ def release_options(files: RotationFiles) -> str:
 def differs_from_latest(files: RotationFiles) -> bool:
     """Return True if the pin file differs from the latest version in a way that affects clients.
 
-    Also True if no version is recorded. ``files`` are the pin file and the journal.
+    The pin file then has to go out as a new version. Also True if no version is recorded. ``files``
+    are the pin file and the journal.
     """
     from certpin.pins.policy import meaning
 
@@ -439,7 +441,8 @@ def differs_from_latest(files: RotationFiles) -> bool:
 def mark_published(files: RotationFiles) -> None:
     """Change the state of the pin file's pins that are GENERATED or STAGED to PUBLISHED.
 
-    ``files`` are the pin file and the journal.
+    The change is in memory (``files.editor``); ``files.commit`` writes it. ``files`` are the pin
+    file and the journal.
     """
     for policy in files.pins.policies:
         for entry in policy.pins:

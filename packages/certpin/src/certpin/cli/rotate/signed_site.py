@@ -262,6 +262,9 @@ def _files_of(site: Path, targets: dict[str, Any]) -> dict[str, Path]:
 def has_content(path: Path, signed: Path) -> bool:
     """Return True if a file has the content of a signed file.
 
+    If not, the pin file's version must not be recorded: clients may have the signed content under
+    this number.
+
     Args:
         path: the file beside the pin file. If it can't be read, the result is False.
         signed: the signed file.

@@ -375,7 +375,8 @@ class _Start:
     def _is_unrecorded(self, situation: Situation, pin: Pin) -> bool:
         """Return True if the pin file has the pin, and the journal has no ``stage`` step for it.
 
-        The cause is a crash of an earlier command.
+        The cause is a crash of an earlier command. The missing step is then written into the
+        journal. ``situation`` has the facts about the host.
         """
         return "stage" in self.files.history.missing_steps(situation.policy).get(pin, ())
 
@@ -423,7 +424,8 @@ class _Start:
     def _was_published(self, pattern: str) -> bool:
         """Return True if the journal has the new key in the state PUBLISHED at this host.
 
-        ``pattern`` is the host of the pin file.
+        No ``stage`` step is then recorded, because it would set the state back. ``pattern`` is the
+        host of the pin file.
         """
         from certpin.pins import HostPattern
 

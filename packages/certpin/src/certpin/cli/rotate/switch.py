@@ -174,7 +174,11 @@ class KeySwitch:
 
     @property
     def unpinned(self) -> list[str]:
-        """The host patterns of the step that have no pins in any version that clients may hold."""
+        """The host patterns of the step that have no pins in any version that clients may hold.
+
+        No recorded pins refuse the key there. Which keys installed apps accept is then an open
+        question in the output.
+        """
         return [str(policy.pattern) for policy, facts in self.situations if facts.is_unpinned]
 
     @property

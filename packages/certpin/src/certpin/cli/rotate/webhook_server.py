@@ -169,7 +169,10 @@ class WebhookServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 timer.cancel()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing about a failed connection: the API server treats no answer as a refusal."""
+        """Print nothing about a failed connection: the API server treats no answer as a refusal.
+
+        ``socketserver`` calls this method if serving a connection raised an error.
+        """
 
 
 def _cut(connection: socket.socket) -> None:

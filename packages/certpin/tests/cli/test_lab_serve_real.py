@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import socket
 import ssl
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin import PinnedSSLContext, PinSet
+from certpin import Pin, PinnedSSLContext, PinSet
 from certpin.lab import Authority, Identity, LabServer
 from tests.cli._lab import Serving, from_lab, use_up
 from tests.cli.conftest import program
@@ -104,6 +105,19 @@ def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -
         code, events, _ = lab.wait()
     verdicts = {event["case"]: event["verdict"] for event in events if event["event"] == "case"}
     assert (code, verdicts["rogue-ca-in-store"]) == (0, "REJECT")
+
+
+def test_pins_that_do_not_match_the_real_server_cause_a_warning(
+    real: tuple[str | Path, ...],
+) -> None:
+    file = Path("pins.toml")
+    pinned = PinSet.load(file).policies[0].pins[0].pin
+    other = Pin.of_key(hashlib.sha256(b"another key").digest())
+    file.write_text(file.read_text().replace(str(pinned), str(other)), encoding="utf-8")
+    with Serving(*real) as lab:
+        _, _, err = lab.end()
+    assert "clients with the pins of pins.toml refuse the real server at 127.0.0.1" in err
+    assert "fix: compare them: certpin check --file pins.toml" in err
 
 
 def test_the_guide_leaves_the_roots_and_pins_of_the_app(real: tuple[str | Path, ...]) -> None:

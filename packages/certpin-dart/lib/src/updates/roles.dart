@@ -17,7 +17,7 @@ Metadata readMetadata(String role, Uint8List bytes) {
   final signed = objectAt(top, 'signed');
   final kind = textAt(signed, '_type');
   if (kind != role) {
-    throw PinUpdateException('refused', '$kind stands where $role belongs');
+    throw PinUpdateException('refused', 'the metadata is $kind, and not $role');
   }
   if (!textAt(signed, 'spec_version').startsWith('1.')) {
     throw const PinUpdateException('unreadable', 'of another TUF than 1');

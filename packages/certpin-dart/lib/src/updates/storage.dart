@@ -46,13 +46,13 @@ final class FilePinStorage implements PinStorage {
   Future<String?> read() async {
     try {
       if (await file.length() > _maxBytes) {
-        throw const PinUpdateException('cache', 'what was stored is too long');
+        throw const PinUpdateException('cache', 'the stored file is too long');
       }
       return utf8.decode(await file.readAsBytes());
     } on PathNotFoundException {
       return null;
     } on FormatException {
-      throw const PinUpdateException('cache', 'what was stored is not UTF-8');
+      throw const PinUpdateException('cache', 'the stored file is not UTF-8');
     }
   }
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from certpin.support.markup import ICON_PATHS, chain_style, tag, write
@@ -301,9 +301,20 @@ def reason(value: str) -> str:
     return f"{value}: {meaning}" if meaning else value
 
 
+def code(text: str) -> Markup:
+    """Return a text as HTML, in which each part between backticks is a ``code`` element.
+
+    The explanations of alert rules have such parts, because they are also in the documentation.
+    """
+    parts = [escape(clean(part)) for part in text.split("`")]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup().join(parts)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "brief": brief,
+    "code": code,
     "date": date,
     "minute": minute,
     "noun_for": noun_for,

@@ -57,6 +57,14 @@ def test_a_noun_agrees_with_its_number() -> None:
     assert [number(count, "host") for count in (0, 1, 1204)] == ["0 hosts", "1 host", "1,204 hosts"]
 
 
+def test_parts_between_backticks_are_code_and_html_is_escaped() -> None:
+    line = environment().from_string("<p>{{ text | code }}</p>")
+    assert line.render(text="set `a < 1`, <b> \u202e") == (
+        "<p>set <code>a &lt; 1</code>, &lt;b&gt; \\u202e</p>"
+    )
+    assert line.render(text="an open `one") == "<p>an open <code>one</code></p>"
+
+
 def test_the_shipped_htmx_is_the_reviewed_one() -> None:
     script = files("certpin_watch.html").joinpath("static", "htmx.min.js").read_bytes()
     assert hashlib.sha256(script).hexdigest() == htmx.SHA256

@@ -143,10 +143,10 @@ def without_backup(host: str, chain: Chain | None) -> ConfigError:
         roots = [root.name for root in owner.roots_at(_today(data))]
         more = f", and {len(roots) - _MAX_NAMED} more" if len(roots) > _MAX_NAMED else ""
         others = [each.name for each in data.providers.values() if owner.name in each.uses]
-        service = f" (or {', '.join(others)}, if that is where you get it)" if others else ""
+        service = f". If you get it from {' or '.join(others)}, name that instead" if others else ""
         pinned = (
-            f"certpin add {host} --provider {owner.name}{service} pins the roots of {owner.title}: "
-            f"{', '.join(roots[:_MAX_NAMED])}{more}"
+            f"certpin add {host} --provider {owner.name} pins the roots of {owner.title}: "
+            f"{', '.join(roots[:_MAX_NAMED])}{more}{service}"
         )
     else:
         pinned = (

@@ -457,7 +457,7 @@ def _key_bytes(key: Key) -> bytes:
 
 def _require_named(named: Any, version: int, data: bytes) -> None:
     if named.version != version:
-        raise BadVersionNumberError(f"version {version} stands where {named.version} is named")
+        raise BadVersionNumberError(f"the file has version {version}, and not {named.version}")
     named.verify_length_and_hashes(data)
 
 

@@ -11,6 +11,7 @@ from certpin.cli.cases import case_option, foreign_option, with_foreign
 from certpin.cli.choices import STYLES
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error, stop_on_signals
 from certpin.cli.options import anchors_pem, ca_file_option, json_option
+from certpin.cli.reply import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,6 +198,8 @@ def _upstreams(
 ) -> dict[str, Upstream]:
     """Connect to the user's real server of each host under test, and return these servers.
 
+    Warn of each server that an app with the pins of ``pin_file`` refuses.
+
     Args:
         hosts: the hosts under test.
         pin_file: the user's pin file; None to test with the lab's own pins.
@@ -216,9 +219,13 @@ def _upstreams(
     if not (pin_file or addresses):
         return {}
     roots = anchors_pem(ca_file)
-    return {
+    found = {
         host: find_upstream(host, "http", pin_file, addresses.get(host), roots) for host in hosts
     }
+    for server in found.values():
+        if server.unpinned:
+            say("certpin: warning", f"{server.unpinned}\n  fix: {server.unpinned_fix}")
+    return found
 
 
 def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:

@@ -144,7 +144,7 @@ class EmergencyReport:
         is_worse: True if the user gave ``--lost``, and the journal already had the key as stolen,
             which is worse. The path is then that of a stolen key.
         marked: the hosts at which the pin file marks the key as stolen or lost.
-        unmarked: the hosts at which the pin file can't mark the key yet, because only one other pin
+        unmarked: the hosts at which the pin file can't mark the key yet, because too few other pins
             would be left, or because no version is recorded.
         later: the hosts at which the pin file does not refuse the stolen root yet, because clients
             trust no other root.
@@ -599,7 +599,7 @@ class EmergencyReport:
             has_start = any(path.needs_backup for path in self.paths)
             where_backup = "the new backup below" if has_start else "another backup"
             why = (
-                f"because only one other pin is left: it follows with {where_backup}"
+                f"because too few other pins are left: it follows with {where_backup}"
                 if self.has_version
                 else "because no version is recorded: it follows when you have recorded one"
             )

@@ -116,11 +116,12 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of a probe job.
 
     ``host``, ``port``, ``way``, ``location`` and ``slot`` are copied from the job (``ProbeJob``).
-    ``slot`` is the planned time of the probe.
+    ``way`` describes how to connect and verify; ``slot`` is the planned time of the probe.
 
     Attributes:
         at: when the job was done, in seconds since 1970 by the worker's clock.
-        seen: the result at each address.
+        seen: the result at each address. Its chains are indexes into ``certificates``: ``chain``
+            returns the certificates.
         certificates: the certificates of all chains in DER, each certificate once.
     """
 

@@ -112,7 +112,10 @@ class OpenIDSettings:
 
     @property
     def recheck_seconds(self) -> int:
-        """The number of seconds for which the provider's statement about a user is valid."""
+        """The number of seconds for which the provider's statement about a user is valid.
+
+        After this time, the provider has to confirm the user and the role of the session again.
+        """
         return self.recheck_minutes * 60
 
 

@@ -135,7 +135,10 @@ def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
 
 
 def flag(table: Table, name: str) -> bool:
-    """Read a boolean from the table: the value of the key ``name``."""
+    """Read a boolean from the table: the value of the key ``name``; False if it is missing.
+
+    Raises ``ConfigError`` if the value is not a boolean.
+    """
     return table.flag(name, default=False)
 
 

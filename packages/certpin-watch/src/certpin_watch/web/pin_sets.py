@@ -462,8 +462,9 @@ def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
 def _was_adopted_before_use(pin: PinStatus, adopted: datetime) -> bool:
     """Return True if every client accepted a pin before a server first used it.
 
-    ``adopted`` is the time from which every client accepts the pin. If the pin was published after
-    this time, or it is unknown when, return False.
+    The timeline then shows a period in the state ADOPTED. ``adopted`` is the time from which every
+    client accepts the pin. If the pin was published after this time, or it is unknown when, return
+    False.
     """
     used = [pin.since[state] for state in ("active", "retiring") if state in pin.since]
     published = pin.since.get("published")

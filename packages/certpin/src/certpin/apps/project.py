@@ -351,7 +351,10 @@ class _Selection:
         return is_for_debug(self._path_in_project(file))
 
     def builds(self, file: ListedFile) -> str:
-        """Return the builds that use a file; empty if builds for the app store use it."""
+        """Return the builds that use a file, as a phrase such as "debug builds".
+
+        The result is empty if builds for the app store use the file.
+        """
         return self._assets.get(file) or builds_of(self._path_in_project(file))
 
     def builds_of_source(self, file: ListedFile) -> str:

@@ -634,8 +634,9 @@ def _new_policy(
 def _unknown(policy: HostPolicy, backup: Backup) -> list[str]:
     """Return the facts about the backup that certpin could not check, as phrases for the output.
 
-    There is one phrase if it is unknown whether public authorities certify the type of the backup
-    key, or if Flutter apps can't use the type. Otherwise the list is empty.
+    There is a phrase if it is unknown whether public authorities certify the backup key, and a
+    phrase if Flutter apps can't use it, because certpin can't know if there are such apps. The list
+    is empty if neither is so, or if the pins are those of authorities only (``match = "ca"``).
     """
     if backup.pin is None or policy.match == "ca":
         return []

@@ -147,11 +147,14 @@ class AppRequest:
 def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> None:
     """Read an app, write its pins into the pin file, and print the result with the mistakes.
 
-    ``request`` is the request of the user. The mistakes are printed even if the import is refused.
+    A mistake is a fault in the app's source, such as a callback that accepts every certificate. It
+    doesn't prevent the import, but sets the exit code. Mistakes are printed even if the import is
+    refused. ``request`` is the request of the user.
 
     Raises:
         click.UsageError: ``--json`` and another format are asked for.
-        CertpinError: the import is refused. Nothing was written.
+        CertpinError: the app can't be read; or the import is refused, for example because a host
+            has a single pin, or already has another policy in the pin file. Nothing was written.
     """
     from certpin.apps.project import read_project
     from certpin.cli.app_result import FORMATS, AppResult, warn

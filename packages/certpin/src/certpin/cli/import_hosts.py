@@ -133,6 +133,8 @@ class HostImport:
     def _add_debug(self, anchors: TrustAnchors) -> None:
         """Add the imported anchors of debug builds to a pin file that has none.
 
+        A pin file with the same anchors stays unchanged.
+
         Raises:
             ConfigError: the pin file has other anchors of debug builds.
         """

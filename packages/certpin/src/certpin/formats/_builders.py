@@ -265,6 +265,7 @@ class _Code:
     def _at(self, start: int, builder: _Builder | None = None) -> CallSite:
         """Return the builder and the branch of the expression that starts at the token ``start``.
 
+        The branch is the innermost block, or part of a condition or loop, around the expression.
         ``builder`` is the object on which the expression calls a method; None if there is none, or
         if it is unknown. A call on the object of a Kotlin scope function has that function's site.
         """

@@ -124,8 +124,9 @@ def last_value(text: str, name: str) -> str | None:
 def values(text: str, name: str) -> list[str]:
     """Return each value of the setting ``name`` in a file, in the order of the lines.
 
-    ``text`` is the content of the file. ``name`` is a regular expression. The name is followed by
-    ``=``, ``:`` or a space; the value ends with the line.
+    ``text`` is the content of the file. ``name`` is a regular expression, and its case is ignored.
+    The name is the first word of its line, perhaps after ``--``, and is followed by ``=``, ``:`` or
+    a space. The value ends with the line, and is returned with its quotes.
     """
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([^\r\n]*+)"

@@ -50,7 +50,8 @@ def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
 def read(source: Source) -> Shape:
     """Parse an XML property list, and return its value, such as a dictionary, as a ``Shape``.
 
-    ``source`` is the file. Raises ``FormatError``.
+    A ``Shape`` checks the types of the values that are read, and records which ones were not read.
+    ``source`` is the file. Raises ``FormatError`` if it is not an XML property list.
     """
     if source.data.startswith(b"bplist"):
         raise FormatError("the file is a binary property list", fix="plutil -convert xml1 FILE")

@@ -129,7 +129,8 @@ def _strings(pieces: list[Token], place: int) -> tuple[list[Token], int]:
 
     Returns:
         The strings, and the index of the token after the list. If it is no list, or contains
-        something else than strings, this is the index of the unexpected token.
+        something else than strings, they are the strings before the unexpected token, and its
+        index. The caller then finds no comma or end at this index, and refuses the options.
     """
     if not is_mark(pieces, place, "["):
         return [], place
@@ -254,10 +255,10 @@ def _setting(pieces: list[Token], place: int) -> str | None:
 
 
 def _name(pieces: list[Token], entry: Brackets) -> str:
-    """Return the name of an entry's host in the options with the pins.
+    """Return the host that an entry's options are for: ``HOST`` in ``'HOST': { options }``.
 
-    ``pieces`` are the tokens of the code, and ``entry`` is the pair of brackets around the entry's
-    options. Raises ``FormatError`` if the code computes the name, or has it elsewhere.
+    ``pieces`` are the tokens of the code, and ``entry`` is the pair of brackets around the options.
+    Raises ``FormatError`` if the code computes the name, or has it elsewhere.
     """
     is_inside = entry.outer is not None and is_mark(pieces, entry.outer.opening, "{")
     if is_inside and _is_property(pieces, entry.opening - 1):

@@ -114,7 +114,8 @@ def is_token_uri(text: str) -> bool:
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Split a PKCS#11 URI into its attributes: those of its path, and those of its query.
 
-    Each is a dict from the name of the attribute to its percent-decoded value.
+    Each is a dict from the name of the attribute to its percent-decoded value. Raises
+    ``TokenError`` if the URI is invalid or too long, or has an unknown or repeated attribute.
     """
     if not is_token_uri(text):
         raise TokenError("this is not a PKCS#11 URI", fix=f"write it as {_EXAMPLE}")

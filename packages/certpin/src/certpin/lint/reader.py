@@ -178,9 +178,10 @@ class _DocumentReader:
             return AnchorFile(key, file, (), exc.problem)
 
     def _tables(self, table: Table, name: str) -> list[Table]:
-        """Return the tables of the array ``name`` in a table.
+        """Return the tables of the array ``name`` in a table; empty if the key is missing.
 
-        An element of the array that is not a table is skipped, and added to ``problems``.
+        A value that is not an array, or an element of it that is not a table, is skipped, and added
+        to ``problems``.
         """
         found: list[Table] = []
         values: list[Any] = self._try(lambda: table.items(name), default=[])

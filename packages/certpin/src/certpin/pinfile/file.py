@@ -425,7 +425,10 @@ class Table:
             yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
-        """Return the elements of the array ``name``, of any type; empty if the key is missing."""
+        """Return the elements of the array ``name``, of any type; empty if the key is missing.
+
+        Raises ``ConfigError`` if the value is not an array.
+        """
         value = self._data.get(name)
         if isinstance(value, list):
             return value

@@ -407,7 +407,10 @@ def host_pattern(table: Table) -> HostPattern:
 
 
 def host_server(table: Table) -> HostServer:
-    """Return the server of a ``[[host.server]]`` table. Raises ``ConfigError`` if it is invalid."""
+    """Return the server of a ``[[host.server]]`` table. Raises ``ConfigError`` if it is invalid.
+
+    Without ``address``, it is the server at the name of the host.
+    """
     starttls: str | None = None
     if "starttls" in table.data:
         starttls = table.choice("starttls", get_args(StartTLS), None)

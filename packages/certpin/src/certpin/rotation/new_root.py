@@ -162,7 +162,8 @@ def marks_root_later(situation: Situation, pin: Pin) -> bool:
 def _is_out(situation: Situation) -> bool:
     """Return True if clients can get the trust anchors of the draft (the pin file) already.
 
-    The latest version then has the same anchors, and is in a binary or can be fetched.
+    The latest version then has the same anchors, and is in a binary or can be fetched. Otherwise
+    the steps to another root begin with publishing the draft.
     """
     latest = situation.deployed.latest
     if latest is None or latest.pending:

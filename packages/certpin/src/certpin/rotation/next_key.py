@@ -231,6 +231,9 @@ def candidate_of(situation: Situation, pin: Pin) -> KeyCandidate:
 def unconfirmed_switch(situation: Situation, choice: KeyCandidate) -> Violation | None:
     """Return the violation if the gate will refuse a switch until a server confirms the time.
 
+    Return ``None`` too if a switch to the key is unsafe at any time, or if a clock is known to be
+    wrong, which stops every step.
+
     Args:
         situation: the facts about the host, with the evidence about the time.
         choice: the key that servers switch to.

@@ -279,7 +279,8 @@ def _is_published(situation: Situation, goal: _Goal) -> bool:
 def _is_presented_everywhere(situation: Situation, goal: _Goal) -> bool:
     """Return True if every probed server presents the new key, and its chain if that is known.
 
-    ``goal`` has the new key and its chain.
+    The plan then needs no step ``serve``. Return False if no server was probed. ``goal`` has the
+    new key and its chain.
     """
     if not any(each.leaf for each in goal.prospects):
         return is_served_everywhere(situation, goal.pin)

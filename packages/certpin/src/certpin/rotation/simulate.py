@@ -311,7 +311,10 @@ class Tally:
         return self._by_hour(self._refused)
 
     def held_by_hour(self) -> Iterator[tuple[int, Integers]]:
-        """Yield each version number, with an array of its numbers of clients at each full hour."""
+        """Yield each version number, with an array of its numbers of clients at each full hour.
+
+        The index in the array is the number of hours since the beginning of the simulation.
+        """
         for number, changes in self._held.items():
             yield number, self._by_hour(changes)
 

@@ -356,8 +356,9 @@ def _apps(situation: Situation) -> tuple[AppScript, ...]:
 
 
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
-    """Return the versions of the pin set that are in binaries of unknown apps.
+    """Return the versions that clients may hold, and that are in binaries of unnamed apps.
 
+    An app is unnamed if the journal has no name for it.
     If several versions have the same number, only the first one is returned.
     """
     found: dict[int, Release] = {}
@@ -378,7 +379,9 @@ def release_of(version: Version, situation: Situation) -> Release:
 def _compared(policy: HostPolicy, pins: Iterable[HostPin]) -> tuple[HostPolicy, ...]:
     """Return a copy of a policy for ``Release``: with ``pins``, in report mode, without expiry.
 
-    Return an empty tuple if the policy is not in mode ``enforce``, so that clients refuse nothing.
+    Only a policy in report mode may have a single pin. If clients accept none of ``pins``, a pin
+    that matches no certificate is added. Return an empty tuple if ``policy`` is not in mode
+    ``enforce``, so that clients refuse nothing.
     """
     if policy.mode != "enforce":
         return ()

@@ -292,7 +292,8 @@ def connect_to(host: str, port: int, seconds: float) -> socket.socket:
     Args:
         host: a name or an address.
         port: the port.
-        seconds: the time limit of the name's resolution, and of the attempt at each address.
+        seconds: the time limit of the name's resolution, of the attempt at each address, and of
+            each later call of the socket.
 
     Raises:
         OSError: the name was not resolved in time, or no address answered.

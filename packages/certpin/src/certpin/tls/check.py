@@ -79,8 +79,8 @@ class TargetHost:
 
     ``policy`` is None if no policy covers the host. ``store`` is a TLS context that trusts only the
     anchors of the policy; None if the host uses the platform's roots. ``last_match`` is the newest
-    chain that matched the pins, with its verdict. When the pin set is replaced, each host gets a
-    new object.
+    chain that matched the pins, with its verdict; None before the first match. When the pin set is
+    replaced, each host gets a new object.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -146,7 +146,8 @@ class DebugAnchors(NamedTuple):
     def ended(self, chain: tuple[bytes, ...]) -> bool:
         """Return True if a chain ends at an anchor that is no longer accepted.
 
-        ``chain`` has the certificates as DER, leaf first. It may be empty.
+        Such a chain is never accepted. ``chain`` has the certificates as DER, leaf first. If it
+        is empty, the result is False.
         """
         return bool(chain) and sha256(chain[-1]).digest() in self.withdrawn
 
@@ -389,12 +390,13 @@ class PinCheck:
     The check is created when the connection begins. It runs after the handshake (``judge``), or, if
     the client has a certificate, before the client sends it (``judge_early``).
 
-    ``PinCheck`` is the base class of ``Gate``, so that each handshake creates one object and not
-    two. The constructor of ``Gate`` sets the attributes. In the methods, ``raw`` is OpenSSL's
-    object of the connection.
+    ``PinCheck`` is the base class of ``Gate``, the object in the place of OpenSSL's until the check
+    is done, so that each handshake creates one object and not two. The constructor of ``Gate`` sets
+    the attributes. In the methods, ``raw`` is OpenSSL's object of the connection.
 
     Attributes:
-        accepted: True once the connection was checked and accepted.
+        accepted: True once the connection was checked and accepted, also if no policy covers the
+            host.
         has_proved_key: True if the server sent a message that it can't send without its private
             key.
         identity: the context with the client certificate; None if the client has none.

@@ -587,7 +587,11 @@ def weakened_error(host: str, what: str) -> WeakenedContextError:
 
 
 def list_folder_error(host: str) -> WeakenedContextError:
-    """Return the error for revocation lists in a folder, and a host with ``trust = FILE``."""
+    """Return the error for revocation lists in a folder, and a host with ``trust = FILE``.
+
+    Such a host has its own trust store, a separate TLS context. Lists from files are copied into
+    it. Those in a folder can't be, because OpenSSL reads them only during handshakes.
+    """
     return WeakenedContextError(
         f"{host} refused: verify_flags require revocation lists (CRL), and those in a folder "
         "(capath) do not apply to a host with `trust`",

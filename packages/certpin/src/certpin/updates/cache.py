@@ -413,7 +413,10 @@ def _damaged(what: str) -> UpdateError:
 
 
 class FolderLock:
-    """The lock file of a ``PinUpdater``'s cache folder. Only one process at a time can lock it."""
+    """The lock file of a ``PinUpdater``'s cache folder. Only one process at a time can lock it.
+
+    In ``held``, other processes wait for it, and get an ``UpdateError`` if no time is left.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -426,7 +426,7 @@ def require_signed(root: Root, metadata: Metadata[Any]) -> None:
 
 
 def signing_keys(root: Root, metadata: Metadata[Any]) -> Mapping[str, Key]:
-    """Return the keys of a role that have signed the role's metadata, ``metadata``.
+    """Return the keys of a role that have validly signed the role's metadata, ``metadata``.
 
     The root lists the keys of each role. The result maps key IDs to keys.
     """

@@ -44,7 +44,9 @@ def own_address() -> str:
 def device_address(address: str) -> str:
     """Return the address at which a device reaches a lab that listens on ``address``.
 
-    If the lab listens on all addresses, it is this machine's address in its network.
+    If the lab listens on all addresses, it is this machine's address in its network. Any other
+    address, also loopback, is returned unchanged; without a network, so is the one for all
+    addresses. Addresses have no port.
     """
     return own_address() or address if address in {_ALL_ADDRESSES, "::"} else address
 

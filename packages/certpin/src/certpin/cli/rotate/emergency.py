@@ -480,8 +480,9 @@ class EmergencyReport:
     def _has_key(self, files: RotationFiles) -> bool:
         """Return True if the pin file, a version or a step in the journal has the key.
 
-        ``files`` are the pin file and the journal. A pin that is COMPROMISED in the pin file
-        doesn't count, because this command adds it.
+        If not, and no server uses the key, the output asks if it is the right one. ``files`` are
+        the pin file and the journal. A pin that is COMPROMISED in the pin file doesn't count,
+        because this command adds it.
         """
         steps = {each.step for each in files.history.events if each.pin == self.key.pin}
         draft = files.pins

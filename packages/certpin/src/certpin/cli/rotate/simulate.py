@@ -219,11 +219,13 @@ def _scripts(
         files: the pin file and the journal.
         situations: the facts about each host.
         source: the steps.
-        moves: for each step number, the duration by which the step is moved in time.
+        moves: for each step number, the duration by which the step is later; negative if it is
+            earlier. The numbers count the steps of each host from 1.
 
     Raises:
         InputError: a step is in the past, too far ahead, or can't be moved.
-        ConfigError: there is no plan, or a step removes a pin that is never in the pin file.
+        ConfigError: a safety rule stops the plan to the new key at a host, or a step removes a pin
+            that is never in the pin file.
     """
     if source.to is None:
         return [_script(each, source.steps, moves, {}) for each in situations]

@@ -206,7 +206,9 @@ class LeafOnly(PolicyLimitation):
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Return the policy with only the pins that a leaf can match, and a text naming the others.
 
-        Raises ``ConfigError`` if no pin would be left, or only one pin of an enforced policy.
+        The policy is never ``None``. The text also reports a changed ``match``; it is empty if
+        nothing was changed. Raises ``ConfigError`` if no pin would be left, or only one pin of an
+        enforced policy.
         """
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":

@@ -108,7 +108,10 @@ class NoTrust(PolicyLimitation):
     summary = "`trust`: the platform uses its own roots"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without its trust anchors, and a text that reports this."""
+        """Return the policy without its trust anchors, and a text that reports this.
+
+        The text is empty if the policy has none. The policy is never ``None``.
+        """
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"

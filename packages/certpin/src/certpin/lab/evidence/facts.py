@@ -136,6 +136,8 @@ def _is_script(number: int, word: str, path: Path) -> bool:
 class AttackedFiles:
     """The program and scripts of a client as they are before a run. Create it before the run.
 
+    After the run, ``facts`` describes them for the evidence, and fails if they were changed.
+
     Args:
         command: the client's command.
 

@@ -309,8 +309,9 @@ def print_pdf(page: Path, pdf: Path) -> dict[str, Any]:
 
 
 def _output(words: list[str]) -> str:
-    """Run a command until it ends, and return its standard output; empty if it fails.
+    """Run a command until it ends, and return its standard output.
 
+    The result is empty if the command can't be started, fails, or runs for more than a minute.
     ``words`` are the program and its arguments.
     """
     try:

@@ -45,8 +45,8 @@ class Line:
 class Box:
     """The box of a certificate in the picture of a chain, with its lines of text.
 
-    ``top`` is the vertical position of the box. ``kind`` selects its style: ``trusted``,
-    ``flawed``, ``plain``, or ``absent`` for an issuer that the server did not send.
+    ``top`` is the vertical position of the box, in units of the SVG. ``kind`` selects its style:
+    ``trusted``, ``flawed``, ``plain``, or ``absent`` for an issuer that the server did not send.
     """
 
     top: int

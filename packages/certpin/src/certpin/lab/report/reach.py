@@ -72,7 +72,9 @@ def _unreached(run: Run) -> dict[str, list[str]]:
 
 
 def _lines(run: Run, way: str, names: list[str]) -> Iterator[str]:
-    """Yield the sentence about one way to the lab, if a reason is known.
+    """Yield the sentence that says why a client never used one way to the lab.
+
+    Nothing is yielded if no reason is known.
 
     Args:
         run: the results of all cases for one client.

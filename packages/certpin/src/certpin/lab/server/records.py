@@ -450,7 +450,10 @@ class Vectors:
         return taken
 
     def number(self, octets: int) -> int:
-        """Return the next unsigned number. ``octets`` is its length in bytes."""
+        """Return the next unsigned number. ``octets`` is its length in bytes.
+
+        Raises ``IndexError`` if fewer bytes are left.
+        """
         return int.from_bytes(self.take(octets))
 
     def vector(self, octets: int) -> Vectors:

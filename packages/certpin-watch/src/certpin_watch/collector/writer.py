@@ -98,7 +98,10 @@ class _Writer:
         self._committer = Committer(watch, drop=True)
 
     async def run(self) -> None:
-        """Count messages until the writer is stopped; connect again after each failure of NATS."""
+        """Count the reports in the stream's messages until the writer is stopped.
+
+        After a failure of NATS, wait and connect again, without limit.
+        """
         from certpin_watch.collector.jetstream import FAILURES
         from certpin_watch.collector.outage import Outage
 

@@ -153,7 +153,10 @@ class MonitorSettings:
 
     @property
     def named(self) -> frozenset[str]:
-        """The names of the hosts that have a table ``[[monitor.host]]``."""
+        """The names of the hosts that have a table ``[[monitor.host]]``.
+
+        Reports about such a host have their own limits, also if a wildcard policy covers the host.
+        """
         return frozenset(host.name for host in self.hosts)
 
     @staticmethod

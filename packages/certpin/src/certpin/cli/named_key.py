@@ -87,6 +87,8 @@ class KeyReference:
     def policies(self, pins: PinSet) -> list[HostPolicy]:
         """Return the policies of all hosts for which clients accept the key's certificate.
 
+        The list is empty if the user named a key or a pin without a certificate.
+
         Args:
             pins: the pin set with the policies.
         """

@@ -114,7 +114,10 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return ``value`` if it is a known name; otherwise fail, and suggest a similar name."""
+        """Return ``value`` if it is a known name.
+
+        Otherwise raise ``click.BadParameter`` with a similar name, or the command that lists all.
+        """
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)

@@ -310,7 +310,10 @@ class CommandReply:
 
 
 def _asks_for_json(words: list[str]) -> bool:
-    """Return True if ``--json`` or ``--format json`` is among the words before ``--``."""
+    """Return True if ``--json`` or ``--format json`` is among the words before ``--``.
+
+    Errors are then printed as JSON, too, also those that occur before the options are parsed.
+    """
     options = words[: words.index("--") if "--" in words else None]
     is_format = ("--format", "json") in pairwise(options)
     return is_format or not {"--json", "--format=json"}.isdisjoint(options)

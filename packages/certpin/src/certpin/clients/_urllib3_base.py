@@ -169,7 +169,7 @@ class PinningConnection(_BaseConnection):
     """A connection with the pinned context, for urllib3 and niquests.
 
     It checks its TLS settings when it connects and not when it is created, because connection pools
-    can change the settings in between.
+    can change the settings in between. ``connect`` raises ``ConfigError`` if one weakens TLS.
     """
 
     def connect(self) -> None:

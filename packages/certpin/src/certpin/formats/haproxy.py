@@ -151,6 +151,8 @@ def _connections(lines: list[_Line]) -> Iterator[_proxy.Connection]:
 def _connection(line: int, found: dict[str, str], required: str) -> _proxy.Connection:
     """Return how HAProxy verifies connections to a server.
 
+    If HAProxy verifies no chain, or more than one name can match, the result has the reason.
+
     Args:
         line: the number of the server's line, for errors.
         found: the parameters of the server.

@@ -336,7 +336,10 @@ class LintDocument:
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:
-        """Yield each file of trust anchors once, with the first TOML key that names it."""
+        """Yield each file of trust anchors once, with the first TOML key that names it.
+
+        A file that can't be read is yielded, too, with its ``problem``.
+        """
         seen = set[str]()
         for file in (self.debug, *(host.trust for host in self.hosts)):
             if file is not None and file.name not in seen:

@@ -79,8 +79,11 @@ def folder_of(pin_file: Path) -> Path:
 def read(folder: Path) -> FolderContents:
     """Read the files of the folder ``publish/``, without verifying them.
 
+    Files that don't exist yet are left out. If a draft can't be read, the error is in the result.
+
     Raises:
-        PinFileError: a file can't be read, is too long, or is a symbolic link.
+        PinFileError: another file can't be read, is too long, or is a symbolic link; or a file that
+            the metadata names is missing.
     """
     _require_no_links(folder)
     site = folder / "site"

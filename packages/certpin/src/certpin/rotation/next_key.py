@@ -213,8 +213,9 @@ def rank(choice: KeyCandidate) -> tuple[object, ...]:
 def candidate_of(situation: Situation, pin: Pin) -> KeyCandidate:
     """Return ``pin`` as a candidate with the earliest time at which servers may switch to it.
 
-    The safety rules (the gate) determine the time. If no time is safe, the candidate has the first
-    violation of these rules instead, as its ``harm``.
+    The safety rules (the gate) determine the time: ``not_before``, which is ``None`` if the switch
+    is safe now. If no time is safe, the candidate has the first violation of these rules instead,
+    as its ``harm``.
     """
     situation, prospects = _with_new_chain(situation, pin)
     violations = check_step(situation, "activate", pin, prospects)

@@ -251,8 +251,8 @@ def _common_issuers(
 ) -> list[Certificate]:
     """Return the issuer of the leaf in each served chain that clients with all policies verify.
 
-    ``policies`` are those of the clients. The next certificate of a server can come from such an
-    issuer.
+    ``policies`` are those of the clients, ``None`` for clients without one. The next certificate of
+    a server can come from such an issuer.
     """
     sent = [seen.served.authorities for seen in situation.sightings if seen.served]
     return [each[0] for each in sent if each and _is_trusted(situation, each, policies)]

@@ -353,7 +353,10 @@ class SessionMemory:
     def remember(
         self, session: ssl.SSLSession, target: TargetHost, chain: tuple[bytes, ...]
     ) -> None:
-        """Store the session of a connection with its target host and its verified chain."""
+        """Store the session of a connection with its target host and its verified chain.
+
+        If there are too many, the oldest is dropped: ``recall`` then refuses to resume it.
+        """
         with self._lock.held:
             self._verified[id(session)] = _Verified(session, target, chain)
             self._verified.move_to_end(id(session))  # also one that was stored before is new again

@@ -83,7 +83,7 @@ class Queue(msgspec.Struct, frozen=True):
     Attributes:
         messages: how many messages wait.
         looked_at: when a writer last read this number.
-        late: true if messages have waited for long, or no writer has read the number for long.
+        late: true if a message has waited, or no writer has read the number, for over a minute.
         oldest_at: when the oldest message arrived; null if none waits.
     """
 

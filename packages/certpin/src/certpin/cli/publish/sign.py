@@ -56,7 +56,10 @@ if TYPE_CHECKING:
 
 
 class _Places(click.types.StringParamType):
-    """Click parameter type: files or URIs of keys, in the arguments or an environment variable."""
+    """Click parameter type: files or URIs of keys, in the arguments or an environment variable.
+
+    In the variable, they are separated and quoted as in a shell.
+    """
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split the environment variable's value as a shell does: a path may contain spaces."""

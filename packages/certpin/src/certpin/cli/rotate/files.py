@@ -740,6 +740,7 @@ def probe_for_reading(
 def _probe_once(probes: ProbeOptions, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
     """Contact the servers of policies; but return the same results again if a command is repeated.
 
+    A command is repeated once if another command has changed the files that it read.
     ``probes`` has the options that choose the servers. The results are the same only as long as the
     policies have the same servers and trust anchors.
     """

@@ -130,7 +130,7 @@ def _published(event: Event, name: Callable[[Pin], str], before: PinSet | None) 
     """Return a clause about a published version: how clients get it, and its changes of pins.
 
     ``event`` is the journal entry of the version. ``name`` returns the text for a pin. ``before``
-    is the pin set of the previous published version.
+    is the pin set of the previous published version; None for the first, which adds all its pins.
     """
     way = "in a binary" if event.bundled else "signed, to be pushed" if event.signed else "fetched"
     held = "" if event.clients is None else f", {event.clients} clients"

@@ -273,7 +273,10 @@ class _Service:
         return found
 
     def _history(self) -> History:
-        """Return the content of the rotation journal; read the file only if it has changed."""
+        """Return the content of the rotation journal; read the file only if it has changed.
+
+        A missing file is an empty journal. Raises ``JournalError`` if the file is invalid.
+        """
         from certpin.cli.rotate.webhook_server import signature
         from certpin.rotation import load_journal
 

@@ -173,7 +173,8 @@ def _certificates(table: Table, name: str, files: Files) -> tuple[bytes, ...]:
         files: returns the content of a file that the case file names.
 
     Raises:
-        ConfigError: a file can't be read, a value is not PEM, or there are too many certificates.
+        ConfigError: a file can't be read, a value is not PEM, or there is no certificate, or too
+            many.
     """
     found: list[bytes] = []
     for part in _parts(table, name):

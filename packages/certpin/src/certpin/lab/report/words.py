@@ -308,7 +308,8 @@ def _needed_host_lines(run: Run) -> list[str]:
     """Return sentences that say how the client gets to the hosts that the proxy refused it.
 
     Only the hosts that it requested in the good control (the case with the honest server) are
-    included, because a client that needs a host requests it there too.
+    included, because a client that needs a host requests it there too. The list is empty if there
+    are none.
     """
     controls = [result for result in run.results if result.case is CONTROL]
     needed = {

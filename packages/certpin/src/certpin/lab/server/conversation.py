@@ -240,8 +240,9 @@ _NOT_ALLOWED = b"\5\2\0\1\0\0\0\0\0\0"  # RFC 1928 section 6: not allowed by rul
 class RefusedHost(Unrelayed):
     """A connection on which the lab's proxy refuses to lead to a host that is not under test.
 
-    The proxy does not resolve the name of the host, and connects to nothing. ``reached`` is the
-    destination that the client requested.
+    The client gets an error: status 403 of HTTP, or "not allowed" of SOCKS5. The proxy does not
+    resolve the name of the host, and connects to nothing. ``reached`` is the destination that the
+    client requested.
     """
 
     done = True

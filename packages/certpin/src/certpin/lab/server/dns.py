@@ -39,7 +39,10 @@ _MAX_HOSTS = 4096
 
 
 class Addresses:
-    """Maps each host to an IPv4 address in the lab's WireGuard tunnel, and addresses to hosts."""
+    """Maps each host to an IPv4 address in the lab's WireGuard tunnel, and addresses to hosts.
+
+    Each host gets its own address, until there are too many hosts; the others share one.
+    """
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}

@@ -330,7 +330,8 @@ class Link:
     def close(self, *, gently: bool = True) -> None:
         """Close the connection without sending pending bytes.
 
-        If ``gently`` is True, the lab's side is shut down (FIN) before the socket is closed.
+        If ``gently`` is True, the lab's side is shut down (FIN) before the socket is closed. Use
+        False if the client must get a reset (RST) only.
         """
         if not self._open:
             return

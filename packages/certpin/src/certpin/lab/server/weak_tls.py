@@ -345,7 +345,10 @@ class _KeyExchange(Protocol):
 
 
 class _RsaExchange:
-    """The key exchange by static RSA (RFC 5246 section 7.4.7.1)."""
+    """The key exchange by static RSA (RFC 5246 section 7.4.7.1).
+
+    The server sends no parameters: the client encrypts the secret with the key of the certificate.
+    """
 
     parameters = b""
 

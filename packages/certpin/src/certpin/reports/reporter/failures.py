@@ -121,7 +121,7 @@ def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, 
     """Return the URLs to report a failure to: those of the host's policy, or else ``default``.
 
     URLs at the failed host are left out, because that host can't be reached safely (RFC 7469
-    section 2.1.4).
+    section 2.1.4). If no URL is left, the failure is not reported.
     """
     own = () if failure.policy is None else failure.policy.report_to
     return tuple(address for address in own or default if address_host(address) != failure.host)

@@ -164,9 +164,9 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
 def _is_for(name: str, evidence: PolicyEvidence) -> bool:
     """Return True if a certificate's DNS name matches a host of the policy.
 
-    If the name or the policy's host pattern is a wildcard (RFC 9525 section 6.3), the result is
-    True if at least one host name matches both. ``evidence`` has the policy (the pins of a host
-    pattern).
+    The rules then check the logged certificate against this policy. If the name or the policy's
+    host pattern is a wildcard (RFC 9525 section 6.3), the result is True if at least one host name
+    matches both. ``evidence`` has the policy (the pins of a host pattern).
     """
     try:
         pattern = HostPattern.parse(name)

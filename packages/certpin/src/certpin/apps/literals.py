@@ -406,7 +406,8 @@ class LiteralReader:
 
         One of these shows it: the name of a variable or function around the digest mentions a
         certificate; code of the same file hashes a whole certificate; or the digest is written as
-        openssl prints it, with "fingerprint" before it, or separators between the bytes.
+        openssl prints it, with "fingerprint" before it, or separators between the bytes. If nothing
+        shows it, the caller may ask the user which of the two it is.
 
         Args:
             signs: the purpose of the string, according to the code around it.

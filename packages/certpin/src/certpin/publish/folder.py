@@ -79,7 +79,8 @@ def folder_of(pin_file: Path) -> Path:
 def read(folder: Path) -> FolderContents:
     """Read the files of the folder ``publish/``, without verifying them.
 
-    Files that don't exist yet are left out. If a draft can't be read, the error is in the result.
+    Files that don't exist yet, and unreadable signatures, are left out. If a draft can't be read,
+    the error is in the result.
 
     Raises:
         PinFileError: another file can't be read, is too long, or is a symbolic link; or a file that

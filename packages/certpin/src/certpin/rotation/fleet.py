@@ -260,9 +260,10 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
     """Return the number of clients in each cohort.
 
     A cohort is a group of clients that get versions of the pin set in the same way. Its number is
-    that of its newest version or app release in ``deployed`` with a known number: the user recorded
-    it in the journal, or clients reported it, whichever is larger. If clients reported more in
-    total, the number of clients that fetch versions is raised.
+    that of its newest version or app release in ``deployed`` with a known number. For a version, it
+    is the larger one of the journal and the clients' reports; for an app, it is that of the
+    journal, or else of the app store. If clients reported more in total, the number of clients that
+    fetch versions is raised.
     """
     fetching, binaries = None, {}
     apps: dict[str, int | None] = {}

@@ -168,9 +168,10 @@ def _kind(
 ) -> str:
     """Return a text that identifies the client's TLS library and its settings.
 
-    It is made from the cipher suites, extensions, ALPN protocols and versions in the ClientHello.
-    It doesn't depend on the order of extensions, which some clients shuffle, or on random values
-    (GREASE, RFC 8701).
+    Some cases serve the first library of a client differently from its others. The text is made
+    from the cipher suites, extensions, ALPN protocols and versions in the ClientHello. It doesn't
+    depend on the order of extensions, which some clients shuffle, or on random values (GREASE, RFC
+    8701).
     """
     offered = []
     while suites:

@@ -100,8 +100,8 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
 def _place(fields: Fields) -> tuple[str, int]:
     """Return the host and the port of the URL that the browser requested (the field ``url``).
 
-    ``fields`` are those of one entry in the browser's list of errors. Raises ``FormatError`` if it
-    is not a URL with ``https`` or ``wss``.
+    ``fields`` are those of one entry in the browser's list of errors. Raises ``FormatError`` if
+    ``url`` is not a URL with ``https`` or ``wss``.
     """
     try:
         url = urlsplit(fields.text("url", _MAX_URL))

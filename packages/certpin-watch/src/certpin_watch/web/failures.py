@@ -84,6 +84,7 @@ def failures_page(page: PageRequest) -> Response:
     """Return the page ``/failures``: a chart of the reports of failures, and the reported chains.
 
     The chart shows the number of reports over time, for each value of one field, such as reason.
+    The chains are those of at most the last 14 days.
     """
     by = next(name for name in DIMENSIONS if name == page.choice("by", tuple(DIMENSIONS)))
     key = page.choice("range", tuple(RANGES))

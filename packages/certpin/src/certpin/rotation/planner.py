@@ -231,6 +231,8 @@ def _draft_accepts(situation: Situation, prospects: Sequence[Prospect]) -> bool:
 def _steps(situation: Situation, goal: _Goal) -> list[Step]:
     """Return the steps of a plan, without dates, that replace the served key by the new one.
 
+    Steps that are done already are left out.
+
     ``goal`` has the new key and its chain.
     """
     to, steps = goal.pin, [Step("push")] if is_push_pending(situation) else []

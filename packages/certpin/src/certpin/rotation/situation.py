@@ -858,8 +858,8 @@ def adoption(situation: Situation, pin: Pin) -> Adoption:
     """Compute whether, and when, every version that some client may hold accepts a pin.
 
     A version accepts a pin if its policies for the hosts have the pin or only report, or if it has
-    no policy for them. This says nothing about a whole chain, which `certpin.rotation.prospect`
-    checks.
+    no policy for them. If clients may hold no version, the pin is not adopted, and the time is
+    unknown. This says nothing about a whole chain, which `certpin.rotation.prospect` checks.
     """
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not situation.is_accepted_by(version, pin))

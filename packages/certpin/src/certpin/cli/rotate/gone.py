@@ -153,7 +153,8 @@ def _still_there(
     """Contact a server at each of its addresses, and yield the reasons why it may still be in use.
 
     There is a violation for each address at which a chain of the host is presented, for each one at
-    which the chain can't be read, and for each one that this machine could not ask.
+    which the chain can't be read, and for each one that this machine could not ask. There is none
+    for an address that doesn't answer, or belongs to another server now.
 
     Args:
         files: the pin file and the journal.

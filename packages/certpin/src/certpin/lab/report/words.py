@@ -590,7 +590,8 @@ def tally(run: Run) -> CaseCounts:
     """Count the attacks and honest servers in a lab run, and the failures of the client.
 
     An attack is a case in which the client must refuse the server. Attacks and honest servers are
-    counted only if their result is right or wrong.
+    counted only if their result is right or wrong; other results have their own numbers. The good
+    control is not counted.
     """
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]

@@ -126,6 +126,8 @@ def number(
 ) -> Parameter:
     """Return a ``Parameter`` that accepts an integer between ``minimum`` and ``maximum``.
 
+    A request with another value is answered with the status 400.
+
     Args:
         name: the name of the query parameter.
         about: a description for OpenAPI.

@@ -115,7 +115,7 @@ def continue_session(
 
 
 def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
-    """Return the value of a cookie in a request; empty if it is missing.
+    """Return the value of a cookie in a request; empty if it is missing, invalid or too long.
 
     Over TLS, only a cookie with the prefix ``__Host-`` counts.
 

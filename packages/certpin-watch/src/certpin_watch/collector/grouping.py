@@ -453,7 +453,9 @@ def presence_limits(sets: Iterable[MonitoredPinSet], rows: int) -> PresenceLimit
     """Return the limits on presences, with which clients report the version of their pins.
 
     Args:
-        sets: the monitored pin sets.
+        sets: the monitored pin sets. Each of them may use all rows, any other pin set only a
+            quarter; without monitored pin sets, every pin set may use all rows. A client with a
+            deployed version is counted even if the limits are reached.
         rows: the maximum number of database rows that count the presences of one day.
     """
     numbers: dict[str, set[int]] = {}

@@ -56,7 +56,8 @@ class ConsumerGoneError(NatsError):
 class UnsafeStreamError(NatsError):
     """The NATS stream of reports has a configuration that could lose accepted reports.
 
-    Reports are refused until the operator changes it. A writer still counts the stream's messages.
+    The collector refuses all reports (HTTP status 503, so that clients send them again) until the
+    operator changes the configuration. A writer still counts the messages in the stream.
     """
 
     def __str__(self) -> str:

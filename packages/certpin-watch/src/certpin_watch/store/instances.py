@@ -134,7 +134,10 @@ class Deference:
 
         Args:
             now: seconds since 1970.
-            is_outdated: ``FileComparison.is_outdated``. If False, the result is always True.
+            is_outdated: True if another instance runs with newer pin sets
+                (``FileComparison.is_outdated``). The result is then False at first, so that the
+                other instance can take the lease, and True later, in case it has failed (see the
+                class). If ``is_outdated`` is False, the result is always True.
         """
         if not is_outdated:
             self._since = None

@@ -310,7 +310,8 @@ def history(
     """Return a page of the probe results of a host, newest first.
 
     Each item is a period of equal results (``Sighting``). ``before`` is ``next`` of the previous
-    page; None for the first page. ``limit`` is the size of the page.
+    page; None for the first page. ``limit`` is the maximum size of the page; more than 500 counts
+    as 500.
     """
     limit, columns = clamp_limit(limit), SIGHTINGS.c
     key = (columns.last_at, columns.id)

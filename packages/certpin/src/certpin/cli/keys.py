@@ -576,11 +576,13 @@ def backup_options(command: Any) -> Any:
 
 
 def new_passphrase(what: str, *, ask: bool) -> bytes | None:
-    """Return the passphrase with which to encrypt a new private key; None for no encryption.
+    """Return the passphrase with which to encrypt a new private key.
+
+    Return None for no encryption: if the passphrase is empty, or ``CERTPIN_PASSPHRASE`` is not set.
 
     Args:
         what: words for the key, for the prompt.
-        ask: True to ask on the terminal instead of reading the environment.
+        ask: True to ask on the terminal, twice, instead of reading ``CERTPIN_PASSPHRASE``.
 
     Raises:
         click.UsageError: the passphrase is too long for OpenSSL.

@@ -313,7 +313,8 @@ def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedF
 def _asked(text: str) -> tuple[Format, list[str], str]:
     """Return the format, the hosts and the file path in ``text``, a value of ``--exported``.
 
-    The list of hosts is empty if the value names none.
+    The list of hosts is empty if the value names none. Raises ``click.UsageError`` if the value is
+    not ``FORMAT=PATH`` or ``FORMAT:HOST,…=PATH``, or certpin doesn't have the format.
     """
     from certpin.formats import FORMATS
 

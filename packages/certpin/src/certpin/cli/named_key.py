@@ -79,7 +79,10 @@ class KeyReference:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts, or patterns of hosts, for which clients accept the key's certificate."""
+        """The hosts, or patterns of hosts, for which clients accept the key's certificate.
+
+        Empty if no certificate of the key is known.
+        """
         from certpin.pins.certificate_names import certified_hosts
 
         return tuple(map(str, certified_hosts(self.certificates[0]))) if self.certificates else ()

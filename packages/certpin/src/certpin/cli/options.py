@@ -583,7 +583,8 @@ def makes_on_token(place: str) -> bool:
 def ask_passphrase(file: str = "") -> bytes | None:
     """Return the passphrase of a key file, from the environment or the terminal.
 
-    Return None if there is neither the environment variable nor a terminal.
+    The variable ``CERTPIN_PASSPHRASE`` counts if it is set, even if it is empty. Otherwise the user
+    is asked. Return None if there is neither this variable nor a terminal.
 
     Args:
         file: the name of the file, for the question; empty if only one file can be meant.

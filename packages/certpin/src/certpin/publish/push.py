@@ -102,7 +102,8 @@ def push(
     """Push the signed pin set: upload the files of ``publish/site/`` that the storage lacks.
 
     ``site`` is the path of that folder, and ``storage`` the destination. A pin set with a different
-    name than ``name`` is refused; None accepts any. ``now`` is the current time.
+    name than ``name`` is refused; None accepts any. ``now`` is the current time; None for that of
+    this machine's clock.
 
     Returns:
         The completed push.

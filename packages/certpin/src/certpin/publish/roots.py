@@ -355,6 +355,7 @@ def same_bytes(one: Signed, other: Signed) -> bool:
     """Return True if the signed bytes of two metadata are equal (canonical JSON, TUF 1.0.31, 4.2).
 
     The operator ``==`` is not enough: Python treats true and 1 as equal, but other languages don't.
+    Return False if one has no canonical form, such as metadata with a fractional number.
     """
     serializer = CanonicalJSONSerializer()
     try:

@@ -355,7 +355,10 @@ class RemoteStorage:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """Upload a file, replacing an existing one. Object storage needs no folders."""
+        """Upload a file, replacing an existing one. Object storage needs no folders.
+
+        Raises ``UpdateError`` if the upload failed.
+        """
         with reached(self._url, "written to"):
             self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
 

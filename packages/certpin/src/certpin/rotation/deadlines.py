@@ -331,7 +331,8 @@ def _expiries(situation: Situation, version: Version) -> Iterator[tuple[Expiring
 
     Each is a pair of the cause and the time. The cause is ``pins`` if pins expire in a policy that
     then refuses servers. The cause is ``anchors`` if the last trust anchor of a policy expires;
-    such a time is yielded only if it is at most about a year ahead.
+    such a time is yielded only if it is at most about a year ahead. If the version has several
+    policies for the hosts, only the first time of each cause is yielded.
     """
     policies = [policy for policy in situation.policies_of(version) if policy]
     if ends := list(filter(None, (policy.refuses_from for policy in policies))):

@@ -288,7 +288,11 @@ def deployed_sizes(deployed: DeployedVersions) -> FleetSizes:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return the number of clients that hold any version of the pin set; ``None`` if unknown."""
+    """Return the number of clients that hold any version of the pin set.
+
+    Return ``None`` if it is unknown for a group of clients that get versions in the same way, or if
+    no published version is known that a client may hold.
+    """
     return deployed_sizes(situation.deployed).total if situation.alive else None
 
 

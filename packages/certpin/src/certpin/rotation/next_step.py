@@ -88,9 +88,9 @@ class NextStep:
         violations: the safety rules that the action would break now; empty if it is safe now. If
             the action only has to wait until ``not_before``, no rules but those about a wrong clock
             are listed.
-        needs_chain: for ``switch``, True if every client accepts the pin, then or now, and the
-            safety rules can't decide by it (``open-chain``): the user has to name the file of the
-            new chain.
+        needs_chain: for ``switch``, True if the user has to name the file of the new chain. Every
+            client accepts the pin (now, or at ``not_before``), but the pin doesn't show if clients
+            will accept the chain (the rule ``open-chain``).
     """
 
     act: NextAct

@@ -503,7 +503,8 @@ def anchors_of(prospect: Prospect, policy: HostPolicy | None) -> tuple[bytes, ..
 class Ways(NamedTuple):
     """The paths upwards from the first certificate that a server sends, each a tuple of DER.
 
-    If a hostile chain has more than 64 paths, all lists are empty.
+    If a hostile chain has more than 64 paths, all lists are empty. The chain then counts as one
+    that no client can verify.
 
     Attributes:
         longest: all paths, as long as possible.

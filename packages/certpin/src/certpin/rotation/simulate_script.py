@@ -459,7 +459,8 @@ def _chains_with(
     Args:
         situation: the facts about the host.
         pin: the pin of the key.
-        prospects: the chains that servers may present with it; empty if only the key is known.
+        prospects: the chains that servers may present with it. If they are empty, only the key is
+            known: each chain in ``before`` then gets this key (``ServedChain.with_key``).
         before: the chains that they presented until then.
     """
     if prospects:

@@ -638,9 +638,9 @@ class Situation:
         """Return the policies that a version of the pin set has for this situation's hosts.
 
         The hosts are those of ``pattern``, without hosts that another policy of the draft (the pin
-        file) covers.
-        There can be several policies if the version has other patterns than the draft: for example,
-        the draft has a wildcard, and the version has a policy for one host of the wildcard.
+        file) covers. There can be several policies if the version has other patterns than the
+        draft: for example, the draft has a wildcard, and the version has a policy for one host of
+        the wildcard.
 
         Returns:
             Each policy once; ``None`` among them if the version has no policy for some of the

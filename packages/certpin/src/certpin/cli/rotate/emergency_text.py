@@ -102,7 +102,11 @@ class PathCommands:
 
     @property
     def signed(self) -> bool:
-        """True if clients fetch the next version of the pin file as a signed pin set."""
+        """True if clients fetch the next version of the pin file as a signed pin set.
+
+        The commands then sign and push this version. Otherwise they record with ``rotate shipped``
+        that it was given to clients in another way.
+        """
         return is_signed_by_default(self.files)
 
     @property

@@ -120,7 +120,8 @@ class NewChain:
     def violations(self, situation: Situation) -> tuple[Violation, ...]:
         """Return the rules against lockouts that the use of the chain at one host would violate.
 
-        ``situation`` has the facts about the host. The result is empty if the step is safe.
+        ``situation`` has the facts about the host. The result is empty if the step is safe. If the
+        certificate is not for this host, that is the only result.
         """
         from certpin.rotation import check_step
 

@@ -322,10 +322,12 @@ class NextText:
 
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
-        """The rules that the step's command would violate now.
+        """The rules that the step's command would violate now; empty if none is known.
 
-        The step was decided by a pin. If that leaves it open, and the command names the certificate
-        of an authority, that is checked; a chain that the user has to name can't be checked yet.
+        The step has been checked by its pin. The pin may not show if clients will accept the new
+        chain. If the command then has a file with an authority's certificate, this certificate is
+        checked instead. If the user has to name the file of the new chain, the rule about this
+        question is left out, because the command will check the file.
         """
         from certpin.rotation.remedies import CHAIN_FILE
 

@@ -532,7 +532,8 @@ def compare_destination(
 
     Args:
         files: the pin file and the journal.
-        probes: the options of the user. With ``--offline`` nothing is read.
+        probes: the options of the user. With ``--offline``, or without the settings file
+            ``publish.toml``, nothing is read, and both lists are empty.
 
     Returns:
         Two lists. The first one has a violation if the version at the destination is newer than the

@@ -193,7 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = "%(code)d %(message)s\n"
 
     def do_GET(self) -> None:
-        """Answer the liveness (``/healthz``) and readiness (``/readyz``) probes of Kubernetes."""
+        """Answer the liveness (``/healthz``) and readiness (``/readyz``) probes of Kubernetes.
+
+        The status for ``/healthz`` is always 200. The status for ``/readyz`` is 503 while the
+        server can't judge requests, and the body then lists the reasons. Other paths get 404.
+        """
         path = self.path.partition("?")[0]
         if path == HEALTH_PATH:
             self._answer(HTTPStatus.OK, b"ok\n", "text/plain")

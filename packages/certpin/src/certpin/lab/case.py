@@ -54,7 +54,11 @@ class Expected:
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """Return the expected reaction of a client that has the given style of pins."""
+        """Return the expected reaction of a client that has the given style of pins.
+
+        The styles are ``none`` (no pins), ``leaf`` (pins on the server's key) and ``ca`` (pins on
+        an authority).
+        """
         found: Expect = getattr(self, style.value)
         return found
 

@@ -485,10 +485,13 @@ class EveryWay:
     """
 
     def __init__(self, commands: Sequence[Command]) -> None:
-        """Store the commands. The first run of each case uses the first of them.
+        """Store the commands.
+
+        The first run of each case uses the first command, the second run the second one, and so on.
+        After the last command, the first one is used again.
 
         Args:
-            commands: commands for the program, one for each way to reach the lab.
+            commands: commands for the program, one for each way to reach the lab; at least one.
         """
         self.words = commands[0].words
         self._commands = tuple(commands)

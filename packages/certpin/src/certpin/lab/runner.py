@@ -141,7 +141,11 @@ class Result:
 
     @property
     def advice(self) -> str:
-        """How to repair the client, or whatever else caused the result."""
+        """How to repair the client, or whatever else caused a wrong result; empty without advice.
+
+        This is ``fix``, or that of the case if it is empty. It doesn't depend on the outcome, so
+        there is advice for a right result, too.
+        """
         return self.fix or self.case.fix
 
     @property

@@ -293,8 +293,9 @@ class Corpus:
     def _taken(self, plan: CertificatePlan, change: Mutation) -> CertificatePlan:
         """Return a certificate's fields with one field replaced by that of another certificate.
 
-        ``plan`` has the fields of the certificate. ``change.field`` names the field, and
-        ``change.value`` the other certificate of the corpus.
+        ``plan`` has the fields of the certificate. ``change.field`` names the field, which can be
+        an extension, and ``change.value`` the other certificate of the corpus. If that one lacks
+        the extension, it is removed.
         """
         donor = self.donors[change.value]
         if change.field not in EXTENSIONS:

@@ -62,7 +62,8 @@ class PeerVerdict:
 class Peer(Protocol):
     """Interface of a verifier that judges the same chains as the client.
 
-    ``name`` is the title of its column in reports.
+    ``name`` is the title of its column in reports. ``version`` is that of its software, for
+    reports.
     """
 
     name: str

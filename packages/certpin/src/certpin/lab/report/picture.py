@@ -89,7 +89,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The layout of a whole picture, and its description in words for screen readers."""
+    """The layout of a whole picture.
+
+    Attributes:
+        height: the height of the picture, in units of the SVG.
+        parts: the boxes of certificates, the arrows between them, and the captions.
+        words: the description of the picture for screen readers.
+    """
 
     height: int
     parts: tuple[Box | Arrow | Heading, ...]

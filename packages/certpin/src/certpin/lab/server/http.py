@@ -45,7 +45,8 @@ class Counted:
     def take(self, pending: bytearray) -> bytes:
         """Remove the body's next bytes from the front of ``pending``, and return them.
 
-        ``pending`` are the received bytes that are not processed yet.
+        ``pending`` are the received bytes that are not processed yet. Bytes after the end of the
+        body stay in it. ``whole`` becomes True when the body is complete.
         """
         taken = bytes(pending[: self._missing])
         del pending[: len(taken)]
@@ -315,10 +316,11 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False, alt_svc:
 
 
 def redirect(to: str, *, keep: bool = False, alt_svc: str = "") -> bytes:
-    """Return a complete HTTP response that redirects to the URL ``to``, with the header ``Date``.
+    """Return a complete HTTP response that redirects to the URL ``to``: status 302, without a body.
 
-    If ``keep`` is True, the connection stays open. ``alt_svc`` is another server for later
-    requests.
+    It has the header ``Date``. If ``keep`` is True, it announces that the connection stays open.
+    ``alt_svc`` is the value of the header ``Alt-Svc``, with which a server offers another server
+    for later requests (RFC 7838); empty for no such header.
     """
     head = (
         f"HTTP/1.1 302 Found\r\nDate: {formatdate(usegmt=True)}\r\nLocation: {to}\r\n"

@@ -292,7 +292,8 @@ class Link:
         """Read from the socket once, and pass the bytes to the conversation.
 
         The conversation is the protocol state machine that serves the connection. Return True if
-        there were any bytes; the caller then reads again until nothing has arrived.
+        there were any bytes; the caller then reads again until nothing has arrived. If the client
+        has closed the connection, or the socket fails, the link closes when all answers are sent.
         """
         if not self._open:
             return False

@@ -109,8 +109,9 @@ class DraftHost:
     def matched(self) -> bool:
         """True if a server's verified chain contains a pin of this host that the policy can match.
 
-        If ``leaf_only`` is True, only the pin of the leaf can match. If this is False after a
-        comparison, no pin of the policy fits the server.
+        If ``leaf_only`` is True, only the pin of the leaf can match. The value is False, too, as
+        long as no server's chain was compared. If it is False after a comparison, no pin of the
+        policy fits the server.
         """
         return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
 

@@ -226,9 +226,10 @@ def acceptance_of_usages(usages: tuple[Usage, ...]) -> Acceptance:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """Return the words of an identifier, in lower case.
+    """Return the words of an identifier, in lower case, without digits.
 
-    Examples of identifiers: ``allowedSHAFingerprints``, ``CERT_PIN``.
+    For example, ``allowedSHA256Pins`` has the words ``allowed``, ``sha`` and ``pins``. Only the
+    first 100 characters of the identifier are used.
     """
     return _words(name[:MAX_NAME])
 

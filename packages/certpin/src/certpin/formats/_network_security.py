@@ -268,7 +268,9 @@ def _root(source: Source) -> Element:
 def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
     """Yield the host pattern and line of every ``<domain>``, with the elements that apply to it.
 
-    ``root`` is the root element of the configuration.
+    ``root`` is the root element of the configuration. Raises ``FormatError`` if Android refuses or
+    ignores an entry: a domain that occurs twice, a ``<domain-config>`` without a domain, or pins in
+    the ``<base-config>``.
     """
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()

@@ -123,7 +123,7 @@ def read_kotlin(source: Source) -> ParsedFile:
 def read_java(source: Source) -> ParsedFile:
     """Parse Java code as ``read_kotlin`` parses Kotlin, and return the hosts' settings.
 
-    ``source`` is the file with the code. Raises ``FormatError``.
+    ``source`` is the file with the code. Raises ``FormatError`` in the same cases.
     """
     return _read(source, list(tokens(source.text, JAVA)), ternary=True)
 

@@ -100,7 +100,10 @@ class Element:
         return self
 
     def all(self, name: str) -> Iterator[Element]:
-        """Yield the child elements with this name, and mark them as read."""
+        """Yield the child elements with this name, and mark each one as read when it is yielded.
+
+        The import warns about unread parts of a file.
+        """
         return (child.take() for child in self.children if child.name == name)
 
     def one(self, name: str) -> Element | None:

@@ -41,9 +41,13 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Parse every ``<domain-config>`` with own or inherited pins. Raises ``FormatError``.
+    """Parse every ``<domain-config>`` with own or inherited pins.
 
     ``source`` is the XML file; the result has the settings of its hosts.
+
+    Raises:
+        FormatError: the file is not a network security configuration, Android refuses or ignores
+            one of its entries, or a pin file can't express the trust anchors of a host.
     """
     return _network_security.read(source)
 

@@ -57,8 +57,12 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> ParsedFile:
     """Parse ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
 
-    ``source`` is the property list; the result has the settings of its hosts. Raises
-    ``FormatError``.
+    ``source`` is the property list; the result has the settings of its hosts, or of none without
+    ``NSPinnedDomains``.
+
+    Raises:
+        FormatError: the file is not an XML property list, or a host's entry is invalid or can't be
+            expressed in a pin file.
     """
     root = _plist.read(source)
     security = root.get("NSAppTransportSecurity")

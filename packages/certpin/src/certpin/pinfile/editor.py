@@ -266,7 +266,10 @@ class PinFileEditor:
             self._set_version(version)
 
     def raise_version(self) -> int:
-        """Add one to the version of the pin set, and return the new version."""
+        """Add one to the version of the pin set in the edited text, and return the new version.
+
+        The file itself changes only with ``save``.
+        """
         version: int = _parse(self._text)["version"] + 1
         self._set_version(version)
         return version
@@ -328,9 +331,9 @@ class PinFileEditor:
 
         Raises:
             PinFileError: the text is not a valid pin file, or can't be written.
-            PinFileChangedError: another program changed the file since it was read. A caller that
-                opened the editor in the same ``with changing`` block gets no such error because of
-                another command.
+            PinFileChangedError: another program changed the file since it was read. No other
+                command of certpin can cause this if the editor was opened and saved in one block
+                of ``with changing(path)``, which locks the pin file.
         """
         pins = PinSet.parse(self._text, path=self.path)
         with changing(self.path):  # no other command writes it between the check and the rename

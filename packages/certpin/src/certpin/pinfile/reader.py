@@ -147,7 +147,8 @@ class PinSet(pins.PinSet):
 def files_in(folder: Path) -> Callable[[str], bytes]:
     """Return a function that reads a file by its name relative to ``folder``.
 
-    The function raises ``OSError`` if the file can't be read, is no regular file, or is too large.
+    The function raises ``OSError`` if the file can't be read, is no regular file, or has more than
+    16 MiB.
     """
     return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 

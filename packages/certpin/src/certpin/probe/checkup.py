@@ -102,7 +102,8 @@ class Checkup:
     def certificate_days(self, now: datetime) -> int | None:
         """Return the whole days until the next expiry of a certificate in the verified chain.
 
-        Return ``None`` if there is no verified chain.
+        The number is rounded down, so it is negative after the expiry. Return ``None`` if there is
+        no verified chain.
         """
         chain = self.observation.verified if self.observation else None
         ends = [] if chain is None else _ends(chain)

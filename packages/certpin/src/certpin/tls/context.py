@@ -409,6 +409,8 @@ class PinnedSSLContext(VerifyingContext):
 
         ``wrap_socket`` and ``wrap_bio`` call this method. It replaces the conversion of Python's
         ``ssl``, which follows the older IDNA 2003. Raises ``PinError`` if the text is not a host.
+        Return an empty text if there is no host (None or empty): the callers then refuse the
+        connection.
 
         See rule 5 of docs/concepts/matching.md.
         """

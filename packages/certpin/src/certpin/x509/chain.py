@@ -147,7 +147,9 @@ class PathCertificate:
         facts: the fields of the certificate.
         sent: True if the server sent it.
         trusted: True if it is one of the client's roots.
-        above: the result of verifying its signature with the key of the next certificate.
+        above: the result of verifying its signature with the key of the next certificate. For the
+            last certificate, the reason why there is no next one: ``ITSELF`` (it is self-signed),
+            ``MISSING`` (its issuer is unknown) or ``UNCHECKED`` (it can't be read).
     """
 
     facts: CertificateFacts

@@ -173,7 +173,8 @@ def verified_chain(raw: Any) -> tuple[bytes, ...]:
 def served_chain(raw: Any) -> tuple[bytes, ...]:
     """Return the certificates that the server sent, as DER, in the order sent. Not verified.
 
-    ``raw`` is OpenSSL's object of the connection (``_sslobj``).
+    Return an empty tuple if there are none, for example before the handshake. ``raw`` is OpenSSL's
+    object of the connection (``_sslobj``).
     """
     return _der(raw.get_unverified_chain())
 

@@ -119,6 +119,12 @@ def _load(data: bytes, passphrase: Passphrase) -> FileKey:
     The function ``passphrase`` is called only if no key can be read without a passphrase. For PEM,
     the data must also contain an encrypted key. Other data can be encrypted PKCS#12 or have no key:
     certpin can't distinguish these, and calls the function for both.
+
+    Raises:
+        MissingPassphraseError: a key is encrypted, and ``passphrase`` returned None.
+        PassphraseError: the passphrase is wrong, or the key is damaged.
+        KeyParseError: the data has no private key that can be read. This error is also raised for
+            PKCS#12 if its passphrase is missing or wrong.
     """
     pem = b"-----BEGIN " in data
     key, encrypted = _try(data)

@@ -153,7 +153,10 @@ class NoTransparency(PolicyLimitation):
     summary = "`require_ct`: a certificate without SCTs is accepted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the policy without the requirement of SCTs, and a text that reports this."""
+        """Return the policy without the requirement of SCTs, and a text that reports this.
+
+        If the policy has no such requirement, return it unchanged, and an empty text.
+        """
         if policy.ct_logs is None:
             return policy, ""
         return replace(policy, ct_logs=None), "require_ct is left out"
@@ -175,7 +178,8 @@ class PlatformTransparency(PolicyLimitation):
         """Return the policy with the platform's list of logs, and a text that names the change.
 
         If the policy has a private authority (``trust``), the requirement of Certificate
-        Transparency is omitted instead, because public logs don't contain its certificates.
+        Transparency is omitted instead, because public logs don't contain its certificates. If
+        nothing has to change, return the same policy, and an empty text.
         """
         if policy.ct_logs is None:
             return policy, ""

@@ -79,7 +79,8 @@ def _read_stream_head(wire: Wire) -> Steps[None]:
 def _read_features(wire: Wire) -> Steps[bool]:
     """Read ``<stream:features>`` to its end. Return True if the server offers STARTTLS in it.
 
-    ``wire`` is the connection to the server.
+    ``wire`` is the connection to the server. Raises ``StartTLSError`` if the server sends another
+    element or malformed XML.
     """
     tag = yield from _child(wire, b"features")
     offered = False

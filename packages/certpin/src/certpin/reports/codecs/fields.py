@@ -171,6 +171,7 @@ class Fields:
         """Return the text field ``name``, which is required. Its value must be a key of ``known``.
 
         ``known`` is a mapping with the accepted values as keys, such as ``refuse`` and ``report``.
+        Raises ``FormatError`` if the field is missing or has another value.
         """
         value = self._data.get(name)
         if type(value) is not str or value not in known:
@@ -181,7 +182,8 @@ class Fields:
         """Return a required RFC 3339 time field, as UTC.
 
         The UTC offset in the field may lack its colon. A leap second is returned as the second
-        before it.
+        before it. Raises ``FormatError`` if the field is missing, is no such time, or has no time
+        zone.
         """
         value = self._data.get(name)
         if type(value) is not str:

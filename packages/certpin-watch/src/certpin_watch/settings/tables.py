@@ -222,12 +222,13 @@ class CollectorSettings:
         presences_per_day: combinations of pin-set version, app and platform that are counted with
             all details in a day.
         most_identities: report identities that are stored at most, to recognise repeats.
-        client_days: the number of days for which your clients try to send a report again.
+        client_days: the number of days for which your clients try to send a report again. An alert
+            fires if identities of reports are deleted earlier: a repeated report would count twice.
         at_once: bodies that clients of one network may transmit at the same time.
         stream_bytes: size of the stream; the default is enough for about 500,000 reports. When the
             stream is full, reports are refused with 503.
         stream_replicas: copies of the stream, on as many servers of a cluster.
-        stream: the stream in JetStream.
+        stream: the name of the stream in JetStream.
         hosts: host names that requests may use (``Host``); by default any.
     """
 

@@ -80,6 +80,7 @@ def _unpinned(target: Target) -> str:
 def _pinned(target: Target) -> str:
     """Make the HTTPS request of a lab case with certpin, which checks pins; return the body.
 
+    If certpin refuses the server, its error comes out, and the lab counts that as a refusal.
     ``target`` has the URL, the proxy and the roots of the case.
     """
     context = PinnedSSLContext(PinSet.load(target.pins))

@@ -249,8 +249,8 @@ class AsyncPinnedSession(_Session, AsyncSession):
     """A pinned ``niquests.AsyncSession``: ``AsyncPinnedSession(pins, **options)``.
 
     It sends only through pinned adapters. ``pins`` is a pin set or a ``PinnedSSLContext``. The
-    options are those of the base class, without those about TLS. ``on_failure`` are functions to
-    call for each failure, allowed only if ``pins`` is a pin set.
+    options are those of the base class; those about TLS raise ``ConfigError``. ``on_failure`` are
+    functions to call for each failure, allowed only if ``pins`` is a pin set.
     """
 
     _pinned_adapter = AsyncPinnedAdapter

@@ -210,8 +210,9 @@ class _Code:
     def _keyword(self, place: int) -> None:
         """Read the word at a token, and record what it means for the calls that follow it.
 
-        After words such as ``return`` and ``case``, later calls belong to another branch of the
-        code. Most other words change nothing.
+        After words that leave a block (``_EXITS``, such as ``return``), and after a label of a
+        ``switch``, later calls belong to another branch of the code. After words that declare
+        (``_DECLARATIONS``), the next name may be a parameter. All other words change nothing.
 
         Args:
             place: the index of the token.

@@ -370,8 +370,8 @@ def unreadable_address(text: str) -> HostError:
     """Return the error for a text that should be a host with a port, but is something else.
 
     The caller raises the error. A text with ``@`` is not quoted in the error, because it can
-    contain a password. A text with bytes that are not in the encoding of the command line (PEP 383
-    makes them surrogates) has another fix.
+    contain a password. If the text has bytes that are not in the encoding of the command line (PEP
+    383 makes them surrogates), the fix in the error names the locale.
     """
     shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
     if any("\udc80" <= character <= "\udcff" for character in text):

@@ -397,7 +397,8 @@ def _wanted(plan: SigningPlan) -> Content | None:
 
     Raises:
         ConfigError: the pin set differs from the one that was released under this version, its
-            version is too high, or the signed pin set is newer than the journal.
+            version is so high that clients with the lowest version would refuse it, or the signed
+            pin set is newer than the journal.
     """
     policy = plan.policy
     current, latest = policy.state.current, policy.latest

@@ -65,8 +65,9 @@ def chain_of_sighting(
 def is_refused(situation: Situation, sighting: Sighting, policy: HostPolicy | None) -> bool:
     """Return True if clients with a policy refuse the chain that a server presents.
 
-    Clients that refuse it only because of expired pins don't count, as in ``refuses``. ``sighting``
-    is the result of probing the server.
+    Clients that refuse it only because of expired pins don't count, as in ``refuses``. Without a
+    policy (None), clients refuse nothing. ``sighting`` is the result of probing the server, and
+    ``situation`` has the time, and the anchors that are known.
     """
     path = chain_of_sighting(situation, sighting, policy)
     return refuses(path, situation.in_force(policy), situation.now)

@@ -457,8 +457,11 @@ class PinCheck:
         """Return True if the chain has to be compared with the pins after the handshake.
 
         Return False if ``judge_early`` already accepted this chain under the current pins. ``raw``
-        is OpenSSL's object of the connection. Raises ``WeakenedContextError`` if the connection did
-        not get its client certificate.
+        is OpenSSL's object of the connection.
+
+        Raises:
+            WeakenedContextError: the context has a client certificate, and the connection has none.
+                ``judge_early`` sets it, so that check did not run.
         """
         if raw.context is not self.identity:
             raise self._enforcer.record_refusal(

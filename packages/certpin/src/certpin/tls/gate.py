@@ -546,7 +546,11 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
 
 
 class PinnedSSLObject(Pinned, StdlibObject):
-    """An ``ssl.SSLObject`` that sends and returns no application byte before its pin check."""
+    """An ``ssl.SSLObject`` that sends and returns no application byte before its pin check.
+
+    ``do_handshake`` runs the check, and so do ``read`` and ``write`` before it. If the pins refuse
+    the server, they raise ``PinMismatchError`` or another ``PinError``, and so do later calls.
+    """
 
 
 def green_class_for(sock: object) -> Any:

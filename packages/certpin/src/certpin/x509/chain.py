@@ -99,7 +99,11 @@ class CertificateFacts:
 
 @lru_cache(maxsize=1024)
 def read_facts(der: bytes) -> CertificateFacts:
-    """Return the fields of a certificate in DER. Never raises."""
+    """Return the fields of a certificate in DER. Never raises.
+
+    If the bytes are no certificate, the result has only the digest of the bytes, ``sha256``. A
+    single field that can't be read is None.
+    """
     digest = hashlib.sha256(der).digest().hex(":").upper()
     try:
         certificate = Certificate.from_der(der)

@@ -1,8 +1,8 @@
 """The git repository that contains the pin file: its commits, changes and branches.
 
 Signing events (requests for signatures) are branches of the repository. Git objects may come from
-an attacker, so their number and size are limited, replaced objects (``refs/replace``) are ignored,
-and no hook runs.
+an attacker, so their number and size are limited, replacements of objects (``refs/replace``) are
+ignored, and no hook runs.
 """
 
 from __future__ import annotations

@@ -258,8 +258,9 @@ def other_pins(key: KeyReference, situation: Situation) -> list[tuple[Pin, str]]
 
 @contextmanager
 def locked_for_record(journal: Path) -> Iterator[None]:
-    """Lock the journal during a ``with`` block; if another command keeps the lock, only warn.
+    """Lock the journal during a ``with`` block. If another command keeps the lock, only warn.
 
+    The block then runs without the lock.
     The record of a theft must not wait for long. The other command compares the journal with what
     it has read before it writes, so it notices the record.
     """

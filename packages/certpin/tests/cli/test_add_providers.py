@@ -134,7 +134,8 @@ def test_without_a_backup_the_root_set_of_the_provider_is_proposed(
     assert (done.code, done.out) == (2, "")
     assert "an enforced host needs a backup" in done.err
     assert "--backup-key FILE" in done.err
-    assert f"certpin add {target} --provider one (or cdn, if" in done.err
+    assert f"certpin add {target} --provider one pins the roots of One" in done.err
+    assert "If you get it from cdn, name that instead" in done.err
     assert "pins the roots of One: Test Root, Root 1" in done.err
     assert not Path("pins.toml").exists()
     assert run("add", target, "--provider", "one").code == 0

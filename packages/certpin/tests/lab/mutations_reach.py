@@ -67,8 +67,8 @@ MUTATIONS = [
     Mutation(
         "a command remembers the way that it gave to the client",
         "certpin/lab/client.py",
-        "        return replace(ending, via=self.via)\n",
-        "        return ending\n",
+        "        return replace(ended(status, output, late), via=self.via)\n",
+        "        return ended(status, output, late)\n",
         f"{_PROVE}test_a_client_that_looks_the_host_up_gets_a_command_that_works",
     ),
     Mutation(

@@ -40,6 +40,7 @@ from certpin.cli.options import (
     pin_file_option,
     provider_name,
     unused_name,
+    unused_path,
 )
 from certpin.cli.reply import fold, print_json, say
 
@@ -672,14 +673,13 @@ def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
         )
     trust = os.path.relpath(ca_file.resolve(), real.parent)
     if not ca_file.resolve().is_relative_to(real.parent):
-        copy = unused_name(str(pin_file.parent / ca_file.name))
-        name = PurePath(shlex.split(copy)[0]).name
+        copy = unused_path(str(pin_file.parent / ca_file.name))
         say(
             "certpin: warning",
             f'trust = "{trust}" names a file outside of the folder of {pin_file}: a server or a '
             "package that gets only this folder can't read it\n"
-            f'  fix: write trust = "{name}" in {pin_file}, and copy the file: '
-            f"cp {shlex.quote(str(ca_file))} {copy}",
+            f'  fix: write trust = "{PurePath(copy).name}" in {pin_file}, and copy the file: '
+            f"cp {shlex.quote(str(ca_file))} {shlex.quote(copy)}",
         )
     return trust
 

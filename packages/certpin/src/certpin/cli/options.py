@@ -235,22 +235,22 @@ def sign_command(path: Path | None) -> str:
     return f"certpin publish sign{keys}{file_option(path) if path else ''}"
 
 
-def unused_name(wanted: str) -> str:
-    """Return the name of a file that does not exist yet, for a command that is printed.
+def unused_path(wanted: str) -> str:
+    """Return the path of a file that does not exist yet.
 
     Args:
-        wanted: the name, which may have folders. If it is in use, it gets a number:
-            ``next-2.key`` for ``next.key``.
-
-    Returns:
-        The name, quoted for a shell.
+        wanted: the path. If it is in use, the name gets a number: ``next-2.key`` for ``next.key``.
     """
-    import shlex
-
     from certpin.support.text import numbered_names
 
-    unused = (name for name in numbered_names(wanted) if not os.path.lexists(name))
-    return shlex.quote(next(unused))
+    return next(name for name in numbered_names(wanted) if not os.path.lexists(name))
+
+
+def unused_name(wanted: str) -> str:
+    """Return the path of a file that does not exist yet, quoted for a shell: ``unused_path``."""
+    import shlex
+
+    return shlex.quote(unused_path(wanted))
 
 
 timeout_option: Decorator = click.option(

@@ -466,15 +466,17 @@ class Command:
             self._running.discard(process)
             _kill(process)  # and its children
         status = process.wait()
-        ending = ended(status, output) if in_time else self.late(output)
-        return replace(ending, via=self.via)
+        return self.ending(status if in_time else None, output)
 
-    def late(self, output: BinaryIO) -> Ending:
-        """Return the ending of a client that was killed at its time limit.
+    def ending(self, status: int | None, output: BinaryIO) -> Ending:
+        """Return how a client of this command ended.
 
-        ``output`` is the file with the client's output. The ending contains its last 8 KiB.
+        Args:
+            status: its exit status; None if it was killed at its time limit.
+            output: the file with its output. The ending contains the last 8 KiB.
         """
-        return ended(None, output, f"the client did not end within {self.patience:g} s")
+        late = "" if status is not None else f"the client did not end within {self.patience:g} s"
+        return replace(ended(status, output, late), via=self.via)
 
 
 class EveryWay:

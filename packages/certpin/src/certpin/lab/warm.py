@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,8 +100,7 @@ class WarmCommand(Command):
         except OSError:
             problem = INTERRUPTED if self._stopped.is_set() else _NO_RESULT
             return ended(None, output, problem)
-        ending = self.late(output) if status is None else ended(status, output)
-        return replace(ending, via=self.via)
+        return self.ending(status, output)
 
     def stop(self) -> None:
         """Kill all running clients and the process that forks them. Start no further client."""

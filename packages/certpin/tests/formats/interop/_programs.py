@@ -181,7 +181,7 @@ class Isolates(Command):
                 if not more:
                     self.close()
                     output.write(said)
-                    return self.late(output)
+                    return self.ending(None, output)
                 said += more
         output.write(said[: result.start()])
         return ended(int(result[1]), output)

@@ -69,7 +69,7 @@ def test_a_wildcard_with_a_port_is_named_in_full(run: Run) -> None:
     ("typed", "shown"),
     [
         ("*.a..b", "'*.a..b' is not a host name"),
-        ("**.a..b:8443", "'**.a..b' is not a host name"),
+        ("**.a..b:8443", "'**.a..b:8443' is not a host with a port"),
         ("*.a.b:1:2", "'*.a.b:1:2' is not a host with a port"),
         ("*.anna:secret@b.example", "an address with a user name or a password is not"),
     ],

@@ -255,6 +255,27 @@ _READERS = [
 
 _ANDROID = [
     Mutation(
+        "a URL in the place of a host pattern is no host, and its host is named",
+        f"{_F}parsed.py",
+        "fix=host_fix(self.pattern) or exc.fix",
+        "fix=exc.fix",
+        f"{_T}host_names.py::test_a_host_with_a_port_is_refused_and_its_host_is_named",
+    ),
+    Mutation(
+        "a domain that is no host is shown as the file has it, without a wildcard",
+        f"{_F}_domains.py",
+        "        normalise(name)  # here",
+        "        pass  # here",
+        f"{_T}android.py::test_a_domain_that_is_no_host_is_named_with_its_line",
+    ),
+    Mutation(
+        "a domain that finds no host is named with its line",
+        f"{_F}_network_security.py",
+        'f"line {domain.line}: {exc.problem}"',
+        "exc.problem",
+        f"{_T}android.py::test_a_domain_that_finds_no_host_is_named_with_its_line",
+    ),
+    Mutation(
         "a prefix of a digest is named",
         f"{_F}_domains.py",
         "    if digest != text:",
@@ -263,8 +284,8 @@ _ANDROID = [
     ),
     Mutation(
         "a URL is no host, and its host is named",
-        f"{_F}parsed.py",
-        "fix=self._host_fix() or exc.fix",
+        f"{_F}_domains.py",
+        "fix=host_fix(name) or exc.fix",
         "fix=exc.fix",
         f"{_T}android.py::test_a_domain_that_is_no_host_is_named_with_its_line",
     ),

@@ -283,6 +283,11 @@ def test_a_domain_that_is_no_host_is_named_with_its_line(host: str, fix: str, be
     assert error.fix == fix
 
 
+@pytest.mark.parametrize("name", ["", "*.a.example", "\u00fc.example", "192.0.2.1."])
+def test_a_domain_that_finds_no_host_is_named_with_its_line(name: str) -> None:
+    assert str(refused("\n" + domain(name, pinned(A, B)))).startswith("line 2: ")
+
+
 @pytest.mark.parametrize("inner", ["<pin-set/>", "<pin-set></pin-set>"])
 def test_a_subdomain_excluded_from_pins_is_refused(inner: str) -> None:
     nested = domain("free.bank.example", inner)

@@ -80,3 +80,10 @@ def test_a_wildcard_of_okhttp_that_ends_in_a_dot_is_refused() -> None:
 @pytest.mark.parametrize("name", ["[2001:db8::1]", "2001:db8:0:0:0:0:0:1"])
 def test_another_spelling_of_an_address_is_refused(platform: str, name: str) -> None:
     assert refusal(platform, spelt(platform, name)).fix == "write 2001:db8::1"
+
+
+@pytest.mark.parametrize("platform", ["okhttp-java", "android"])
+def test_a_host_with_a_port_is_refused_and_its_host_is_named(platform: str) -> None:
+    error = refusal(platform, spelt(platform, f"{NAME}:8443"))
+    assert f"'{NAME}:8443' is not a host name" in str(error)
+    assert error.fix == f"write {NAME}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import string
 from typing import get_args
 
@@ -236,6 +237,13 @@ def test_a_pattern_is_read_as_it_was_written(wildcard: Wildcard, name: str) -> N
     pattern = HostPattern(wildcard, name)
     assert HostPattern.parse(str(pattern)) == pattern
     assert HostPattern.parse(wildcard + name.upper()) == pattern
+
+
+@pytest.mark.parametrize("name", ["a..b", "127.1", "r3---b\u00fccher.example", "[a.example]"])
+@pytest.mark.parametrize("wildcard", ["*.", "**."])
+def test_the_error_about_a_pattern_shows_its_wildcard(wildcard: str, name: str) -> None:
+    with pytest.raises(HostError, match=re.escape(f"'{wildcard}{name}' is not")):
+        HostPattern.parse(wildcard + name)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::1", "[::1]"])

@@ -419,6 +419,13 @@ MUTATIONS: list[Mutation] = [
         _FIVE + "test_idna_2003_would_select_another_host",
     ),
     Mutation(
+        "an error about a host pattern shows its wildcard",
+        "certpin/pins/hosts.py",
+        "_normalise(text.removeprefix(wildcard), text)",
+        "normalise(text.removeprefix(wildcard))",
+        "tests/pins/test_hosts.py::test_the_error_about_a_pattern_shows_its_wildcard",
+    ),
+    Mutation(
         6,
         _CHECK,
         "except CertificateParseError as exc:",

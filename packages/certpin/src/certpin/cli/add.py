@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from dataclasses import replace
@@ -219,18 +218,20 @@ def _refuse_wildcard(host: str) -> None:
     """
     from certpin.errors import ConfigError, HostError
     from certpin.pins import HostPattern
-    from certpin.pins.hosts import short_address, split_address
+    from certpin.pins.hosts import short_address, split_address, unreadable_address
 
     if not host.startswith(("*.", "**.")):
         return
-    wildcard, _, rest = host.partition(".")
-    try:
-        name, port = split_address(rest)
-    except HostError as exc:  # its text begins with the name in quotes, unless it has a password
-        problem = re.sub("^'", f"'{wildcard}.", exc.problem)
-        raise HostError(problem, fix=exc.fix) from exc
-    pattern = HostPattern.parse(f"{wildcard}.{name}")
-    covered = short_address(f"www.{name}", port)
+    text, port = host, 443
+    if {":", "@"} & set(host):
+        wildcard, _, rest = host.partition(".")
+        try:
+            name, port = split_address(rest)
+        except HostError as exc:
+            raise unreadable_address(host) from exc
+        text = f"{wildcard}.{name}"
+    pattern = HostPattern.parse(text)
+    covered = short_address(f"www.{pattern.name}", port)
     raise ConfigError(
         f"{pattern} is a wildcard: it names no server to connect to",
         key="HOST",

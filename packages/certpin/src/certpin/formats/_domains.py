@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError, HostError, PinParseError
-from certpin.formats.parsed import read_timestamp
+from certpin.formats.parsed import host_fix, read_timestamp
 from certpin.pins import Pin
 from certpin.pins.hosts import is_address, normalise
 from certpin.x509 import quoted
@@ -30,7 +30,7 @@ def pattern(name: str, *, below: bool) -> str:
         FormatError: the name is empty, contains ``*``, which these platforms do not read as a
             wildcard, or is not spelt as these platforms spell the host of a connection: in lower
             case, in ASCII (``xn--…``, RFC 5891), without a dot at its end, and an address in its
-            canonical form (RFC 5952) without brackets.
+            canonical form (RFC 5952) without brackets; or it is not a host name.
     """
     if not name:
         raise FormatError("a host has no name")
@@ -44,6 +44,10 @@ def pattern(name: str, *, below: bool) -> str:
             f"the platform reads {name[:80]!r} as a literal name, which no host has",
             fix="remove the star, and set the flag for subdomains",
         )
+    try:
+        normalise(name)  # here, because an error about the pattern would not show the file's text
+    except HostError as exc:
+        raise FormatError(exc.problem, fix=host_fix(name) or exc.fix) from exc
     return f"**.{name}" if below else name
 
 

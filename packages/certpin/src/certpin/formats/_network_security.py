@@ -287,7 +287,11 @@ def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
                 raise FormatError(f"{name[:80]!r} occurs twice, which Android refuses")
             seen.add(name)
             below = domain.flag("includeSubdomains", default=False)
-            yield _domains.pattern(name, below=below), domain.line, inner
+            try:
+                pattern = _domains.pattern(name, below=below)
+            except FormatError as exc:
+                raise FormatError(f"line {domain.line}: {exc.problem}", fix=exc.fix) from exc
+            yield pattern, domain.line, inner
 
 
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:

@@ -414,17 +414,7 @@ class Found:
             return HostPattern.parse(self.pattern)
         except HostError as exc:
             place = f"line {self.line}: " if self.line else ""
-            raise FormatError(place + exc.problem, fix=self._host_fix() or exc.fix) from exc
-
-    def _host_fix(self) -> str:
-        """Return the fix for a host pattern that is a URL or has a port: write only its host.
-
-        Return an empty text if the pattern contains no valid host.
-        """
-        try:
-            return f"write {split_address(self.pattern.lstrip('*.'))[0]}"
-        except HostError:
-            return ""
+            raise FormatError(place + exc.problem, fix=host_fix(self.pattern) or exc.fix) from exc
 
     def _guessed(self) -> tuple[HostPin, ...]:
         """Return the pins with guessed roles and states, because most platforms record none.
@@ -438,6 +428,17 @@ class Found:
             HostPin(pin, role, imported_state(role)) for pin, role in zip(pins, roles, strict=True)
         )
         return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
+
+
+def host_fix(pattern: str) -> str:
+    """Return the fix for a host pattern that is a URL or has a port: write only its host.
+
+    Return an empty text if the pattern contains no valid host.
+    """
+    try:
+        return f"write {split_address(pattern.lstrip('*.'))[0]}"
+    except HostError:
+        return ""
 
 
 def imported_state(role: Role) -> State:

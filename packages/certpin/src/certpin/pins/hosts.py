@@ -29,7 +29,6 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 Wildcard = Literal["", "*.", "**."]
 
 
-@lru_cache(maxsize=4096)
 def normalise(host: str) -> str:
     """Return the canonical spelling of a host, which policies use and OpenSSL receives.
 
@@ -46,16 +45,22 @@ def normalise(host: str) -> str:
         HostError: the text is not a host: ``a..b``, a host with a port, a label of 64 characters,
             or numbers that some programs read as an IPv4 address (``127.1``, ``0x7f.1``).
     """
+    return _normalise(host, host)
+
+
+@lru_cache(maxsize=4096)
+def _normalise(host: str, written: str) -> str:
+    """Do what ``normalise`` does. An error shows ``written``: the host, or its host pattern."""
     address = _address(host)
     if address is not None:
         return address
-    name = host.lower() if host.isascii() else _to_ascii(host)
+    name = host.lower() if host.isascii() else _to_ascii(host, written)
     name = name.removesuffix(".")
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        raise _refused(host)
+        raise _refused(written)
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         # WHATWG URL, "ends in a number": programs disagree on which address this is.
-        raise _refused(host)
+        raise _refused(written)
     return name
 
 
@@ -89,7 +94,7 @@ class HostPattern:
         wildcard: Wildcard = (
             "**." if text.startswith("**.") else "*." if text.startswith("*.") else ""
         )
-        name = normalise(text.removeprefix(wildcard))
+        name = _normalise(text.removeprefix(wildcard), text)
         if wildcard and is_address(name):
             raise HostError(
                 f"{quoted(text)} is a wildcard over an address", fix="name each address"
@@ -159,7 +164,7 @@ def _address(host: str) -> str | None:
     if host.startswith("[") and host.endswith("]"):
         text = host[1:-1]
         if ":" not in text:
-            raise _refused(host)
+            return None  # only IPv6 has brackets, so ``normalise`` refuses this
     before_zone = text.partition("%")[0]
     if ":" in before_zone:  # only IPv6 has zones
         text = before_zone
@@ -173,7 +178,7 @@ def _address(host: str) -> str | None:
         return None
 
 
-def _to_ascii(host: str) -> str:
+def _to_ascii(host: str, written: str) -> str:
     import idna  # on first need: most names are ASCII
 
     def encoded(label: str) -> str:
@@ -183,14 +188,14 @@ def _to_ascii(host: str) -> str:
         return ".".join(map(encoded, _DOTS.split(host)))
     except (idna.IDNAError, UnicodeError) as exc:
         raise HostError(
-            f"{quoted(host)} is not an internationalised name",
+            f"{quoted(written)} is not an internationalised name",
             fix="check its spelling (IDNA 2008)",
         ) from exc
 
 
-def _refused(host: str) -> HostError:
+def _refused(written: str) -> HostError:
     return HostError(
-        f"{quoted(host)} is not a host name or an IP address",
+        f"{quoted(written)} is not a host name or an IP address",
         fix="write it as api.bank.example, without scheme, port or path",
     )
 

@@ -15,6 +15,14 @@ _REAL = f"{_PROVE}test_pins_that_refuse_the_real_server_are_named"
 
 MUTATIONS = [
     Mutation(
+        "a way that the client was given and did not use is no untried one",
+        _WORDS,
+        "for way in other if way not in given]",
+        "for way in other]",
+        "tests/lab/report/test_words.py::"
+        "test_a_way_that_the_client_was_given_and_did_not_use_is_no_untried_one",
+    ),
+    Mutation(
         "a client that used the proxy for another host does not ignore it",
         "certpin/lab/verdict.py",
         "bool(self.connections or self.requests or self.others)",

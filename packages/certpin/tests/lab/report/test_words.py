@@ -99,6 +99,21 @@ def test_the_ways_that_were_not_tried_are_listed() -> None:
     assert "not tried" not in " ".join(summary(by()))
 
 
+def test_a_way_that_the_client_was_given_and_did_not_use_is_no_untried_one() -> None:
+    def directly(*given: str) -> Run:
+        connection = _runs.seen(_runs.pki().honest, via="port")
+        scenario = CONTROL.scenario(_runs.pki())
+        made = [
+            replace(_runs.attempt(scenario, connection), ending=Ending(0, via=via)) for via in given
+        ]
+        return Run(_runs.HOST, Style.LEAF, (_runs.result(CONTROL, *made),), _runs.about())
+
+    both = "It connected through no proxy; given, but not used: an HTTP proxy, a SOCKS5 proxy."
+    assert both in summary(directly("connect", "socks5"))
+    one = "no proxy; given, but not used: an HTTP proxy; not tried: a SOCKS5 proxy (--via)."
+    assert f"It connected through {one}" in summary(directly("connect"))
+
+
 def test_an_attack_that_got_through_is_the_headline() -> None:
     run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=True)))
     assert headline(run) == "1 of 2 attacks got through"

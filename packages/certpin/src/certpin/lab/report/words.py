@@ -234,15 +234,23 @@ def _confidence(run: Run) -> list[str]:
 def _ways_line(run: Run) -> list[str]:
     """Return a list with a sentence on the ways in which the client reached the lab.
 
-    The sentence also names the ways that were not tried. The ways are a direct connection, and the
-    kinds of proxies. The list is empty if the client never connected, or used all ways.
+    The sentence also names the ways that the client was given and did not use, and those that were
+    not tried. The ways are a direct connection, and the kinds of proxies. The list is empty if the
+    client never connected, or used all ways.
     """
     used = ways(run)
-    missing = [name for way, name in WAYS.items() if way not in used]
-    if not used or not missing:
+    other = [way for way in WAYS if way not in used]
+    if not used or not other:
         return []
-    named = " and ".join(WAYS[way] for way in used)
-    return [f"It connected through {named}; not tried: {', '.join(missing)} (--via)."]
+    given = {attempt.ending.via for result in run.results for attempt in result.attempts}
+    unused = [WAYS[way] for way in other if way in given]
+    missing = [WAYS[way] for way in other if way not in given]
+    parts = ["It connected through " + " and ".join(WAYS[way] for way in used)]
+    if unused:
+        parts.append(f"given, but not used: {', '.join(unused)}")
+    if missing:
+        parts.append(f"not tried: {', '.join(missing)} (--via)")
+    return [f"{'; '.join(parts)}."]
 
 
 def _http3_line(run: Run) -> list[str]:

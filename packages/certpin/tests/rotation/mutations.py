@@ -160,6 +160,14 @@ MUTATIONS: list[Mutation] = [
         "[facts5-left5-ship one with a later `expires`]",
     ),
     Mutation(
+        "a deadline is not late in JSON once later pins are out",
+        "certpin/rotation/deadlines.py",
+        '"late": self.is_late(now) and not self.advice',
+        '"late": self.is_late(now)',
+        "tests/rotation/test_deadlines.py::"
+        "test_a_deadline_names_the_forced_update_once_a_release_with_later_pins_is_out",
+    ),
+    Mutation(
         "a late deadline is not printed once later pins are out",
         "certpin/cli/rotate/status.py",
         "        if deadline.advice and deadline.is_late(now):\n            continue",

@@ -111,8 +111,11 @@ def test_a_deadline_names_the_forced_update_once_a_release_with_later_pins_is_ou
     assert (
         found.text(NOW) == f"the pins of version 1 expire on 2027-04-30 12:00 UTC: {found.advice}"
     )
+    assert found.is_late(EXPIRES + SECOND)
+    assert found.json(EXPIRES + SECOND)["late"] is False
     (found,) = publish_deadlines(situation(pin_set(AB, 2), old))
     assert found.advice == ""
+    assert found.json(EXPIRES + SECOND)["late"] is True
 
 
 def test_an_app_that_fetches_versions_has_a_publish_date() -> None:

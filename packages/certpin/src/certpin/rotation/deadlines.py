@@ -105,7 +105,8 @@ class PublishDeadline:
     def json(self, now: datetime) -> dict[str, Any]:
         """Return the deadline as JSON (``docs/reference/json.md``).
 
-        The field ``late`` is True if the deadline has passed at ``now``.
+        The field ``late`` is True if the deadline has passed at ``now``, and no version with pins
+        that expire later is out.
         """
         before = self.publish_before
         return {
@@ -114,7 +115,7 @@ class PublishDeadline:
             "version": self.version,
             "expires": self.expires.isoformat(),
             "publish_before": before.isoformat() if before else None,
-            "late": self.is_late(now),
+            "late": self.is_late(now) and not self.advice,
             "way": self.way,
             "clients": self.clients,
         }

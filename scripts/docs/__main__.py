@@ -111,10 +111,18 @@ def sphinx_words(source: Path, out: Path) -> list[str]:
     return [*words, *quiet, "-d", str(doctrees), str(source), str(out)]
 
 
+def sphinx_environment() -> dict[str, str]:
+    """Return the environment of Sphinx: it imports the same packages as this program.
+
+    In a git worktree, PYTHONPATH names its packages before those of an editable installation.
+    """
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def _sphinx(source: Path, out: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *sphinx_words(source, out)]
-    if subprocess.run(command, env=environment, check=False).returncode:
+    if subprocess.run(command, env=sphinx_environment(), check=False).returncode:
         fail("the documentation has mistakes", "correct what Sphinx named above")
 
 

@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from certpin import __version__
 from certpin.lint import RULES
 from scripts.docs import pages
-from scripts.docs.__main__ import sphinx_words, stage, unbuilt
+from scripts.docs.__main__ import sphinx_environment, sphinx_words, stage, unbuilt
 from scripts.docs.serve import server
 from tests.documentation._blocks import ROOT
 
@@ -147,12 +147,19 @@ BROKEN = {
 }
 
 
+def test_sphinx_imports_the_packages_of_the_worktree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/tree/src")
+    assert sphinx_environment()["PYTHONPATH"] == f"{ROOT}{os.pathsep}/tree/src"
+    monkeypatch.delenv("PYTHONPATH")
+    assert sphinx_environment()["PYTHONPATH"] == str(ROOT)
+
+
 def test_each_warning_of_sphinx_is_reported_and_fails_the_build(tmp_path: Path) -> None:
     page = "\n\n".join(["# Home", *BROKEN, ""])
     stage({"index.md": page}, (), ROOT, tmp_path / "source")
     done = subprocess.run(
         [PYTHON, *sphinx_words(tmp_path / "source", tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=sphinx_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.peer("nginx")
 # OpenSSL's error for each flawed chain, and a part of the fix.
 FLAWS = {
     "expired.example": ("certificate has expired", "renew it"),
-    "early.example": ("certificate is not yet valid", "set the clock"),
+    "early.example": ("certificate is not yet valid", "is behind, set it"),
     "self.example": ("self-signed certificate", "--ca-file CERTIFICATE.pem"),
     "private.example": ("self-signed certificate in certificate chain", "--ca-file ROOT.pem"),
     "unknown.example": ("unable to get local issuer certificate", "--ca-file ROOT.pem"),

@@ -446,7 +446,7 @@ def _wrong_date(observation: Observation) -> str:
     from certpin.x509 import name_of, served_path
 
     now = utc_now()
-    clock = "set the clock of this machine, or wait"
+    clock = f"wait; or, if the clock of this machine ({now:%Y-%m-%d}) is behind, set it"
     ahead = clock_ahead(now)
     leaf, *authorities = served_path(observation.served.certificates).certificates
     try:

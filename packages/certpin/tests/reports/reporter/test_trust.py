@@ -297,12 +297,15 @@ def test_a_newer_version_replaces_that_of_the_given_context(
 
 
 def test_pin_sets_of_one_name_and_version_for_different_hosts_are_all_used(
-    tmp_path: Path, good: Identity, rogue: Collector
+    tmp_path: Path, good: Identity, ours: Collector, rogue: Collector
 ) -> None:
     with reporting(tmp_path / "reports") as reporter:
         reporter.presence(kit.pin_set(kit.policy("localhost", good.pin)))
         reporter.presence(kit.pin_set(kit.policy(HOST)))
-        reporter(failure(rogue.url))
+        reporter(failure(ours.url))
+        assert reporter.flush(PATIENCE), "a host without known pins would have to wait"
+        assert len(ours.arrived()) == 1
+        reporter(failure(rogue.url, reason="expired"))
         assert not reporter.flush(PATIENCE)
     assert rogue.arrived() == []
 

@@ -199,9 +199,11 @@ def test_reporters_that_share_a_folder_report_a_failure_once(
 
 @pytest.mark.medium
 def test_processes_that_report_at_the_same_time_remember_all_failures(tmp_path: Path) -> None:
+    same = failure(_TO)  # not in each process, which would make a chain of its own
+
     def report(number: int) -> None:
         reporter = Reporter(tmp_path, clock=Clock())
-        reporter(failure(_TO))
+        reporter(same)
         reporter(failure(_TO, reason=f"number {number}"))
         assert reporter.settle(PATIENCE)
 

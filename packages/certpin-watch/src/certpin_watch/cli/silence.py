@@ -135,9 +135,11 @@ def _end(watch: Watch, number: int, *, as_json: bool) -> int:
             audit(connection, local_actor(), "silence.ended", str(number), at=now)
     if as_json:
         print_json({"ended": ended})
+    elif ended:
+        click.echo(f"Silence {number} has ended.")
     else:
-        text = f"Silence {number} has ended." if ended else f"No silence {number} is in force."
-        click.echo(text)
+        fix = f"certpin watch silence{watch.settings.same_database}"
+        say("certpin", f"no silence {number} is in force\n  fix: {fix}")
     return SUCCESS if ended else PROBLEM_FOUND
 
 

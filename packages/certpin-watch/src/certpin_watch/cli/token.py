@@ -9,16 +9,18 @@ import click
 
 from certpin.cli.main import Group
 from certpin.cli.options import json_option
-from certpin.cli.reply import print_done, print_json
+from certpin.cli.reply import print_done, print_json, say
 from certpin_watch.cli.options import (
     create_database,
     local_actor,
     require_database,
     store_options,
     time_text,
+    watch_options,
 )
 
 if TYPE_CHECKING:
+    from certpin_watch.context import Watch
     from certpin_watch.store import Store
     from certpin_watch.store.accounts import Token
 
@@ -60,10 +62,10 @@ def token() -> None:
     metavar="DAYS",
     help="In how many days it expires; without it, never.",
 )
-@store_options
+@watch_options
 @json_option
 def add(
-    store: Store,
+    watch: Watch,
     name: str,
     scopes: tuple[str, ...],
     worker: str | None,
@@ -92,10 +94,11 @@ def add(
 
     if worker:
         scopes = (worker_scope(worker),)
-    create_database(store)
+        _warn_of_unknown_location(worker, watch)
+    create_database(watch.store)
     now, actor = utc_now(), local_actor()
     until = now + timedelta(days=days) if days else None
-    with store.write() as connection:
+    with watch.store.write() as connection:
         token_id, text = make_token(connection, name, scopes, by=actor.name, now=now, until=until)
         subject = f"{token_id} {name}: {' '.join(sorted(scopes))}"
         audit(connection, actor, "token.made", subject, at=now)
@@ -104,6 +107,21 @@ def add(
     else:
         click.echo(text)
         click.echo("The token is not stored, and can't be shown again.", err=True)
+
+
+def _warn_of_unknown_location(location: str, watch: Watch) -> None:
+    """Warn if the settings of the monitor don't name the location: its worker would get no jobs."""
+    from certpin_watch.monitor.scheduler import all_locations
+
+    monitor = watch.settings.monitor
+    if location in all_locations(monitor):
+        return
+    names = ", ".join(f'"{name}"' for name in (*monitor.locations, location))
+    say(
+        "certpin: warning",
+        f"the settings name no location {location}, so that its worker gets no jobs\n"
+        f"  fix: write vantages = [{names}] in [monitor] of the settings, and restart the service",
+    )
 
 
 @token.command("list")

@@ -311,11 +311,17 @@ def code(text: str) -> Markup:
     return Markup().join(parts)
 
 
+def fingerprint(digest: str) -> str:
+    """Return a digest in hexadecimal as pins of certificates have it: ``AB:CD:…``."""
+    return bytes.fromhex(digest).hex(":").upper()
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "brief": brief,
     "code": code,
     "date": date,
+    "fingerprint": fingerprint,
     "minute": minute,
     "noun_for": noun_for,
     "number": number,

@@ -17,6 +17,14 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "a token for a location that no settings name has a warning",
+        "certpin_watch/cli/token.py",
+        "    if location in all_locations(monitor):\n",
+        "    if True:\n",
+        "tests/watch/cli/test_access.py::"
+        "test_a_token_for_a_location_without_settings_has_a_warning",
+    ),
+    Mutation(
         "localhost, which needs no login, is the loopback",
         "certpin_watch/http_server.py",
         '    if host == "localhost":\n        return "127.0.0.1", port\n',

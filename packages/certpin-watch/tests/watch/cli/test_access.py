@@ -111,6 +111,25 @@ def test_a_created_database_is_named(url: str, tmp_path: Path, words: tuple[str,
     assert text not in _run(url, *words, stdin=PASSWORD).stderr
 
 
+@pytest.mark.medium
+def test_a_token_for_a_location_without_settings_has_a_warning(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "watch.toml").write_text(
+        '[monitor]\nvantages = ["local", "fra1"]\n'
+        '[[monitor.host]]\nname = "mail.bank.example"\nvantages = ["zurich"]\n'
+    )
+    for known in ("fra1", "zurich"):
+        assert "warning" not in _run(url, "token", "add", "x", "--worker", known).stderr
+    made = _run(url, "token", "add", "x", "--worker", "nowhere")
+    assert made.exit_code == 0
+    assert permissions.parse_token(made.stdout.strip())
+    told = " ".join(made.stderr.split())
+    assert "warning: the settings name no location nowhere" in told
+    assert 'fix: write vantages = ["local", "fra1", "nowhere"] in [monitor]' in told
+
+
 def test_password_is_never_an_argument(url: str) -> None:
     for words in (("user", "add"), ("user", "password")):
         assert _run(url, *words, "anna", PASSWORD).exit_code == 2

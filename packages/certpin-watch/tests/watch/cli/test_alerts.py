@@ -134,6 +134,10 @@ def test_silence_adds_lists_and_ends(config: Path) -> None:
     ended = run(config, "silence", "--end", "1", "--json")
     _documented.check("watch silence end", ended.json)
     assert ended.code == 1
+    again = run(config, "silence", "--end", "1")
+    assert (again.code, again.out) == (1, "")
+    assert "no silence 1 is in force" in again.err
+    assert f"fix: certpin watch silence --config {config}" in " ".join(again.err.split())
     assert run(config, "silence").out == "There are no silences.\n"
 
 

@@ -9,11 +9,12 @@ from typing import get_args
 
 import pytest
 
+from certpin.pins import Pin
 from certpin.pins.verdict import Reason
 from certpin.reports.codecs import CODECS
 from certpin.reports.model import UNVERIFIED
 from certpin.tls.failures import Unverified
-from certpin_watch.html import environment, number, percent, reason, span
+from certpin_watch.html import environment, fingerprint, number, percent, reason, span
 from scripts import htmx
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -55,6 +56,11 @@ def test_a_noun_agrees_with_its_number() -> None:
         "0 failures in 24 hours", "1 failure in 24 hours", "2 failures in 24 hours",
     ]  # fmt: skip
     assert [number(count, "host") for count in (0, 1, 1204)] == ["0 hosts", "1 host", "1,204 hosts"]
+
+
+def test_a_digest_has_the_form_of_a_pin_of_a_certificate() -> None:
+    digest = bytes(range(160, 192))
+    assert f"cert-sha256/{fingerprint(digest.hex())}" == str(Pin("cert-sha256", digest))
 
 
 def test_parts_between_backticks_are_code_and_html_is_escaped() -> None:

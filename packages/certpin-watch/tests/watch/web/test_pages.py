@@ -191,12 +191,21 @@ def test_filters_hide_other_hosts(client: TestClient) -> None:
     assert f"/hosts/{FIRST[0]}" not in page
 
 
+def _has_digests_as_in_pins(page: str) -> bool:
+    """Return True if a page shows each SHA-256 of a certificate with colons, and has one."""
+    shown = re.findall(r"SHA-256(?: <b>differs</b>)?</dt><dd><code>([^<]*)</code>", page)
+    return bool(shown) and all(
+        re.fullmatch("([0-9A-F]{2}:){31}[0-9A-F]{2}", each) for each in shown
+    )
+
+
 def test_the_page_of_a_host_shows_chain_pins_and_rotation(client: TestClient) -> None:
     page = client.get(f"/hosts/{FIRST[0]}").text
     assert page.count("<svg") > 5
     assert "pinned (leaf)" in page
     assert "Not yet, and the date is unknown: clients of version 9 refuse it" in page
     assert "another certificate, the same key" in page
+    assert _has_digests_as_in_pins(page)
 
 
 @pytest.mark.medium
@@ -232,6 +241,7 @@ def test_a_reported_chain_is_compared_and_its_issuer_is_a_claim(
     assert "only a claim of the certificate" in page
     assert "Issuer <b>differs</b>" in page
     assert "No location of the monitor ever saw this chain at api.bank.example" in page
+    assert _has_digests_as_in_pins(page)
 
 
 @pytest.mark.medium

@@ -199,7 +199,7 @@ def test_reporters_that_share_a_folder_report_a_failure_once(
 
 @pytest.mark.medium
 def test_processes_that_report_at_the_same_time_remember_all_failures(tmp_path: Path) -> None:
-    same = failure(_TO)  # not in each process, which would make a chain of its own
+    same = failure(_TO)  # made here, because each process would make another chain
 
     def report(number: int) -> None:
         reporter = Reporter(tmp_path, clock=Clock())

@@ -270,9 +270,9 @@ _ANDROID = [
     ),
     Mutation(
         "a domain that finds no host is named with its line",
-        f"{_F}_network_security.py",
-        'f"line {domain.line}: {exc.problem}"',
-        "exc.problem",
+        f"{_F}parsed.py",
+        'FormatError(f"line {line}: {exc.problem}"',
+        "FormatError(exc.problem",
         f"{_T}android.py::test_a_domain_that_finds_no_host_is_named_with_its_line",
     ),
     Mutation(

@@ -21,6 +21,7 @@ from certpin.formats.parsed import (
     Found,
     ParsedFile,
     WeakSetting,
+    at_line,
     pass_over,
     read_anchors,
 )
@@ -287,10 +288,8 @@ def _entries(root: Element) -> Iterator[tuple[str, int, _Scope]]:
                 raise FormatError(f"{name[:80]!r} occurs twice, which Android refuses")
             seen.add(name)
             below = domain.flag("includeSubdomains", default=False)
-            try:
+            with at_line(domain.line):
                 pattern = _domains.pattern(name, below=below)
-            except FormatError as exc:
-                raise FormatError(f"line {domain.line}: {exc.problem}", fix=exc.fix) from exc
             yield pattern, domain.line, inner
 
 

@@ -26,7 +26,7 @@ from certpin.formats.limits import (
     United,
 )
 from certpin.formats.limits.hosts import broader
-from certpin.formats.parsed import Found, ParsedFile, pass_over, pins_from
+from certpin.formats.parsed import Found, ParsedFile, at_line, pass_over, pins_from
 from certpin.pins import HostPattern
 
 if TYPE_CHECKING:
@@ -271,11 +271,9 @@ def _addition(pieces: list[Token], strings: list[int], site: CallSite) -> _Addit
     """
     pattern, *pins = [pieces[each].value() for each in strings]
     line = pieces[strings[0]].line
-    try:
+    with at_line(line):
         refuse_final_dot(pattern)
         return _Addition(pattern.strip("[]"), pins_from(pins), line, site)
-    except FormatError as exc:
-        raise FormatError(f"line {line}: {exc.problem}", fix=exc.fix) from exc
 
 
 def _refuse_lost_pins(additions: list[_Addition], computed: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ import shlex
 import ssl
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -428,6 +429,15 @@ class Found:
             HostPin(pin, role, imported_state(role)) for pin, role in zip(pins, roles, strict=True)
         )
         return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
+
+
+@contextmanager
+def at_line(line: int) -> Iterator[None]:
+    """Name the line of the file in a ``FormatError`` that the block raises."""
+    try:
+        yield
+    except FormatError as exc:
+        raise FormatError(f"line {line}: {exc.problem}", fix=exc.fix) from exc
 
 
 def host_fix(pattern: str) -> str:

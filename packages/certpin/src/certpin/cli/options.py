@@ -442,12 +442,11 @@ def _wrong_date(observation: Observation) -> str:
     """
     from certpin.errors import CertificateParseError
     from certpin.pins import utc_now
-    from certpin.probe.checkup import clock_ahead
+    from certpin.probe.checkup import wrong_clock
     from certpin.x509 import name_of, served_path
 
     now = utc_now()
-    clock = f"wait; or, if the clock of this machine ({now:%Y-%m-%d}) is behind, set it"
-    ahead = clock_ahead(now)
+    ahead = wrong_clock(now, "ahead")
     leaf, *authorities = served_path(observation.served.certificates).certificates
     try:
         if observation.code == _NOT_YET_VALID:
@@ -455,7 +454,8 @@ def _wrong_date(observation: Observation) -> str:
             names = [
                 f"{name_of(each)} is valid from {each.not_before:%Y-%m-%d} on" for each in early
             ]
-            return f"{'; '.join(names) or 'a certificate of the chain is not valid yet'}: {clock}"
+            found = "; ".join(names) or "a certificate of the chain is not valid yet"
+            return f"{found}: wait{wrong_clock(now, 'behind')}"
         if leaf.not_after < now:
             return f"the server's certificate expired on {leaf.not_after:%Y-%m-%d}: renew it{ahead}"
         ended = [each for each in authorities if each.not_after < now]

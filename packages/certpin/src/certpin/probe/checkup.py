@@ -218,17 +218,20 @@ def _renew_anchor(path: ServedPath, trust: TrustAnchors, now: datetime) -> str:
             return (
                 f"the trust anchor {name_of(expired[0])} expired on "
                 f"{expired[0].not_after:%Y-%m-%d}: put the new certificate of the authority into "
-                f"{trust.source}, and ship the new pin set{clock_ahead(now)}"
+                f"{trust.source}, and ship the new pin set{wrong_clock(now, 'ahead')}"
             )
     return ""
 
 
-def clock_ahead(now: datetime) -> str:
-    """Return a clause for the advice on an expired certificate: set a clock that is ahead.
+def wrong_clock(now: datetime, way: Literal["ahead", "behind"]) -> str:
+    """Return a clause for the advice on a certificate with a wrong date: set the clock.
 
-    ``now`` is the time by the clock of this machine, so that the user can compare it.
+    Args:
+        now: the time by the clock of this machine, so that the user can compare it.
+        way: how the clock is wrong if the certificate is right: ``ahead`` if the certificate seems
+            expired, ``behind`` if it seems not yet valid.
     """
-    return f"; or, if the clock of this machine ({now:%Y-%m-%d}) is ahead, set it"
+    return f"; or, if the clock of this machine ({now:%Y-%m-%d}) is {way}, set it"
 
 
 def _mistaken(trust: TrustAnchors, child: Certificate, issuer: Certificate) -> tuple[str, str]:

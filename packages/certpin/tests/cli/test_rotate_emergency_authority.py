@@ -14,7 +14,7 @@ from certpin.pinfile import PinSet
 from certpin.pins import HostPin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import days_pass, next_number, states
+from tests.cli._rotating import JOURNAL, days_pass, next_number, states
 from tests.cli.conftest import HOST, Run
 
 if TYPE_CHECKING:
@@ -153,6 +153,42 @@ def test_a_stolen_root_above_the_pinned_issuer_leads_to_the_other_authority(
     done, path = clinic.emergency("root.pem")
     assert (done.code, path["steps"]) == (0, [])
     assert clinic("status", "--json").json["hosts"][0]["next"]["act"] == "finish"
+
+
+def test_the_path_of_a_lost_root_names_no_issuer_below_it_twice(clinic: Clinic) -> None:
+    """Two pinned issuers are below the lost root, and only the one in use is known to be."""
+    second = clinic.root.intermediate("Second issuer")
+    pins = (
+        HostPin(clinic.issuer.pin, "intermediate", "active"),
+        HostPin(second.pin, "intermediate", "published"),
+    )
+    policy = PinSet.load("pins.toml").policies[0]
+    JOURNAL.unlink()
+    write(replace(policy, pins=pins), trust=Path("trust.pem"))
+    assert clinic("shipped", next_number()).code == 0
+    days_pass(100)
+    done, path = clinic.emergency("root.pem", "--lost")
+    assert (done.code, states()) == (0, ["lost", "published"])
+    text = path["steps"][0]["text"]
+    assert f"pinned authority ({second.pin}), in a chain without the lost key" in text
+    new = second.issue(HOST)
+    Path("fullchain.pem").write_bytes(new.chain_pem)
+    Path("second.pem").write_bytes(second.pem)
+    assert (clinic("switch", "fullchain.pem").code, clinic("switch", "second.pem").code) == (0, 0)
+    clinic.install(new, clinic.root)
+    done = clinic("emergency", "root.pem", "--lost")
+    assert f"marks {second.pin} as LOST: it is below the lost key" in done.out
+    assert states() == ["lost", "lost"]
+    done, path = clinic.emergency("root.pem", "--lost")  # the first issuer is no way out
+    assert [step["act"] for step in path["steps"][:3]] == ["start", "start", "publish"]
+    Path("fullchain.pem").write_bytes(second.issue(HOST).chain_pem)
+    assert clinic("switch", "fullchain.pem").code == 0  # a renewal, until clients have the new one
+    clinic.follow(path, clinic.other, clinic.third)
+    done, path = clinic.emergency("root.pem", "--lost")
+    assert [step["act"] for step in path["steps"]] == ["finish", "finish", "publish"]
+    clinic.follow(path, clinic.other, clinic.third)
+    done, path = clinic.emergency("root.pem", "--lost")
+    assert (done.code, path["served_by"], path["steps"]) == (0, [], [])
 
 
 def test_the_deleted_mark_of_a_stolen_root_comes_back_before_a_version_goes_out(

@@ -1829,6 +1829,13 @@ MUTATIONS: list[Mutation] = [
         _IN_EMERGENCY + "test_an_authority_below_a_stolen_one_is_not_the_way_out",
     ),
     Mutation(
+        "an authority below a lost root is marked, so that the path does not lead back to it",
+        "certpin/cli/rotate/emergency.py",
+        "            self._mark_below(files, situation)\n",
+        "            self.fact == 'stolen' and self._mark_below(files, situation)\n",
+        _AUTHORITY_PATHS + "test_the_path_of_a_lost_root_names_no_issuer_below_it_twice",
+    ),
+    Mutation(
         "the stolen key of a server is no authority",
         _MARKS,
         'if is_leaf and entry.role == "backup"',
@@ -1942,8 +1949,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a stolen authority that is named is marked as one",
         "certpin/cli/rotate/emergency.py",
-        "if found.authority or is_authority:",
-        "if found.authority:",
+        "(found.authority or is_authority)",
+        "found.authority",
         "tests/cli/test_rotate_emergency.py::test_a_stolen_authority_is_marked_as_one",
     ),
     Mutation(

@@ -789,8 +789,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an authority below a lost one is not the way out",
         _NEXT_KEY,
-        "    below = _below(situation, situation.compromised | situation.lost)",
-        "    below = _below(situation, situation.compromised)",
+        "    gone = situation.compromised | situation.lost",
+        "    gone = situation.compromised",
         _IN_NEW_ROOT + "test_a_pinned_authority_below_a_lost_one_is_not_the_way_out",
     ),
 ]

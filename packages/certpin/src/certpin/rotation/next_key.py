@@ -92,7 +92,7 @@ def next_key(situation: Situation, pin: Pin, stolen: AbstractSet[Pin]) -> KeyCan
 
 def _keys_besides(situation: Situation, pin: Pin) -> list[Pin]:
     """Return the pins of the pin file with keys that servers can use instead of that of ``pin``."""
-    below = _below(situation, situation.compromised | situation.lost)
+    below = below_gone(situation)
     return [
         other
         for other in situation.policy.live_pins
@@ -163,21 +163,14 @@ def _below_another_root(
     return replace(best, not_before=date, publish_first=change.publish, root=change)
 
 
-def below_stolen(situation: Situation) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below a stolen key.
+def below_gone(situation: Situation) -> frozenset[Pin]:
+    """Return the pins of authorities that servers present only below a stolen or lost key.
 
-    Clients refuse each path through these authorities, because the stolen key above them is marked
-    compromised. Pins of leaves are not in the result: another authority can issue a certificate for
-    a leaf's key.
+    Clients refuse each path through these authorities if the key above them is marked compromised.
+    If it is lost, the certificates of these authorities can't be renewed. Pins of leaves are not in
+    the result: another authority can issue a certificate for a leaf's key.
     """
-    return _below(situation, situation.compromised)
-
-
-def _below(situation: Situation, gone: AbstractSet[Pin]) -> frozenset[Pin]:
-    """Return the pins of authorities that servers present only below one of the keys ``gone``.
-
-    ``gone`` has the pins of keys that can no longer be used.
-    """
+    gone = situation.compromised | situation.lost
     paths = [
         [pins_of(each) for each in sighting.chain.authorities]
         for sighting in situation.sightings

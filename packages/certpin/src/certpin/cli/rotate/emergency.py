@@ -326,10 +326,9 @@ class EmergencyReport:
                 all_answered=all_answered,
                 silent=not all_answered and not probes.offline,
             )
-            if self.fact == "stolen":
-                if found.authority or is_authority:
-                    self._mark_authority(files, policy)
-                self._mark_below(files, situation)
+            if self.fact == "stolen" and (found.authority or is_authority):
+                self._mark_authority(files, policy)
+            self._mark_below(files, situation)
             self.paths.append(found)
             situations.append(situation)
             self.is_known |= bool(found.serving) or found.authority
@@ -449,16 +448,18 @@ class EmergencyReport:
             files.commit([])
 
     def _mark_below(self, files: RotationFiles, situation: Situation) -> None:
-        """Mark pinned authorities as LOST if servers present them only below the stolen key.
+        """Mark pinned authorities as LOST if servers present them only below a gone key.
 
-        Such an authority is no backup, because clients refuse each path that contains the stolen
-        key. It is marked in the pin file now, because later it can't be found: when servers present
-        another chain, it is unknown which authorities were below the stolen key. ``files`` are the
-        pin file and the journal, and ``situation`` has the facts about the host.
+        Such an authority is no backup: clients refuse each path that contains a stolen key, and no
+        authority below a lost key can be renewed. It is marked in the pin file now, because later
+        it can't be found: when servers present another chain, it is unknown which authorities were
+        below the key. Without the mark, the path would lead from one authority below a lost root to
+        the next one, and back. ``files`` are the pin file and the journal, and ``situation`` has
+        the facts about the host.
         """
-        from certpin.rotation.next_key import below_stolen
+        from certpin.rotation.next_key import below_gone
 
-        for pin in sorted(below_stolen(situation), key=str):
+        for pin in sorted(below_gone(situation), key=str):
             entry = situation.entry(pin)
             if entry is not None and entry.usable and situation.role_of(pin) != "leaf":
                 files.editor.change_pin(str(situation.pattern), pin, state="lost")
@@ -612,7 +613,10 @@ class EmergencyReport:
             )
         if self.below:
             pins = ", ".join(dict.fromkeys(self.below))
-            yield (
-                f"{self.path} marks {pins} as LOST: clients refuse each path through it, because "
-                "it is below the stolen key."
+            why = (
+                "clients refuse each path through it, because it is below the stolen key"
+                if self.fact == "stolen"
+                else "it is below the lost key, which can't renew it. Certificates that it issues "
+                "are accepted until then"
             )
+            yield f"{self.path} marks {pins} as LOST: {why}."

@@ -583,6 +583,8 @@ class PathText:
             for each in ("fullchain.pem", file)
         ]
         is_requested = any(each.act == "request" for each in self.path.steps)
+        is_above = pin is not None and self.path.authority and self.path.fact == "lost"
+        source += ", in a chain without the lost key" if is_above else ""
         text = "" if is_requested else f"make a new key, get its certificate from {source}, "
         text += "check the chain, and record the authority with its certificate."
         if step.not_before:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,6 +19,9 @@ from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, ship_long_ago, stepped
 from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from certpin.pins import OnExpiry
 
 OFFLINE = ("--offline",)
 LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
@@ -38,6 +41,33 @@ def test_an_active_key_is_not_recorded_again(out: Run) -> None:
     done = out("rotate", "switch", str(BACKUP), *OFFLINE)
     assert (done.code, "is ACTIVE already" in done.out) == (0, True)
     assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("on_expiry", "conclusion"),
+    [("fail-closed", "expired"), ("fail-open", "accepted"), ("report", "accepted")],
+)
+def test_clients_with_expired_pins_do_not_accept_a_key(
+    run: Run, on_expiry: OnExpiry, conclusion: str
+) -> None:
+    """No rule refuses the step, because no key helps them: a version with later pins does."""
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=200)
+    write(replace(kit.policy(HOST, LEAF, BACKUP), expires=end, on_expiry=on_expiry))
+    ship_long_ago(run)
+    for path in (Path("pins.toml"), JOURNAL):
+        text = path.read_text(encoding="utf-8")
+        past = (end - timedelta(days=202)).strftime("%Y-%m-%dT")
+        path.write_text(text.replace(end.strftime("%Y-%m-%dT"), past), encoding="utf-8")
+    done, facts = stepped(run, "switch", str(BACKUP), *OFFLINE)
+    assert (done.code, [each["conclusion"] for each in facts["conclusions"]]) == (0, [conclusion])
+    said = run("rotate", "switch", str(BACKUP), *OFFLINE).out
+    is_expired = conclusion == "expired"
+    assert ("every client accepts it" in said) != is_expired
+    assert ("every client with pins that have not expired accepts it" in said) == is_expired
+    refused = "Clients with version 3 refuse every server, with each key, because the pins have"
+    assert (refused in said) == is_expired
+    fix = "Publish a version with an `expires` further away than T_adopt (32d2h)."
+    assert (fix in said) == is_expired
 
 
 def test_an_active_key_is_refused_if_a_version_does_not_accept_it(out: Run) -> None:

@@ -33,6 +33,13 @@ _IN_PUSH = "tests/cli/test_publish_push.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "clients with expired pins accept no key",
+        "certpin/cli/rotate/switch.py",
+        "if any(end <= situation.now for end in ends):",
+        "if any(end > situation.now for end in ends):",
+        "tests/cli/test_rotate_renewal.py::test_clients_with_expired_pins_do_not_accept_a_key",
+    ),
+    Mutation(
         "no next action is safe while the clock is wrong",
         "certpin/rotation/next_step.py",
         "    if found.act in _REFUSED_BY_CLOCK and not found.violations:",

@@ -270,12 +270,13 @@ class HostConclusion:
         version: the number of the version.
         conclusion: ``accepted``, ``refused``, or ``open`` if too little is known about the chain;
             ``unpinned`` if the version has no policy for the host, so that its clients refuse no
-            key for its pin.
+            key for its pin; ``expired`` if its clients accept the chain, but refuse every server
+            because its pins have expired.
     """
 
     host: str
     version: int
-    conclusion: Conclusion | Literal["unpinned"]
+    conclusion: Conclusion | Literal["unpinned", "expired"]
 
     def json(self) -> dict[str, Any]:
         """Return the host, the version and the conclusion as a JSON object."""
@@ -300,6 +301,7 @@ def conclusion_lines(found: Sequence[HostConclusion]) -> list[str]:
             "refused": "refuse it" if several else "refuses it",
             "open": "are open" if several else "is open",
             "unpinned": "have no pins for it" if several else "has no pins for it",
+            "expired": "have expired pins" if several else "has expired pins",
         }[conclusion]
         lines.append(f"{host}: {'versions' if several else 'version'} {names} {verb}.")
     return lines

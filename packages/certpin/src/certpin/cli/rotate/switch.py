@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPolicy, Pin, Role
-    from certpin.rotation import Event, Situation, Violation
+    from certpin.rotation import Event, Situation, Version, Violation
 
 
 _INSTALL = " Install its certificate on every server."
@@ -314,7 +314,8 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
 
     ``step`` is the run of ``rotate switch``. A version without a policy for the host has the
     conclusion ``unpinned``: the gate allows the step, because such clients compare no pins there,
-    or refuse the host with every key.
+    or refuse the host with every key. A version with expired pins that would accept the chain has
+    the conclusion ``expired``: the gate allows the step, too, because no chain helps its clients.
 
     A host is left out if its clients refuse the certificate whatever is pinned, because of its
     names, dates or purposes. In ``violations``, such a host has the invariant ``certificate``.
@@ -326,9 +327,7 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
         HostConclusion(
             str(policy.pattern),
             version.number,
-            "unpinned"
-            if conclusion == "accepted" and not any(situation.policies_of(version))
-            else conclusion,
+            _without_pins(situation, version) if conclusion == "accepted" else conclusion,
         )
         for policy, situation in step.situations
         if str(policy.pattern) not in useless
@@ -336,6 +335,48 @@ def _conclusions(step: KeySwitch, violations: list[HostViolation]) -> list[HostC
             situation, step.chain.prospects or prospects_of_key(situation, step.pin)
         )
     ]
+
+
+def _without_pins(
+    situation: Situation, version: Version
+) -> Literal["accepted", "unpinned", "expired"]:
+    """Return the conclusion for a version with pins that accept the chain, or with none.
+
+    ``situation`` has the facts about the host. The conclusion is ``unpinned`` if the version has no
+    policy for the host, and ``expired`` if its clients refuse every server, because the pins have
+    expired (``on_expiry = "fail-closed"``).
+    """
+    policies = list(filter(None, situation.policies_of(version)))
+    ends = filter(None, (policy.refuses_from for policy in policies))
+    if any(end <= situation.now for end in ends):
+        return "expired"
+    return "accepted" if policies else "unpinned"
+
+
+def _expired_pins(step: KeySwitch, conclusions: list[HostConclusion]) -> list[str]:
+    """Return a sentence, with the fix, about clients that refuse every server: pins have expired.
+
+    ``step`` is the run of ``rotate switch``. ``conclusions`` are the results for each host and
+    version. The list is empty if no version has expired pins.
+    """
+    from certpin.rotation.rules import expiry, number_list
+    from certpin.support.text import sentence
+
+    expired = {(each.host, each.version) for each in conclusions if each.conclusion == "expired"}
+    found = [
+        expiry(situation, [version])
+        for policy, situation in step.situations
+        for version in situation.alive
+        if (str(policy.pattern), version.number) in expired
+    ]
+    fixes = dict.fromkeys(sentence(each.fix) for each in found if each is not None)
+    if not expired:
+        return []
+    numbers = number_list(number for _, number in expired)
+    text = (
+        f"Clients with {numbers} refuse every server, with each key, because the pins have expired."
+    )
+    return [" ".join((text, *(f"{fix}." for fix in fixes)))]
 
 
 def _messages(
@@ -354,7 +395,9 @@ def _messages(
     """
     forced = f"Servers may use {step.pin} by force, although a rule against lock-outs refuses it."
     unchanged = _unchanged_lockout(step, conclusions)
-    lines = [forced if violations else unchanged or _result(step, changes)]
+    expired = _expired_pins(step, conclusions)
+    lines = [forced if violations else unchanged or _result(step, changes, some=bool(expired))]
+    lines += expired
     if not step.chain.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
         lines.append(
@@ -383,9 +426,17 @@ def _unchanged_lockout(step: KeySwitch, conclusions: list[HostConclusion]) -> st
     )
 
 
-def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
+def _result(step: KeySwitch, changes: list[tuple[str, Role]], *, some: bool) -> str:
+    """Return the result of a step that no rule forbids, as sentences.
+
+    Args:
+        step: the run of ``rotate switch``.
+        changes: the host patterns at which the pin becomes ACTIVE, each with the pin's role.
+        some: True if some clients refuse every server, because their pins have expired.
+    """
     pin = step.pin
-    accepted = "no recorded pins refuse it" if step.unpinned else "every client accepts it"
+    clients = "every client with pins that have not expired" if some else "every client"
+    accepted = "no recorded pins refuse it" if step.unpinned else f"{clients} accepts it"
     if changes:
         is_authority = any(role not in {"leaf", "backup"} for _, role in changes)
         install = " Install the chain on every server." if is_authority else _INSTALL
@@ -394,11 +445,13 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
     states = [{entry.pin: entry.state for entry in policy.pins} for policy in step.policies]
     if all(of_policy.get(pin) == "active" for of_policy in states):
         return f"{pin} is ACTIVE already: {accepted}. Nothing to do."
+    from certpin.support.text import sentence
+
     refused = [situation for _, situation in step.situations if _lacks_pin(situation, step)]
     if any(situation.is_pinned(pin) for situation in refused):
         return (
-            f"Every client accepts {pin}, but {step.path} has no pin of it: put that back (git "
-            "checkout), because clients with the next version would refuse the key."
+            f"{sentence(clients)} accepts {pin}, but {step.path} has no pin of it: put that back "
+            "(git checkout), because clients with the next version would refuse the key."
         )
     if refused:
         return (
@@ -410,7 +463,7 @@ def _result(step: KeySwitch, changes: list[tuple[str, Role]]) -> str:
             f"No recorded pins refuse {pin}, and clients with the next version accept the "
             "authorities above it, so it needs no pin."
         )
-    return f"Every client accepts the authorities above {pin}, so it needs no pin."
+    return f"{sentence(clients)} accepts the authorities above {pin}, so it needs no pin."
 
 
 def _lacks_pin(situation: Situation, step: KeySwitch) -> bool:

@@ -369,6 +369,49 @@ def test_the_printed_mark_of_a_stolen_root_says_that_it_is_a_root(bank: Bank, ol
     assert "Take the root out of each trust store that still has it." in done.out
 
 
+@pytest.mark.parametrize("key", ["a.key", "b.key"])
+@pytest.mark.parametrize(
+    ("edit", "invariant", "fix"),
+    [
+        ("expires", "expiry", "with an `expires` further away than T_adopt (32d2h)"),
+        ("trust", "served-chain", "keep CN=Root in the file of `trust`"),
+    ],
+)
+def test_an_edit_that_the_gate_will_refuse_is_named_before_the_steps(
+    bank: Bank, key: str, edit: str, invariant: str, fix: str
+) -> None:
+    path, text = Path("pins.toml"), Path("pins.toml").read_text(encoding="utf-8")
+    soon = utc_now() + timedelta(days=3)
+    edited = text.replace("[[host]]", f"[[host]]\nexpires = {soon:%Y-%m-%d}", 1)
+    path.write_text(edited if edit == "expires" else text, encoding="utf-8")
+    if edit == "trust":
+        Path("root.pem").write_bytes(Authority("Another root").pem)
+    done = bank("emergency", key, "--stolen")
+    assert done.code == 1
+    assert "THE GATE WILL REFUSE pins.toml as it is: the pin" in done.out
+    assert f"{fix}.\n" in done.out
+    _, found = bank.emergency(key, "--stolen")
+    assert bank("start", "--new", "other.key").code == 0
+    refused = bank("shipped", "4", "--json")
+    (breach,) = (each for each in refused.json["breaches"] if each["problem"] == found["refused"])
+    assert (refused.code, breach["invariant"]) == (1, invariant)
+
+
+def test_a_dropped_active_pin_is_named_before_the_steps_of_another_key(bank: Bank) -> None:
+    path, pins = Path("pins.toml"), Path("pins.toml").read_text(encoding="utf-8")
+    path.write_text(pins.replace(str(bank.a.pin), str(bank.n.pin)), encoding="utf-8")
+    done, found = bank.emergency("b.key", "--stolen")
+    assert (done.code, found["refused"]) == (
+        1,
+        f"{bank.a.pin} is ACTIVE: servers may use its key",
+    )
+    path.write_text(pins, encoding="utf-8")
+    done, found = bank.emergency("b.key", "--stolen")
+    assert (done.code, found["refused"]) == (0, None)
+    path.write_text(pins.replace(str(bank.a.pin), str(bank.n.pin)), encoding="utf-8")
+    assert bank.emergency("a.key", "--stolen")[1]["refused"] is None  # it has to go
+
+
 def test_a_version_after_the_switch_drops_the_stolen_root(bank: Bank) -> None:
     """The path is computed again when all clients have the other root."""
     bank.emergency("root.key", "--stolen")

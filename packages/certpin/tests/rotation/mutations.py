@@ -1836,6 +1836,27 @@ MUTATIONS: list[Mutation] = [
         _AUTHORITY_PATHS + "test_the_path_of_a_lost_root_names_no_issuer_below_it_twice",
     ),
     Mutation(
+        "an emergency names an expires that the gate will refuse",
+        _EMERGENCY,
+        "        expiry(situation, [new]),\n",
+        "",
+        _PATHS + "test_an_edit_that_the_gate_will_refuse_is_named_before_the_steps",
+    ),
+    Mutation(
+        "an emergency names a trust that the gate will refuse",
+        _EMERGENCY,
+        "        common_trust_kept(situation),\n",
+        "",
+        _PATHS + "test_an_edit_that_the_gate_will_refuse_is_named_before_the_steps",
+    ),
+    Mutation(
+        "an emergency names a dropped active pin",
+        _EMERGENCY,
+        "        *(not_active(situation, pin) for pin in dropped),\n",
+        "",
+        _PATHS + "test_a_dropped_active_pin_is_named_before_the_steps_of_another_key",
+    ),
+    Mutation(
         "the stolen key of a server is no authority",
         _MARKS,
         'if is_leaf and entry.role == "backup"',

@@ -46,7 +46,14 @@ from certpin.rotation.plan import (
     with_published,
     with_staged,
 )
-from certpin.rotation.rules import has_backup_without, served_chain
+from certpin.rotation.rules import (
+    common_trust_kept,
+    dropped_pins,
+    expiry,
+    has_backup_without,
+    not_active,
+    served_chain,
+)
 from certpin.rotation.trust import anchor_pins, anchors_to_name, issuers_to_name
 from certpin.rotation.violation import Violation
 from certpin.support.text import in_utc
@@ -153,6 +160,9 @@ class EmergencyPath:
             Empty if the path has no switch, or if clients first get another root.
         spare_from: the time from which every client accepts a backup, if the steps are taken
             without delay; ``None`` if all clients accept one already, or if the time is unknown.
+        refused: the violated rule if the gate will refuse a version of the path because of the
+            draft as it is now, such as an `expires` that is too early, and no step changes that;
+            otherwise ``None``.
     """
 
     host: str
@@ -171,6 +181,7 @@ class EmergencyPath:
     chain_end: datetime | None = None
     lacks_backup: bool = False
     at_once: tuple[tuple[Pin, Violation | None], ...] = ()
+    refused: Violation | None = None
 
     @property
     def is_safe(self) -> bool:
@@ -198,7 +209,8 @@ class EmergencyPath:
         at_once = tuple(
             (pin, found.problem if found is not None else "") for pin, found in self.at_once
         )
-        return facts, stages, self.steps, problem, backup, self.root_first, self.chain_end, at_once
+        root = self.root_first, self.chain_end
+        return facts, stages, self.steps, problem, backup, root, at_once, self.refused
 
     @property
     def needs_backup(self) -> bool:
@@ -252,6 +264,7 @@ def emergency_path(
     if choice is not None:
         choice = replace(choice, unconfirmed=unconfirmed_switch(timed, choice))
     steps, out = _steps(situation, pin, fact, choice, done=done)
+    publishes = any(each.act == "publish" for each in steps)
     exposure = key_exposure(situation, pin, published=out) if fact == "stolen" else None
     lacks_backup, spare_from = _spare(situation, choice, steps, out)
     is_switch = choice is not None and choice.root is None and not done
@@ -273,6 +286,7 @@ def emergency_path(
         chain_end=_chain_end(situation),
         lacks_backup=lacks_backup,
         at_once=lock_outs_at_once(situation, pin) if needs_haste else (),
+        refused=_refused_draft(situation) if publishes else None,
     )
 
 
@@ -438,6 +452,24 @@ def _switch_steps(situation: Situation, pin: Pin, choice: KeyCandidate) -> list[
     steps.append(replace(switch, unconfirmed=choice.unconfirmed))
     steps.append(EmergencyStep("install", to))
     return steps
+
+
+def _refused_draft(situation: Situation) -> Violation | None:
+    """Return a violation if the gate will refuse the draft, and no step of the path changes that.
+
+    An edit of the pin file is the cause: its pins expire too early, it lacks an ACTIVE pin, or it
+    trusts no anchor that clients trust. Violations of other rules end with the steps of the path.
+    """
+    number = situation.deployed.next_number(situation.pins)
+    new = replace(situation, pins=replace(situation.pins, version=number)).published_now
+    gone = situation.compromised | situation.lost
+    dropped = [pin for pin in dropped_pins(situation) if pin not in gone]
+    found = (
+        expiry(situation, [new]),
+        common_trust_kept(situation),
+        *(not_active(situation, pin) for pin in dropped),
+    )
+    return next((each for each in found if each is not None), None)
 
 
 def _is_unpublished(situation: Situation, pin: Pin, fact: Fact) -> bool:

@@ -89,7 +89,8 @@ def emergency(
 
     Exit code 0: recorded, and a safe path exists, or nothing is left to do. 1: recorded, and no
     path is known that locks out no client, or clients stay locked out until they have another
-    version: the least harmful path is printed. 2: not recorded.
+    version: the least harmful path is printed; or the gate will refuse the pin file as it is.
+    2: not recorded.
     """  # noqa: D301  # click reads the \b itself
     if key is None:
         raise missing_key(path)
@@ -105,7 +106,7 @@ def emergency(
         print_json(report.json())
     else:
         report.print()
-    ctx.exit(SUCCESS if report.is_safe else PROBLEM_FOUND)
+    ctx.exit(SUCCESS if report.is_safe and not report.is_refused else PROBLEM_FOUND)
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,11 @@ class EmergencyReport:
         """
         is_computed = self.is_now_known and not self.problem
         return is_computed and all(path.is_safe for path in self.paths)
+
+    @property
+    def is_refused(self) -> bool:
+        """True if the gate will refuse the pin file until the user has corrected an edit of it."""
+        return any(text.refused is not None for text in self.texts)
 
     def record(self, hosts: Sequence[str]) -> None:
         """Record in the journal that the key was stolen or lost.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.cli.rotate.files import RotationFiles
     from certpin.cli.servers import ProbeOptions
     from certpin.pins import HostPin, HostPolicy, Pin
-    from certpin.rotation import Situation
+    from certpin.rotation import Situation, Violation
     from certpin.rotation.emergency import EmergencyPath, EmergencyStep
 
 
@@ -165,6 +165,11 @@ class PathText:
         elif self.path.harm is not None:
             yield from self._harm()
         yield from self._at_once()
+        if self.refused is not None:
+            yield (
+                f"THE GATE WILL REFUSE {self.commands.files.path} as it is: {self.refused.problem}."
+                f" Before the version goes out: {self.refused.fix}."
+            )
         if not self.path.steps:
             if not self.path.is_only_time_left:
                 yield self._done()
@@ -187,6 +192,14 @@ class PathText:
             else:
                 problem = violation.problem.replace(str(pin), "it")
                 yield f"{switch} locks out {violation.at_risk}: {problem}."
+
+    @property
+    def refused(self) -> Violation | None:
+        """The violated rule if the pin file as it is can't go out as a version of the path.
+
+        ``None`` if it can, or if the version is recorded already.
+        """
+        return self.path.refused if self.commands.recorded is None else None
 
     def _until_another_version(self) -> str:
         """Return the sentence about locked-out clients that no step of the path lets in at once.
@@ -235,6 +248,7 @@ class PathText:
             "locked_out_now": path.lockout.clients if path.lockout is not None else 0,
             "locked_out": path.harm.clients if path.harm is not None else 0,
             "problem": problem.replace(str(NEXT_BACKUP), "a new key") or None,
+            "refused": self.refused.problem if self.refused is not None else None,
             "steps": [_step_json(*found) for found in self.steps],
             "chain_end": path.chain_end.isoformat() if path.chain_end else None,
             "lacks_backup": path.lacks_backup,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin.pins import HostPattern, HostPin, HostPolicy, utc_now
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
 from certpin.publish import folder, roots
 from certpin.publish.settings import load
 from certpin.updates import Limits
@@ -130,6 +130,30 @@ def test_pins_that_flutter_cannot_express_are_not_signed(begun: Run) -> None:
     settings.write_text(settings.read_text().replace("flutter = true", "flutter = false"))
     assert begun("publish", "sign", *KEYS).code == 0
     assert not list(SITE.glob("targets/*.pins.json"))
+
+
+@pytest.mark.parametrize("command", ["status", "emergency"])
+def test_what_sign_refuses_for_flutter_is_not_called_safe(begun: Run, command: str) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    assert begun("publish", "push").code == 0
+    spare = HostPin(Pin("sha256", bytes(range(9, 41))), "root", "published")
+    write(replace(OF_AUTHORITIES, pins=(*OF_AUTHORITIES.pins, HostPin(NEW, "root"), spare)))
+    path = Path("pins.toml")
+    text = path.read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    path.write_text(text, encoding="utf-8")
+    words = [command, *((str(NEW), "--lost") if command == "emergency" else ())]
+    done = begun("rotate", *words, "--offline", "--json")
+    host = done.json["hosts"][0]
+    breaches = host["next"]["breaches"] if command == "status" else [{"problem": host["refused"]}]
+    refused = begun("publish", "sign", *KEYS, "--offline", "--force", "--reason", "none")
+    assert refused.code == 2
+    problem = breaches[-1]["problem"]
+    assert problem.startswith("certpin publish sign will refuse pins.toml: Flutter apps cannot")
+    assert problem.removeprefix("certpin publish sign will refuse pins.toml: ") in refused.err
+    settings = FOLDER / "publish.toml"
+    settings.write_text(settings.read_text().replace("flutter = true", "flutter = false"))
+    host = begun("rotate", *words, "--offline", "--json").json["hosts"][0]
+    assert "Flutter" not in str(host)
 
 
 def test_init_excludes_flutter_if_it_cannot_express_the_pins(run: Run) -> None:

@@ -1857,6 +1857,13 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_a_dropped_active_pin_is_named_before_the_steps_of_another_key",
     ),
     Mutation(
+        "a version that sign refuses is not called safe",
+        "certpin/cli/rotate/status.py",
+        "(*step.violations, *others, *unmarked, *draft.unsignable)",
+        "(*step.violations, *others, *unmarked)",
+        "tests/cli/test_publish.py::test_what_sign_refuses_for_flutter_is_not_called_safe",
+    ),
+    Mutation(
         "the stolen key of a server is no authority",
         _MARKS,
         'if is_leaf and entry.role == "backup"',
@@ -1992,7 +1999,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a version for one host waits for the others",
         "certpin/cli/rotate/status.py",
-        "violations=(*step.violations, *others, *unmarked_keys(files))",
+        "violations=(*step.violations, *others, *unmarked, *draft.unsignable)",
         "violations=step.violations",
         _PATHS + "test_a_version_for_one_host_waits_for_the_others",
     ),

@@ -30,6 +30,7 @@ Invariant = Literal[
     "unrecorded",
     "outdated",
     "dropped-host",
+    "unsignable",
 ]
 
 

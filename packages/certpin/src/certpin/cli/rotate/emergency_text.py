@@ -22,6 +22,7 @@ from certpin.cli.rotate.recording import (
     publish_commands,
     push_commands,
     push_text,
+    unsignable,
 )
 
 if TYPE_CHECKING:
@@ -193,13 +194,19 @@ class PathText:
                 problem = violation.problem.replace(str(pin), "it")
                 yield f"{switch} locks out {violation.at_risk}: {problem}."
 
-    @property
+    @cached_property
     def refused(self) -> Violation | None:
         """The violated rule if the pin file as it is can't go out as a version of the path.
 
-        ``None`` if it can, or if the version is recorded already.
+        ``None`` if it can, or if the version is recorded already. That the pin file can be signed
+        is not checked if a step changes its keys or anchors before.
         """
-        return self.path.refused if self.commands.recorded is None else None
+        acts = {step.act for step in self.path.steps}
+        if "publish" not in acts or self.commands.recorded is not None:
+            return None
+        if self.path.refused is not None or not acts.isdisjoint({"start", "trust"}):
+            return self.path.refused
+        return next(iter(unsignable(self.commands.files)), None)
 
     def _until_another_version(self) -> str:
         """Return the sentence about locked-out clients that no step of the path lets in at once.

@@ -222,6 +222,33 @@ def unmarked_keys(files: RotationFiles) -> list[Violation]:
     ]
 
 
+def unsignable(files: RotationFiles) -> list[Violation]:
+    """Return a violation if ``certpin publish sign`` will refuse the content of the pin file.
+
+    For example, Flutter apps fetch the signed pin sets, and can't enforce the pins. The list is
+    empty if the next version will not be signed, or if this can't be checked: ``publish.toml`` or
+    the extra ``publish`` is missing. ``files`` are the pin file and the journal.
+    """
+    from certpin.errors import CertpinError, ConfigError
+    from certpin.rotation import Violation
+
+    if not settings_path(files.path).is_file():
+        return []
+    try:
+        from certpin.cli.publish.context import tuf_needed
+
+        with tuf_needed():
+            from certpin.publish.content import read
+        read(files.path, flutter=files.flutter)
+    except ConfigError as exc:
+        place = f"{exc.host}: " if exc.host else ""
+        problem = f"certpin publish sign will refuse {files.path}: {place}{exc.problem}"
+        return [Violation("unsignable", problem, None, fix=exc.fix)]
+    except CertpinError:
+        return []
+    return []
+
+
 def _open_drafts(files: RotationFiles) -> list[Violation]:
     """Return a violation for each host at which the pin file would let an attacker in.
 

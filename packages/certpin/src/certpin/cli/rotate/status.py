@@ -21,6 +21,7 @@ from certpin.cli.rotate.recording import (
     push_commands,
     refusals_elsewhere,
     unmarked_keys,
+    unsignable,
 )
 from certpin.cli.rotate.status_text import OUTDATED, NextText, ServerTable, server_table
 from certpin.cli.rotate.steps import (
@@ -213,6 +214,11 @@ class _Draft:
         """The rules that publishing the draft would violate, by host pattern."""
         return draft_refusals(self.files, self.timing, self.now, self.results)
 
+    @cached_property
+    def unsignable(self) -> list[Violation]:
+        """A violation if the draft can't be signed; else empty."""
+        return unsignable(self.files)
+
 
 def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> HostStatus:
     """Return the rotation status of a host.
@@ -242,7 +248,8 @@ def _host_status(draft: _Draft, situation: Situation, probes: ProbeOptions) -> H
     if step.act in {"publish", "extend"}:
         others = refusals_elsewhere(draft.refusals, [situation.policy])
         others = [each for each in others if step.act == "publish" or each.invariant != "expiry"]
-        step = replace(step, violations=(*step.violations, *others, *unmarked_keys(files)))
+        unmarked = unmarked_keys(files)
+        step = replace(step, violations=(*step.violations, *others, *unmarked, *draft.unsignable))
     if files.journal_doubt and step.act != "emergency":
         step = NextStep("journal")
     for host, pin, _ in files.unmarked:

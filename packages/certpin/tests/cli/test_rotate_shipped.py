@@ -170,6 +170,32 @@ def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
     assert activated(run, pin)[0] == 0
 
 
+@pytest.mark.parametrize("release", ["4.1", "4.9"])
+def test_a_record_after_the_end_of_a_version_says_that_it_is_alive_again(
+    with_apps: tuple[Run, Pin], release: str
+) -> None:
+    """An old version in a new release must not be forgotten; nor a fact about an old release.
+
+    The gate refuses the new release, because it lacks a backup that every client accepts.
+    """
+    run, pin = with_apps
+    assert run("rotate", "shipped", "3", "--ended").code == 0
+    words = ("rotate", "shipped", "3", *APP, release, "--clients", "3", *OFFLINE)
+    assert run(*words).code == (0 if release == "4.1" else 1)
+    if release == "4.1":
+        assert run("rotate", "shipped", "3", "--ended").code == 0
+    again = run(*words, "--force", "--reason", "a rollback of the app")
+    said = " ".join(again.out.split())
+    assert (again.code, "is alive again with this record" in said) == (0, True)
+    assert "record that again: certpin rotate shipped 3 --ended" in said
+    assert activated(run, pin)[0] == 1
+    assert run("rotate", "shipped", "3", "--ended").code == 0
+    over = run("rotate", "shipped", "3", *APP, release, "--end", day(-1), *OFFLINE)
+    is_alive = release == "4.9"  # in release 4.1, which has no date
+    assert (over.code, "is alive again" in over.out) == (0, is_alive)
+    assert activated(run, pin)[0] == is_alive
+
+
 def test_a_version_that_clients_fetch_now_has_not_ended(drafted: Run) -> None:
     """A later version in an app replaces it for no client that fetches versions."""
     assert drafted("rotate", "shipped", "3", *OFFLINE).code == 0

@@ -27,6 +27,13 @@ _OF_SHIPPED = "tests/cli/test_rotate_shipped.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "an ended version that is recorded again is called alive",
+        _SHIPPED,
+        "outcome.messages = [*_messages(files, pins, event, timing), *again]",
+        "outcome.messages = _messages(files, pins, event, timing)",
+        _OF_SHIPPED + "test_a_record_after_the_end_of_a_version_says_that_it_is_alive_again",
+    ),
+    Mutation(
         "the next version is published T_adopt before pins expire",
         _DEADLINES,
         "expires - situation.timing.adopt if can_fetch else None",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.choices import MAX_CLIENTS
-from certpin.cli.options import json_option, option_group, pin_file_option
+from certpin.cli.options import file_option, json_option, option_group, pin_file_option
 from certpin.cli.rotate.files import (
     RotationFiles,
     person_name,
@@ -276,9 +276,10 @@ def shipped(
             reason=force.recorded_reason(violations, results),
         )
         is_first = not files.deployed.versions
+        again = _alive_again(files, event)
         files.commit([event])
         outcome.done = True
-        outcome.messages = _messages(files, pins, event, timing)
+        outcome.messages = [*_messages(files, pins, event, timing), *again]
         if not amends:
             outcome.unknown = [*outcome.unknown, *_doubtful_date(files, version, now)]
         if is_first:
@@ -491,6 +492,29 @@ def _messages(
                 until = in_utc(end) if end else "when you record it"
                 lines.append(f"Version {known.number} in {each.title} ends: {until}.")
     return lines
+
+
+def _alive_again(files: RotationFiles, event: Event) -> list[str]:
+    """Return a sentence if clients may hold a version again that had ended.
+
+    Each record of a version counts after the record of its end, also one that adds only a fact
+    about a release: an old version in a new release must not be forgotten. ``files`` are the pin
+    file and the journal, and ``event`` records the version. The list is empty if the version had no
+    recorded end, or is not alive by its dates.
+    """
+    from certpin.rotation import History, in_utc
+
+    version = event.version
+    ends = [each.ended for each in files.deployed.versions if each.number == version and each.ended]
+    alive = History((*files.history.events, event)).deployed.alive(event.time, files.timing)
+    if not ends or version not in {each.number for each in alive}:
+        return []
+    text = (
+        f"Version {version} had ended ({in_utc(max(ends))}), and is alive again with this record: "
+        "each step waits for its clients. If no client holds it, record that again: certpin rotate "
+        f"shipped {version} --ended{file_option(files.path)}"
+    )
+    return [text]
 
 
 def _doubtful_date(files: RotationFiles, version: int, now: datetime) -> list[str]:

@@ -285,7 +285,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the fix of the gate names the file of no other key",
         "certpin/rotation/remedies.py",
-        "next(each for each in numbered_names(name) if each not in noted)",
+        "next(each for each in numbered_names(name) if each not in taken)",
         "name",
         _PRINTED + "test_the_fix_of_the_gate_is_accepted_for_each_of_several_hosts",
     ),

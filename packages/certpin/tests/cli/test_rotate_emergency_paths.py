@@ -817,3 +817,13 @@ def test_the_request_for_a_wildcard_of_any_depth_is_accepted(bank: Bank) -> None
     assert "--host bank.example --host '*.bank.example' --out" in command
     done = bank.run(*("b.key" if word == "KEY" else word for word in shlex.split(command)[1:]))
     assert done.code == 0, done.err
+
+
+def test_a_refused_step_names_a_file_that_does_not_exist(bank: Bank) -> None:
+    bank.emergency("b.key", "--lost")
+    for name in ("next.key", "next-backup.key"):
+        Path(name).write_bytes(bank.n.key_pem)
+    fix = "fix: start another: certpin rotate start --new next-2.key\n"
+    assert fix in bank("switch", "b.key").err
+    assert "certpin rotate start --new next-backup-2.key\n" in bank("shipped", "4").err
+    assert bank("start", "--new", "next-backup-2.key").code == 0

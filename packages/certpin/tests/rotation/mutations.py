@@ -1857,6 +1857,13 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_a_dropped_active_pin_is_named_before_the_steps_of_another_key",
     ),
     Mutation(
+        "the fix of the gate names a file that does not exist",
+        "certpin/rotation/remedies.py",
+        "taken = noted | situation.key_files",
+        "taken = noted",
+        _PATHS + "test_a_refused_step_names_a_file_that_does_not_exist",
+    ),
+    Mutation(
         "a version that sign refuses is not called safe",
         "certpin/cli/rotate/status.py",
         "(*step.violations, *others, *unmarked, *draft.unsignable)",

@@ -65,13 +65,15 @@ def backup_fix(situation: Situation, name: str = "next-backup.key") -> str:
 
     Args:
         situation: the facts about the host.
-        name: the file for a new key. If a note of the pin file names it already, the command has a
-            different file, because ``rotate start`` doesn't make a key that exists.
+        name: the file for a new key. If it exists, or if a note of the pin file names it already,
+            the command has a different file, because ``rotate start`` doesn't make a key that
+            exists.
     """
     policies, match = situation.pins.policies, situation.policy.match
     noted = {word for policy in policies for entry in policy.pins for word in entry.note.split()}
+    taken = noted | situation.key_files
     name = file_of_hosts(name, situation.pins, [situation.policy])
-    key_file = next(each for each in numbered_names(name) if each not in noted)
+    key_file = next(each for each in numbered_names(name) if each not in taken)
     return new_backup_command(match, key_file) + host_option(situation)
 
 

@@ -583,6 +583,8 @@ class Situation:
             are unknown.
         release: the release of an app that will bring the draft to clients; ``None`` if clients
             fetch it.
+        key_files: the names of key files in the current folder, so that no printed command makes a
+            key in a file that exists.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -599,6 +601,7 @@ class Situation:
     evidence: TimeEvidence | None = None
     roots: tuple[bytes, ...] = ()
     release: AppRelease | None = None
+    key_files: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.pins.policy_of(self.pattern) is None:

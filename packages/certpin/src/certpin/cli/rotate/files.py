@@ -293,6 +293,7 @@ class RotationFiles:
             self.history.past(policy.pattern),
             self.history.observed,
             self.evidence,
+            key_files=self._key_files,
         )
         if len({bool(each and each.trust) for each in known.live_policies}) == 1:
             return known
@@ -300,6 +301,15 @@ class RotationFiles:
 
         # Some clients trust them, and others only the anchors of a file.
         return replace(known, roots=public_roots())
+
+    @cached_property
+    def _key_files(self) -> frozenset[str]:
+        """The names of key files in the current folder; empty if it can't be listed."""
+        from pathlib import Path
+
+        with suppress(OSError):
+            return frozenset(path.name for path in Path().glob("*.key"))
+        return frozenset()
 
     def _marks_later(self, policy: HostPolicy, entry: HostPin) -> bool:
         """Return True if the draft must not mark a stolen root yet (``marks_root_later``).

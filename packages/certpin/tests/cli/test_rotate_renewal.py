@@ -17,7 +17,15 @@ from certpin.pinfile import PinSet
 from certpin.pins import HostPin
 from tests import kit
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, invariants, next_number, ship_long_ago, stepped
+from tests.cli._rotating import (
+    JOURNAL,
+    Bank,
+    days_pass,
+    invariants,
+    next_number,
+    ship_long_ago,
+    stepped,
+)
 from tests.cli.conftest import HOST, Run
 
 if TYPE_CHECKING:
@@ -68,6 +76,26 @@ def test_clients_with_expired_pins_do_not_accept_a_key(
     assert (refused in said) == is_expired
     fix = "Publish a version with an `expires` further away than T_adopt (32d2h)."
     assert (fix in said) == is_expired
+
+
+@pytest.mark.parametrize(
+    ("later", "days", "clock"), [(1, 90, "behind"), (0, 0.02, "ahead"), (0, 90, "")]
+)
+def test_clients_with_a_wrong_clock_are_named_and_stop_no_renewal(
+    run: Run, later: float, days: float, clock: str
+) -> None:
+    """Many authorities issue certificates that are valid from now on; the lab, from 1 h before."""
+    bank = Bank(run)
+    issuer = bank.issuer.at(datetime.now(UTC) + timedelta(hours=later))
+    renewed = issuer.issue(HOST, key=bank.a.key, days=days)
+    Path("renewed.pem").write_bytes(renewed.chain_pem)
+    done = bank("switch", "renewed.pem")
+    assert done.code == 0
+    for word in ("behind", "ahead"):
+        said = f"Clients with a clock that is up to 1h {word} refuse the chain"
+        assert (said in done.out) == (word == clock)
+    done = bank("switch", "renewed.pem", "--json")
+    assert done.json["breaches"] == []
 
 
 def test_an_active_key_is_refused_if_a_version_does_not_accept_it(out: Run) -> None:

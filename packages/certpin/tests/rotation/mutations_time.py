@@ -33,6 +33,22 @@ _IN_PUSH = "tests/cli/test_publish_push.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "clients with a slow clock refuse a certificate that is valid from now on",
+        "certpin/cli/rotate/switch.py",
+        "chain_fault(prospect, policy, now - skew)",
+        "chain_fault(prospect, policy, now)",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_clients_with_a_wrong_clock_are_named_and_stop_no_renewal",
+    ),
+    Mutation(
+        "clients with a fast clock refuse a certificate that is about to expire",
+        "certpin/cli/rotate/switch.py",
+        "chain_fault(prospect, policy, now + skew)",
+        "chain_fault(prospect, policy, now)",
+        "tests/cli/test_rotate_renewal.py"
+        "::test_clients_with_a_wrong_clock_are_named_and_stop_no_renewal",
+    ),
+    Mutation(
         "clients with expired pins accept no key",
         "certpin/cli/rotate/switch.py",
         "if any(end <= situation.now for end in ends):",

@@ -379,6 +379,36 @@ def _expired_pins(step: KeySwitch, conclusions: list[HostConclusion]) -> list[st
     return [" ".join((text, *(f"{fix}." for fix in fixes)))]
 
 
+def _clock_notes(step: KeySwitch) -> list[str]:
+    """Return sentences about clients with a wrong clock that refuse the chain by its dates.
+
+    The delay ``skew`` says by how much clocks may differ. That is no violation: many authorities
+    issue certificates that are valid from now on, and a hook that refused each renewal would let
+    the present certificate expire. ``step`` is the run of ``rotate switch``, without violations.
+    """
+    from certpin.rotation import format_duration, in_utc
+    from certpin.rotation.faults import chain_fault
+
+    notes = []
+    for policy, situation in step.situations:
+        skew, now = situation.timing.skew, situation.now
+        for prospect in step.chain.prospects:
+            early = chain_fault(prospect, policy, now - skew)
+            if early is not None and early.valid_from is not None:
+                notes.append(
+                    f"Clients with a clock that is up to {format_duration(skew)} behind refuse the "
+                    f"chain until {in_utc(early.valid_from + skew)}: for them, {early.problem}. If "
+                    "it can wait, install it then."
+                )
+            late = chain_fault(prospect, policy, now + skew)
+            if late is not None and late.valid_from is None:
+                notes.append(
+                    f"Clients with a clock that is up to {format_duration(skew)} ahead refuse the "
+                    f"chain: for them, {late.problem}. Get one that is valid for longer."
+                )
+    return list(dict.fromkeys(notes))
+
+
 def _messages(
     step: KeySwitch,
     changes: list[tuple[str, Role]],
@@ -398,6 +428,7 @@ def _messages(
     expired = _expired_pins(step, conclusions)
     lines = [forced if violations else unchanged or _result(step, changes, some=bool(expired))]
     lines += expired
+    lines += [] if violations else _clock_notes(step)
     if not step.chain.prospects:
         scts = any(policy.ct_logs for policy in step.policies)
         lines.append(

@@ -142,6 +142,23 @@ def test_status_leads_to_the_end_of_a_rotation(bank: Bank, begin: tuple[str, ...
     assert next_action(bank.run)["act"] == "none"
 
 
+def test_of_two_switched_keys_that_were_never_installed_both_are_named(bank: Bank) -> None:
+    """The last one is an authority: the server's own key was to be finished, and was in use."""
+    second = bank.root.intermediate("Second issuer")
+    Path("second.pem").write_bytes(second.pem)
+    assert bank("start", "second.pem").code == bank("start", "--new", "c.key").code == 0
+    assert bank("shipped", "4").code == 0
+    days_pass(100)
+    assert bank("switch", "b.key").code == bank("switch", "second.pem").code == 0
+    for pin, key in ((second.pin, bank.a.key), (bank.b.pin, bank.b.key)):
+        step = next_action(bank.run)
+        assert (step["act"], step["pin"], step["breaches"]) == ("install", str(pin), [])
+        bank.install(second.issue(HOST, key=key))
+    step = next_action(bank.run)
+    assert (step["act"], step["pin"]) == ("finish", str(bank.a.pin))
+    assert bank("finish").code == 0
+
+
 def test_a_switch_to_the_only_backup_leads_to_another_one(bank: Bank) -> None:
     Path("next.key").write_text("in use")
     printed = bank("switch", "b.key", "--json").json["next"]

@@ -1864,6 +1864,14 @@ MUTATIONS: list[Mutation] = [
         _PATHS + "test_a_refused_step_names_a_file_that_does_not_exist",
     ),
     Mutation(
+        "a replaced key that is still in use leads to the key that replaces it",
+        _NEXT_STEP,
+        'if any(each.invariant == "still-served" for each in violations):',
+        "if False:",
+        "tests/cli/test_rotate_printed.py"
+        "::test_of_two_switched_keys_that_were_never_installed_both_are_named",
+    ),
+    Mutation(
         "a version that sign refuses is not called safe",
         "certpin/cli/rotate/status.py",
         "(*step.violations, *others, *unmarked, *draft.unsignable)",

@@ -46,7 +46,7 @@ from certpin.rotation.situation import Version, adoption
 from certpin.rotation.trust import is_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from certpin.pins import Pin
@@ -213,11 +213,14 @@ def _installation(situation: Situation, activated: Mapping[Pin, datetime]) -> Ne
         return None
     newest = max(allowed, key=lambda pin: (activated[pin], str(pin)))
     missing = [each.vantage for each in situation.sightings if newest not in each.pins]
-    if not missing:
-        return None
-    prospects = assumed_prospects(situation, newest)
-    violations = check_step(situation, "serve", newest, prospects)
-    return NextStep("install", newest, None, tuple(missing), violations)
+    return _install(situation, newest, missing) if missing else None
+
+
+def _install(situation: Situation, pin: Pin, servers: Sequence[str]) -> NextStep:
+    """Return the action ``install`` for a key at some servers, with the rules that it breaks."""
+    prospects = assumed_prospects(situation, pin)
+    violations = check_step(situation, "serve", pin, prospects)
+    return NextStep("install", pin, None, tuple(servers), violations)
 
 
 def _repair(situation: Situation, activated: Mapping[Pin, datetime]) -> NextStep | None:
@@ -259,17 +262,38 @@ def _clearing(situation: Situation, activated: Mapping[Pin, datetime]) -> NextSt
     """Return the action ``finish`` for the first key that a later key has replaced.
 
     Return ``None`` if there is no such key. The action has a date if the key only has to stay until
-    every client accepts a backup. It has violations if the key can't be removed for other reasons,
-    for example because a server still uses it. ``activated`` has, for each pin, the time at which
-    servers were last allowed to use its key.
+    every client accepts a backup. It has violations if the key can't be removed for other reasons.
+    If a server still uses it, the action is ``install`` for the key that has replaced it: servers
+    present the key that they were most recently allowed to use, but that can be of another role.
+    ``activated`` has, for each pin, the time at which servers were last allowed to use its key.
     """
     pin = next(iter(old_pins(situation, activated)), None)
     if pin is None:
         return None
     violations = removal_violations(situation, pin)
+    if any(each.invariant == "still-served" for each in violations):
+        later = _replacement(situation, pin, activated)
+        if later is not None:
+            return _install(situation, later, situation.serving(pin))
     if [each.invariant for each in violations] == ["last-backup"] and violations[0].safe_from:
         return NextStep("finish", pin, violations[0].safe_from)
     return NextStep("finish", pin, violations=violations)
+
+
+def _replacement(situation: Situation, old: Pin, activated: Mapping[Pin, datetime]) -> Pin | None:
+    """Return the pin of the key that replaces an old one in its role; ``None`` without such a key.
+
+    It is the last key of the role that servers were allowed to use (``activated``), unless a server
+    presents it beside the old one.
+    """
+    role = situation.role_of(old)
+    pins = [
+        entry.pin
+        for entry in situation.policy.pins
+        if entry.state == "active" and entry.role == role and entry.pin in activated
+    ]
+    newest = max(pins, key=lambda pin: (activated[pin], str(pin)), default=None)
+    return None if newest == old or newest in situation.served else newest
 
 
 def _unrecorded(situation: Situation) -> NextStep | None:

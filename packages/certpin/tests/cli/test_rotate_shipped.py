@@ -15,8 +15,8 @@ import pytest
 
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
-from certpin.pins import Pin
-from certpin.rotation import Event, format_journal
+from certpin.pins import Pin, utc_now
+from certpin.rotation import AdoptionDelays, Event, Version, format_journal
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import (
@@ -59,6 +59,12 @@ def with_apps(drafted: Run) -> tuple[Run, Pin]:
     drafted("rotate", "start", "--new", "new.key")
     assert drafted("rotate", "shipped", "4", *APP, "4.2", *OFFLINE).code == 0
     return drafted, PinSet.load("pins.toml").policies[0].pins[-1].pin
+
+
+def alive() -> tuple[Version, ...]:
+    """Return the versions that some client may hold now."""
+    known = history()
+    return known.deployed.alive(utc_now(), known.timing or AdoptionDelays())
 
 
 def activated(run: Run, pin: Pin) -> tuple[int, list[str], str | None]:
@@ -168,6 +174,22 @@ def test_the_owner_may_declare_the_end(with_apps: tuple[Run, Pin]) -> None:
     done, facts = stepped(run, "shipped", "3", "--ended")
     assert (done.code, facts["step"]) == (0, "ended")
     assert activated(run, pin)[0] == 0
+
+
+def test_a_mistaken_updates_is_corrected_by_another_name_of_the_release(drafted: Run) -> None:
+    record = ("rotate", "shipped", "3", *APP)
+    assert drafted(*record, "4.1", "--updates", *OFFLINE).code == 0
+    days_pass(100)
+    drafted("rotate", "start", "--new", "new.key")
+    assert drafted("rotate", "shipped", "4", *OFFLINE).code == 0
+    assert drafted("rotate", "shipped", "4", *APP, "4.2", "--updates", *OFFLINE).code == 0
+    days_pass(100)
+    assert [each.number for each in alive()] == [4]
+    assert drafted(*record, "4.1", *OFFLINE).code == 0  # takes nothing back
+    assert [each.number for each in alive()] == [4]
+    forced = ("--force", "--reason", "release 4.1 fetches no signed sets")
+    assert drafted(*record, "4.1-bundled", *OFFLINE, *forced).code == 0
+    assert [each.number for each in alive()] == [3, 4]
 
 
 @pytest.mark.parametrize("release", ["4.1", "4.9"])

@@ -14,6 +14,10 @@ JOBS is the number of processes that run at once. The environments of the other 
 while the first tests run.
 
 With ``--quick``, only the quick tests run, on the Python of ``.venv``.
+
+Except for the tests with other programs, which also make environments with downloaded packages,
+OpenSSL's default trust store is one root of this run. Many tests make contexts that load it: the
+roots of a machine, some 150, take longer than a handshake, and no test depends on which they are.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab import Authority
 from scripts import debian_pythons, pythons, record
 from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
@@ -92,7 +98,9 @@ def main() -> None:
     planned = [_quick(jobs)] if parser.parse_args().quick else _planned()
     runs: list[list[Future[int]]] = []
     measuring = None
-    with ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        roots = Path(folder, "root.pem")
+        roots.write_bytes(Authority("Root of the test run").pem)
         try:
             for tests in planned:
                 inside = ensure(tests.folder, tests.python, tests.lock, project=tests.project)
@@ -100,7 +108,7 @@ def main() -> None:
                     shutil.rmtree(_COVERAGE.parent, ignore_errors=True)
                     measuring = inside
                 numbers = range(len(tests.pieces))
-                runs.append([pool.submit(_run, tests, inside, number) for number in numbers])
+                runs.append([pool.submit(_run, tests, inside, number, roots) for number in numbers])
         except SystemExit:
             pool.shutdown(cancel_futures=True)
             _print_failures()
@@ -196,7 +204,7 @@ def have_passed(codes: Collection[int]) -> bool:
     return pytest.ExitCode.OK in codes and {*codes} <= _NO_FAILURE
 
 
-def _run(tests: Tests, inside: str, number: int) -> int:
+def _run(tests: Tests, inside: str, number: int, roots: Path) -> int:
     """Run one pytest process of an environment's tests, and return its exit code.
 
     Print the last line of its output, or all lines if it fails.
@@ -205,12 +213,14 @@ def _run(tests: Tests, inside: str, number: int) -> int:
         tests: the tests of the environment.
         inside: the path of the Python in the environment.
         number: the index of the process in ``tests.pieces``.
+        roots: the file of the only trusted root, except for the tests with other programs.
     """
     words = ["-m", "pytest", "-q", "-m", tests.marks, "-p", "no:cacheprovider"]
     words.append("--no-header")
+    environment = {**os.environ, record.RUN: tests.name}
     if tests.marks != _PEERS:
         words.append("--hypothesis-profile=quick")
-    environment = {**os.environ, record.RUN: tests.name}
+        environment |= {"SSL_CERT_FILE": str(roots), "SSL_CERT_DIR": os.devnull}
     if tests.covered:
         # Not the settings of pyproject.toml, which also measure each program that a test starts.
         words += ["--cov=certpin", "--cov=certpin_watch", "--cov-branch"]

@@ -388,7 +388,7 @@ def test_an_edit_that_the_gate_will_refuse_is_named_before_the_steps(
         Path("root.pem").write_bytes(Authority("Another root").pem)
     done = bank("emergency", key, "--stolen")
     assert done.code == 1
-    assert "THE GATE WILL REFUSE pins.toml as it is: the pin" in done.out
+    assert "pins.toml CANNOT GO OUT AS IT IS: the pin" in done.out
     assert f"{fix}.\n" in done.out
     _, found = bank.emergency(key, "--stolen")
     assert bank("start", "--new", "other.key").code == 0

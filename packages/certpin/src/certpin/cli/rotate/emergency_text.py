@@ -167,10 +167,9 @@ class PathText:
             yield from self._harm()
         yield from self._at_once()
         if self.refused is not None:
-            yield (
-                f"THE GATE WILL REFUSE {self.commands.files.path} as it is: {self.refused.problem}."
-                f" Before the version goes out: {self.refused.fix}."
-            )
+            yield f"{self.commands.files.path} CANNOT GO OUT AS IT IS: {self.refused.problem}."
+            if self.refused.fix:
+                yield f"Before the version goes out: {self.refused.fix}."
         if not self.path.steps:
             if not self.path.is_only_time_left:
                 yield self._done()

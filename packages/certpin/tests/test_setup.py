@@ -73,8 +73,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "wheels"
     folder.mkdir()
     for program in ("UV", "PIP"):
-        monkeypatch.setenv(f"{program}_NO_INDEX", "1")
         monkeypatch.setenv(f"{program}_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")  # UV_NO_INDEX has no effect
     monkeypatch.setenv("UV_NO_CACHE", "1")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # the machine's may name an index

@@ -531,15 +531,15 @@ _LISTS = [
         f"{_F}react_native.py",
         "if settings is None or not written:",
         "if settings is None:",
-        f"{_T}react_native.py::test_computed_options_are_refused[a name]",
+        f"{_T}react_native.py::test_computed_options_are_refused[a flag]",
     ),
     Mutation(
-        "a list of pins with an operator behind it is not read",
+        "a value that is more than literals is not read",
         f"{_F}react_native.py",
         '        if place != entry.closing and not is_mark(pieces, place, ","):\n'
         "            return None\n",
         "",
-        f"{_T}react_native.py::test_computed_options_are_refused[an operator]",
+        f"{_T}react_native.py::test_computed_options_are_refused[a list's name]",
     ),
     Mutation(
         "a repeated setting of React Native is not read",

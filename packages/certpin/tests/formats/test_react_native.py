@@ -242,26 +242,20 @@ def test_an_address_is_refused_because_ios_would_pin_nothing() -> None:
 @pytest.mark.parametrize(
     ("inside", "words"),
     [
-        pytest.param(
-            f"'a.example': {{ publicKeyHashes: ['{A}', hash] }}",
-            "computed",
-            id="a name",
-        ),
+        (f"'a.example': {{ publicKeyHashes: ['{A}', hash] }}", "computed"),
         (f"'a.example': {{ publicKeyHashes: ['{A}', '${{b}}'] }}", "computed"),
         (f"'a.example': {{ publicKeyHashes: ['{A}', 'sha256/{B}'] }}", "a.example: 'sha256/"),
-        (
+        pytest.param(
             f"'a.example': {{ includeSubdomains: isRelease, publicKeyHashes: ['{A}', '{B}'] }}",
             "computed",
+            id="a flag",
         ),
+        pytest.param("'a.example': { publicKeyHashes: hashes }", "computed", id="a list's name"),
         (
             f"'a.example': {{ expirationDate: x ? '1' : '2', publicKeyHashes: ['{A}', '{B}'] }}",
             "computed",
         ),
-        pytest.param(
-            f"'a.example': {{ publicKeyHashes: ['{A}', '{B}'] && [] }}",
-            "computed",
-            id="an operator",
-        ),
+        (f"'a.example': {{ publicKeyHashes: ['{A}', '{B}'] && [] }}", "computed"),
         pytest.param(
             f"'a.example': {{ publicKeyHashes: ['{A}', '{B}'], publicKeyHashes: ['{A}', '{B}'] }}",
             "computed",

@@ -461,7 +461,7 @@ MUTATIONS: list[Mutation] = [
         _PUBLISH + "pending.py",
         "    return tuple(_online(plan)) if complete or plan.policy.state.interrupted else ()\n",
         "    return ()\n",
-        "tests/cli/test_publish.py::test_a_push_reports_a_version_that_waits_for_the_online_key",
+        "tests/cli/test_publish.py::test_the_same_command_completes_an_interrupted_one[root]",
     ),
     Mutation(
         "push knows the version in the apps",

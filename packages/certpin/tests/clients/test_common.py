@@ -44,6 +44,30 @@ def test_the_error_of_a_refused_option_has_no_secret(secret: object) -> None:
     assert "correct horse" not in f"{caught.value}{caught.value!r}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("cert", ("client.pem", "client.key"), "context.load_cert_chain(CERTIFICATE, KEY)"),
+        ("key_file", "client.key", "context.load_cert_chain(CERTIFICATE, KEY)"),
+        ("verify", "ca.pem", 'trust = "ROOT.pem"'),
+        ("ca_certs", "ca.pem", 'trust = "ROOT.pem"'),
+        ("assert_hostname", False, "remove it"),
+    ],
+)
+def test_the_fix_of_a_refused_option_names_its_replacement(
+    name: str, value: object, fix: str
+) -> None:
+    with pytest.raises(certpin.ConfigError) as caught:
+        refuse_options({name: value}, name)
+    assert fix in caught.value.fix
+
+
+def test_a_pinned_context_as_an_option_belongs_in_the_place_of_the_pins() -> None:
+    context = PinnedSSLContext(kit.pin_set(kit.policy("api.test")))
+    with pytest.raises(certpin.ConfigError, match="in place of the pins"):
+        refuse_options({"ssl_context": context}, "ssl_context")
+
+
 def refusal() -> certpin.InsecureRequestError:
     return certpin.InsecureRequestError("api.test refused", host="api.test", fix="use https://")
 

@@ -57,10 +57,22 @@ def test_a_client_sends_only_through_pinned_transports(
     library: Any, pinned: Any, bank: Bank
 ) -> None:
     with library.HTTPTransport(verify=False) as transport:
-        with pytest.raises(certpin.ConfigError, match="transport"):
+        with pytest.raises(certpin.ConfigError, match=r"transport.*\n.*use PinnedTransport"):
             pinned.PinnedClient(bank.pins, transport=transport)
         with pytest.raises(certpin.ConfigError, match="mounts"):
             pinned.PinnedClient(bank.pins, mounts={"https://": transport})
+
+
+@of_each_library
+@pytest.mark.parametrize("url", ["api.test:8443/accounts", "/accounts"])
+def test_a_url_without_a_host_is_refused_with_a_fix_for_the_url(
+    library: Any, pinned: Any, bank: Bank, url: str
+) -> None:
+    with (
+        pinned.PinnedClient(bank.pins) as client,
+        pytest.raises(library.ConnectError, match=r"the URL names no host.*\n.*https://"),
+    ):
+        client.get(url)
 
 
 @of_each_library

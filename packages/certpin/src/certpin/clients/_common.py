@@ -46,6 +46,11 @@ _admitted: ContextVar[Sequence[tuple[PinnedSSLContext, str, int, bool]]] = Conte
 )
 # requests and niquests read these variables, and pinned clients ignore the bundles.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# Options of the libraries for a client certificate, and for the authorities that are trusted.
+_CLIENT_CERTIFICATE = frozenset(
+    {"cert", "cert_data", "cert_file", "key_data", "key_file", "key_password"}
+)
+_AUTHORITIES = frozenset({"verify", "ca_cert_data", "ca_cert_dir", "ca_certs", "cert_reqs"})
 
 
 def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
@@ -213,7 +218,7 @@ def refuse_bundle(verify: object) -> None:
         raise refused_option("verify", verify)
 
 
-def refused_option(name: str, value: object) -> ConfigError:
+def refused_option(name: str, value: object, *, instead: str = "") -> ConfigError:
     """Return the error to raise for a client's option that would change TLS or its verification.
 
     Only the pinned context may set up TLS. The message names the type of the value, unless it is a
@@ -222,13 +227,39 @@ def refused_option(name: str, value: object) -> ConfigError:
     Args:
         name: the name of the option.
         value: the value that the caller gave.
+        instead: the fix for this option; if empty, it is chosen by name and value.
     """
     shown = repr(value) if isinstance(value, int) else f"a {type(value).__name__}"
     return ConfigError(
         f"{shown} is refused: only the pinned context sets up TLS",
         key=name,
-        fix="remove it; name a private authority in the pin file (trust = FILE), and set a client "
-        "certificate and TLS versions on the PinnedSSLContext",
+        fix=instead or _instead_of(name, value),
+    )
+
+
+def pinned_in_place(kind: type) -> str:
+    """Return the fix for an adapter or a transport without pins: to use the class ``kind``."""
+    return f"use {kind.__name__}(pins, …) in its place: it takes the same options, such as retries"
+
+
+def _instead_of(name: str, value: object) -> str:
+    """Return the fix for the option ``name`` of a client, to which its caller gave ``value``."""
+    if isinstance(value, PinnedSSLContext):
+        return "remove it, and give this context to the client in place of the pins"
+    if name in _CLIENT_CERTIFICATE:
+        return (
+            "remove it; context = certpin.PinnedSSLContext(pins), then "
+            "context.load_cert_chain(CERTIFICATE, KEY), and give the context to the client in "
+            "place of the pins"
+        )
+    if name in _AUTHORITIES:
+        return (
+            "remove it; if a private authority issued the server's certificate, name its file in "
+            'the pin file, below [[host]]: trust = "ROOT.pem"'
+        )
+    return (
+        "remove it; name a private authority in the pin file (trust = FILE), and set a client "
+        "certificate and TLS versions on the PinnedSSLContext"
     )
 
 

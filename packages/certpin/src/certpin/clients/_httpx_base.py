@@ -25,6 +25,7 @@ from certpin.clients._common import (
     admitted,
     both,
     context_of,
+    pinned_in_place,
     refuse_options,
     refused_option,
 )
@@ -378,7 +379,7 @@ class PinningClient:
 
     def _require_pinned(self, name: str, transport: object) -> None:
         if transport is not None and not isinstance(transport, self._transport_type):
-            raise refused_option(name, transport)
+            raise refused_option(name, transport, instead=pinned_in_place(self._transport_type))
 
 
 def _without_tls(options: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.clients._common import (
     context_of,
     missing_library,
+    pinned_in_place,
     refuse_bundle,
     refuse_options,
     refused_option,
@@ -229,7 +230,7 @@ class _Session(NotCopied):
         base: Any = super()
         adapter = base.get_adapter(url)
         if not isinstance(adapter, self._pinned_adapter):
-            raise refused_option("mount", adapter)
+            raise refused_option("mount", adapter, instead=pinned_in_place(self._pinned_adapter))
         return adapter
 
 

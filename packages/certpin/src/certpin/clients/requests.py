@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from certpin.clients._common import missing_library, refused_option
+from certpin.clients._common import missing_library, pinned_in_place, refused_option
 
 try:
     from requests import Session
@@ -104,5 +104,5 @@ class PinnedSession(NotCopied, Session):
         """
         adapter = super().get_adapter(url)
         if not isinstance(adapter, PinnedAdapter):
-            raise refused_option("mount", adapter)
+            raise refused_option("mount", adapter, instead=pinned_in_place(PinnedAdapter))
         return adapter

@@ -290,10 +290,11 @@ class PinnedSSLContext(VerifyingContext):
             UnpinnedHostError: No policy covers the host, in strict mode.
             InsecureRequestError: The request is in clear text, and the context is strict or the
                 host's policy enforces pins. If the policy only reports, it is reported.
-            PinError: ``host`` is not a host name or an address.
+            PinError: ``host`` is empty, or not a host name or an address.
         """
         name = self._encode_hostname(host)
-        self._require_client(name, server_side=False)
+        if not name:
+            raise self._enforcer.record_refusal(no_host_error(of_url=True))
         self._enforcer.admit(name, encrypted)
 
     def trusted_roots(self, host: str = "") -> tuple[bytes, ...]:

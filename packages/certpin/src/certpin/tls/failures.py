@@ -621,8 +621,16 @@ def require_pin_set(value: object) -> None:
         )
 
 
-def no_host_error() -> PinError:
-    """Return the error for a connection that names no host, so that no policy can be found."""
+def no_host_error(*, of_url: bool = False) -> PinError:
+    """Return the error for a connection that names no host, so that no policy can be found.
+
+    ``of_url`` is True if the host is missing in the URL of a request.
+    """
+    if of_url:
+        return PinError(
+            "refused: the URL names no host, so there is no policy for it",
+            fix="write the whole URL, such as https://api.bank.example/accounts",
+        )
     return PinError(
         "refused: there is no server name to find a policy for",
         fix="pass server_hostname, as the client libraries do",

@@ -127,10 +127,15 @@ def test_the_command_to_compare_contacts_each_server_if_the_used_one_is_unknown(
         ((), 8443, f"pin {HOST}:8443"),
         ((), 443, f"pin {HOST}"),
         ((), 0, f"pin {HOST}"),
-        ((HostServer(port=9443),), 3128, f"pin {HOST}:9443"),  # 3128: of a proxy
+        ((HostServer(port=9443),), 0, f"pin {HOST}:9443"),
+        ((HostServer(port=9443),), 8443, f"pin {HOST}:8443"),  # that of 9443 proves nothing
+        ((HostServer("192.0.2.7"),), 443, f"pin {HOST} --connect 192.0.2.7"),
+        ((HostServer(starttls="smtp"),), 443, f"pin {HOST}"),
+        ((HostServer(port=9443), HostServer(port=8443)), 8443, f"pin {HOST}:8443"),
+        ((HostServer("192.0.2.7"), HostServer("192.0.2.8")), 443, f"check --host {HOST}"),
     ],
 )
-def test_the_command_to_compare_has_the_port_of_the_connection_if_no_server_is_listed(
+def test_the_command_to_compare_contacts_the_port_of_the_request(
     servers: tuple[HostServer, ...], port: int, words: str
 ) -> None:
     verdict = verify(CHAIN, _policy(_other(), servers=servers), NOW)

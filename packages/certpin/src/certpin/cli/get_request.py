@@ -121,8 +121,9 @@ class PinnedConnection(http.client.HTTPSConnection):
         """
         plain = connect_to(*self._address, self.seconds)
         try:
+            _, port = self._address  # for errors: the only server of the policy has it
             # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
-            with requesting(self.host, self.port), time_limit(plain, self.seconds):
+            with requesting(self.host, port), time_limit(plain, self.seconds):
                 self.sock = self._pinned.wrap_socket(
                     plain, server_hostname=self.host, suppress_ragged_eofs=False
                 )

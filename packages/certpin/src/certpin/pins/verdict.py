@@ -447,21 +447,30 @@ def compare_advice(
 
     The command prints the pins of the server. If they differ in another network, one of the
     connections can have a man in the middle. If ``server`` is None and the policy has several
-    servers for the host, the command contacts all of them.
+    servers for the host that may be the one, the command contacts all of them.
 
     Args:
         policy: the policy of the host.
         host: the host.
         server: the server that was contacted; None if unknown.
-        port: the port of the connection, for a policy without servers; 0 if unknown.
+        port: the port of the request, which selects among the servers of the policy; 0 if unknown.
+            If none of them has it, the command contacts this port of the host: the answer of
+            another server would prove nothing.
     """
     if server is None:
         pattern, names = policy.pattern, {host, policy.pattern.name}
         known = [each for each in policy.servers if each.name_for(pattern) in names]
+        if port:
+            known = [each for each in known if _port_of(each) == port]
         if len(known) > 1:
             return f"{_COMPARE}: certpin check --host {host}"
         server = known[0] if known else HostServer(port=port or None)
     return f"{_COMPARE}: {pin_command(policy, host, server)}"
+
+
+def _port_of(server: HostServer) -> int:
+    """Return the port of a server; 0 for the default port of its STARTTLS protocol."""
+    return server.port or (0 if server.starttls else 443)
 
 
 def pin_command(policy: HostPolicy, host: str, server: HostServer) -> str:

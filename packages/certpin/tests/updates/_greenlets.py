@@ -34,6 +34,7 @@ import certpin  # noqa: E402
 from certpin.updates import PinUpdater, Timing, UpdateSettings  # noqa: E402
 
 _PATIENCE = 20.0  # seconds
+_USUAL = sys.getswitchinterval()
 
 
 def greenlets() -> int:
@@ -75,7 +76,11 @@ def main(where: str, pins: str, root: str, url: str, cache: str) -> None:
         updater.start()
     assert checks_again(updater)
     if where == "late":
+        # Otherwise a thread of the updater could begin or end while gevent iterates over all
+        # threads, and the dictionary of threads would change meanwhile.
+        sys.setswitchinterval(_PATIENCE)
         monkey.patch_all()
+        sys.setswitchinterval(_USUAL)
     running = 2 if where == "other" else 1  # one of the two has no thread in the child
     for _ in range(20):
         subprocess.run([sys.executable, "-S", "-c", ""], check=True)
